@@ -1,0 +1,31 @@
+# Two commands: `make sweep` and `make test`. Both make .venv once; a second run installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE ?= 1
+ARGS ?=
+
+.PHONY: sweep quick test lint clean
+
+sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
+	$(BIN)/python -m mechcla.sweep $(ARGS)
+
+quick: $(STAMP)  ## the same in two languages with coarse layers
+	$(BIN)/python -m mechcla.sweep --preset quick $(ARGS)
+
+test: $(STAMP)  ## all tests, the demo model among them
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mechcla needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
