@@ -1,0 +1,227 @@
+"""Runs a model under interventions and does no work twice.
+
+    trace = start(model, batch)            # one unsteered pass; remembers what every block was given
+    deep = advance(trace, 9)               # the stream that enters block 9
+    finish(deep, interventions)            # blocks 9.. and the scored positions only
+
+A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
+unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair of
+layers shares the steered State between them. Blocks get the very arguments (masks, rotary tables) that the
+model's own forward pass gave them, recorded on the way, so this is exact for any decoder whose blocks
+form a chain. Whether a model is one is not assumed but checked once, against its plain forward pass
+(`fits`); one that is not runs on the plain path.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError
+from mechcla.interventions import Intervention
+from mechcla.packing import Batch
+
+if TYPE_CHECKING:
+    from mechcla.models import HookedModel
+
+HEAD_ROWS = 512
+CPU_PIECE, GPU_PIECE = 4_096, 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
+
+    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are.
+    """
+
+    model: HookedModel
+    batch: Batch
+    layer: int
+    resid: Float[Tensor, "row seq d_model"]
+    calls: tuple[dict[str, Any], ...]
+
+
+def tree_mask(visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype) -> Float[Tensor, "row 1 seq seq"]:
+    """An additive attention mask: 0 where a token may look, the dtype's minimum where it may not."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
+
+
+@torch.inference_mode()
+def start(model: HookedModel, batch: Batch) -> State:
+    """One unsteered pass through the decoder, without the unembedding, which records each block's arguments.
+
+    Returns the State at block 0. Hooks of the user's own fire.
+    """
+    device = model.device
+    calls: list[dict[str, Any]] = []
+    first: list[Tensor] = []
+
+    def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        names = list(inspect.signature(block.original_component.forward).parameters)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        stream = given.pop(names[0])
+        if not first:
+            first.append(stream)
+        calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
+
+    mask = tree_mask(batch.visible.to(device), model.dtype)
+    with ExitStack() as stack:
+        for block in model.blocks:
+            stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
+        model.bridge.original_model.base_model(
+            input_ids=batch.ids.to(device), attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False,
+        )  # fmt: skip
+    return State(model, batch, 0, first[0], tuple(calls))
+
+
+def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
+    """Which tokens an intervention edits; special tokens and padding never."""
+    place = torch.arange(batch.ids.shape[1]).unsqueeze(0)
+    prompt = torch.tensor(batch.prompt_lengths).unsqueeze(1)
+    special = torch.tensor([p.n_special for p in batch.packed]).unsqueeze(1)
+    in_prompt, last, answer = place < prompt, place == prompt - 1, place >= prompt
+    chosen = {
+        "last_prompt_token": last, "prompt": in_prompt, "prompt_and_answer": in_prompt | answer,
+        "answer": answer, "last_and_answer": last | answer,
+    }[positions]  # fmt: skip
+    return chosen & (place >= special) & batch.real
+
+
+def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
+    for edit in edits:
+        h = edit.apply(h, token_mask(state.batch, edit.positions).to(h.device))
+    return h
+
+
+def attach(model: HookedModel, edits: Sequence[Intervention], batch: Batch, stack: ExitStack) -> None:
+    """Hook the edits into a model for as long as `stack` is open.
+
+    resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the MLP branch
+    reads it; the skip connection gets the same change at the end of the block, so the edit reaches both, as
+    the stream's name says.
+    """
+    for edit in sorted(edits, key=lambda e: e.site == "resid_post"):  # the end of a block comes after its inside
+        where = token_mask(batch, edit.positions).to(model.device)
+        point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
+        change: list[Tensor] = []
+
+        def hook(_m: object, _a: object, h: Tensor, edit: Intervention = edit, where: Tensor = where,
+                 change: list[Tensor] = change) -> Tensor:  # fmt: skip
+            new = edit.apply(h, where)
+            if edit.site == "resid_mid":
+                change.append(new - h)
+            return new
+
+        stack.callback(point.register_forward_hook(hook).remove)
+        if edit.site == "resid_mid":
+            end = model.bridge.hook_dict[model.hook_name(edit.layer, "resid_post")]
+
+            def carry(_m: object, _a: object, h: Tensor, change: list[Tensor] = change) -> Tensor:
+                return h + change.pop()
+
+            stack.callback(end.register_forward_hook(carry).remove)
+
+
+@torch.inference_mode()
+def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> State:
+    """Run blocks state.layer .. layer-1 under the edits that belong to them.
+
+    A resid_post edit of block layer-1 is included; a resid_pre edit of block `layer` is not yet.
+    Edits of other blocks are ignored here, so the same list can be passed to every step.
+    """
+    model, h = state.model, state.resid
+    if not state.layer <= layer <= model.n_layers:
+        raise MechclaError(f"cannot advance from block {state.layer} to {layer} of {model.n_layers}")
+    for k in range(state.layer, layer):
+        mine = [e for e in edits if e.layer == k]
+        h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
+        inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
+        with ExitStack() as stack:
+            attach(model, inner, state.batch, stack)
+            out = model.blocks[k](h, **dict(state.calls[k]))
+        h = out[0] if isinstance(out, tuple) else out
+        h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
+    return replace(state, layer=layer, resid=h)
+
+
+@torch.inference_mode()
+def steer_here(state: State, edits: Sequence[Intervention]) -> State:
+    """The State after resid_post edits of the block that was just run, without running it again."""
+    for edit in edits:
+        if edit.site != "resid_post" or edit.layer != state.layer - 1:
+            raise MechclaError(f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}")
+    return replace(state, resid=_apply(state.resid, state, edits))
+
+
+@torch.inference_mode()
+def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
+    """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""
+    return edge_log_probs([advance(state, state.model.n_layers, edits)])[0]
+
+
+@torch.inference_mode()
+def edge_log_probs(states: Sequence[State]) -> list[Float[Tensor, " _"]]:
+    """Final norm and unembedding of finished States, at each distinct scored position once.
+
+    The positions of all batches go through the unembedding together, and the vocabulary in pieces with a
+    running log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
+    """
+    model = states[0].model
+    picked, places, tokens, sizes = [], [], [], []
+    offset = 0
+    for state in states:
+        batch, width = state.batch, state.batch.ids.shape[1]
+        flat, inverse = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
+        picked.append(state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)])
+        places.append(inverse + offset)
+        tokens.append(batch.edge_token)
+        sizes.append(len(inverse))
+        offset += len(flat)
+    hidden = model.bridge.ln_final(torch.cat(picked).unsqueeze(0)).squeeze(0)
+    place, token = torch.cat(places).to(hidden.device), torch.cat(tokens).to(hidden.device)
+    weight, bias, shape_logits = _head(model)
+    total = torch.cat([_log_normaliser(rows, weight, bias, shape_logits) for rows in hidden.split(HEAD_ROWS)])
+    chosen = (hidden[place] * weight[token]).sum(-1, dtype=total.dtype)
+    if bias is not None:
+        chosen = chosen + bias[token]
+    return list((shape_logits(chosen) - total[place]).float().cpu().split(sizes))
+
+
+def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_logits: Any) -> Float[Tensor, " row"]:
+    """log of the sum over the vocabulary of exp(logit), at least in float32."""
+    precise = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    total = torch.full((len(rows),), -torch.inf, device=rows.device, dtype=precise)
+    step = CPU_PIECE if rows.device.type == "cpu" else GPU_PIECE
+    buffer = torch.empty(len(rows), step, dtype=rows.dtype, device=rows.device)
+    for begin in range(0, len(weight), step):
+        piece = weight[begin : begin + step]
+        logits = torch.mm(rows, piece.T, out=buffer[:, : len(piece)] if len(piece) == step else None)
+        if bias is not None:
+            logits = logits + bias[begin : begin + step]
+        total = torch.logaddexp(total, shape_logits(logits.to(precise)).logsumexp(-1))
+    return total
+
+
+def _head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
+    """Unembedding weight [vocab, d_model], bias, and what the family does to its logits afterwards."""
+    hf = model.bridge.original_model
+    head = hf.get_output_embeddings()
+    head = getattr(head, "original_component", head)
+    config = model._text_config
+    cap = getattr(config, "final_logit_softcapping", None)
+    scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+
+    def finish_logits(logits: Tensor) -> Tensor:
+        logits = logits * scale if scale != 1.0 else logits
+        return cap * torch.tanh(logits / cap) if cap else logits
+
+    return head.weight, getattr(head, "bias", None), finish_logits

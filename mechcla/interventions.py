@@ -1,0 +1,208 @@
+"""What is added where, how strongly and at which tokens; EN, LOC and SUR are built here.
+
+Operators act on the activation h at the chosen tokens, with the unit direction u = v / |v|:
+
+    add       h + delta
+    add_norm  (h + delta) rescaled to |h|: a turn towards v that leaves the norm as it was
+    ablate    h - strength * (h . u) u: strength 1 projects v out
+
+raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of the
+activations from which v was made (last prompt token, this layer, site and language), so that a strength
+means the same share of the stream at every layer.
+Source: adding and projecting out directions is common practice; add_norm's rescaling and the units are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError, nearest
+
+if TYPE_CHECKING:
+    from mechcla.models import HookedModel
+    from mechcla.vectors import SteeringVectors
+
+Operator = str  # one of OPERATORS; these names are checked when an Intervention is made
+Positions = str  # one of POSITIONS
+Unit = str  # one of UNITS
+
+OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate")
+POSITIONS: tuple[str, ...] = ("last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer")
+UNITS: tuple[str, ...] = ("raw", "relative")
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """One edit of one site of one block.
+
+    vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
+    edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
+    answer (what steering during generation edits). Special tokens such as BOS are never edited.
+    made_with: digest of the model that the vector was made with, if known.
+    A zero vector changes nothing. Raises MechclaError for a strength or vector that is not finite, an unknown name,
+    or an ablation with the relative unit, which has no meaning.
+    """
+
+    vector: Float[Tensor, " d_model"]
+    layer: int
+    strength: float
+    site: str = "resid_post"
+    operator: Operator = "add"
+    positions: Positions = "prompt_and_answer"
+    unit: Unit = "raw"
+    norm: float | None = None
+    label: str = ""
+    made_with: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
+            if getattr(self, name) not in known:
+                raise MechclaError(f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
+            raise MechclaError(f"strength is {self.strength!r}; expected a number")
+        if not math.isfinite(self.strength):
+            raise MechclaError(f"strength is {self.strength!r}; expected a finite number")
+        if self.vector.ndim != 1 or not bool(torch.isfinite(self.vector).all()):
+            raise MechclaError(
+                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or values that are not "
+                "finite; expected d_model finite values"
+            )
+        if self.operator == "ablate" and self.unit != "raw":
+            raise MechclaError("operator 'ablate' projects v out; its strength has no unit, so leave unit='raw'")
+        if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
+            raise MechclaError("unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it")
+
+    def apply(
+        self, h: Float[Tensor, "row seq d_model"], where: Bool[Tensor, "row seq"]
+    ) -> Float[Tensor, "row seq d_model"]:
+        """The edited activation; tokens outside `where` keep their values to the last bit."""
+        v = self.vector.to(device=h.device, dtype=torch.float32)
+        length = v.norm()
+        if float(length) == 0.0:
+            return h
+        if self.operator == "ablate":
+            unit = v / length
+            new = h - (self.strength * (h.float() @ unit).unsqueeze(-1) * unit).to(h.dtype)
+        else:
+            scale = self.strength if self.unit == "raw" else self.strength * float(self.norm or 0.0) / length
+            new = h + (scale * v).to(h.dtype)
+            if self.operator == "add_norm":
+                kept = h.float().norm(dim=-1, keepdim=True) / new.float().norm(dim=-1, keepdim=True).clamp_min(1e-12)
+                new = (new.float() * kept).to(h.dtype)
+        return torch.where(where.unsqueeze(-1), new, h)
+
+    def describe(self) -> dict[str, object]:
+        """Settings and a digest of the vector's bytes: the part of a result's identity that is this edit."""
+        data = self.vector.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+        return {
+            "label": self.label, "layer": self.layer, "strength": float(self.strength), "site": self.site,
+            "operator": self.operator, "positions": self.positions, "unit": self.unit, "norm": self.norm,
+            "vector_sha256": hashlib.sha256(data).hexdigest(),
+        }  # fmt: skip
+
+
+def active(interventions: Intervention | Sequence[Intervention], model: HookedModel) -> tuple[Intervention, ...]:
+    """The interventions that do something, checked against the model.
+
+    One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to the last
+    bit. Raises MechclaError for a vector of another width or a layer or site that the model lacks.
+    """
+    listed = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
+    for one in listed:
+        if not isinstance(one, Intervention):
+            raise MechclaError(f"expected Intervention objects, got a {type(one).__name__}: {one!r:.80}")
+        if one.vector.shape[0] != model.d_model:
+            raise MechclaError(
+                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, {model.name} has d_model "
+                f"{model.d_model}: it was made with another model"
+            )
+        if one.made_with is not None and one.made_with != model.digest:
+            raise MechclaError(
+                f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
+                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...); make it again, or, to use it all the "
+                "same, take the record off: dataclasses.replace(vectors, record={})"
+            )
+        model.hook_name(one.layer, one.site)
+    return tuple(one for one in listed if one.strength != 0.0)
+
+
+def _from(vectors: SteeringVectors, language: str, layer: int, strength: float, **settings: Any) -> Intervention:
+    vector, norm = vectors.at(language, layer)
+    made_with = vectors.record.get("model", {}).get("digest")
+    return Intervention(
+        vector, layer, strength, site=vectors.site, norm=norm, label=vectors.name, made_with=made_with, **settings
+    )
+
+
+def en_steering(
+    en: SteeringVectors, *, language: str, layer: int, strength: float, restore_layer: int | None = None,
+    restore_strength: float | None = None, positions: Positions = "prompt", operator: Operator = "add",
+    unit: Unit = "raw",
+) -> tuple[Intervention, ...]:  # fmt: skip
+    """EN-steering: add v_EN[language, layer]; with `restore_layer`, subtract v_EN there again (restoration).
+
+    restore_strength: default `strength`. The deep subtraction gives the answer's language back.
+    Raises MechclaError if the restoration is not deeper than the steering.
+
+    >>> mechcla.en_steering(en, language="es", layer=5, strength=1.0, restore_layer=14)   # doctest: +SKIP
+    """
+    settings = {"positions": positions, "operator": operator, "unit": unit}
+    steps = [_from(en, language, layer, strength, **settings)]
+    if restore_layer is not None:
+        if operator == "ablate":
+            raise MechclaError("restoration adds back what was added; a projection (operator 'ablate') cannot be taken back")
+        if restore_layer <= layer:
+            raise MechclaError(f"restore_layer {restore_layer} must be deeper than the EN layer {layer}")
+        back = strength if restore_strength is None else restore_strength
+        deep = _from(en, language, restore_layer, -back, **settings)
+        steps.append(replace(deep, label=f"{deep.label} restoration"))
+    return tuple(steps)
+
+
+def loc_steering(
+    loc: SteeringVectors, *, language: str, layer: int, strength: float,
+    positions: Positions = "prompt", operator: Operator = "add", unit: Unit = "raw",
+) -> tuple[Intervention, ...]:  # fmt: skip
+    """LOC-steering: add v_LOC[language, layer].
+
+    >>> mechcla.loc_steering(loc, language="es", layer=13, strength=2.0)      # doctest: +SKIP
+    """
+    return (_from(loc, language, layer, strength, positions=positions, operator=operator, unit=unit),)
+
+
+def surgical_steering(
+    en: SteeringVectors, loc: SteeringVectors, *, language: str, en_layer: int, en_strength: float,
+    loc_layer: int, loc_strength: float, restore_layer: int | None = None, restore_strength: float | None = None,
+    en_positions: Positions = "prompt", loc_positions: Positions = "prompt",
+    operator: Operator = "add", unit: Unit = "raw",
+) -> tuple[Intervention, ...]:  # fmt: skip
+    """Surgical Steering (SUR): v_EN at one layer and v_LOC at a deeper one, in the same forward pass.
+
+    With `restore_layer`, v_EN is subtracted again there, which may be the LOC layer.
+    Source: the idea is arXiv 2510.26024's; its equations are not public, so this is our operationalisation.
+    Raises MechclaError if loc_layer is not deeper than en_layer.
+
+    >>> mechcla.surgical_steering(en, loc, language="es", en_layer=5, en_strength=1.0,
+    ...                           loc_layer=13, loc_strength=2.0, restore_layer=13)      # doctest: +SKIP
+    """
+    if loc_layer <= en_layer:
+        raise MechclaError(
+            f"Surgical Steering adds LOC deeper than EN; got en_layer {en_layer}, loc_layer {loc_layer}. "
+            "For other orders, join en_steering(...) + loc_steering(...)"
+        )
+    first = en_steering(
+        en, language=language, layer=en_layer, strength=en_strength, restore_layer=restore_layer,
+        restore_strength=restore_strength, positions=en_positions, operator=operator, unit=unit,
+    )  # fmt: skip
+    return first + loc_steering(
+        loc, language=language, layer=loc_layer, strength=loc_strength, positions=loc_positions,
+        operator=operator, unit=unit,
+    )  # fmt: skip

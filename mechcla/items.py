@@ -1,0 +1,273 @@
+"""Item, Candidate and ItemSet: the one schema every data source is turned into.
+
+A file of items is JSON Lines, one `Item.to_dict()` a line (see docs/items.md). The same `id` in two
+languages is the same question, which is what pairs it with English, and `split` belongs to the id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mechcla.errors import MechclaError, nearest
+
+Kind = str  # one of KINDS; these names are checked when an Item is made
+Split = str  # one of SPLITS
+Role = str  # one of ROLES of the kind
+PromptForm = str  # "implicit" or "explicit"
+
+KINDS: tuple[str, ...] = ("universal", "cultural")
+SPLITS: tuple[str, ...] = ("dev", "test")
+ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
+RIGHT = {"universal": "correct", "cultural": "local"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One answer that an item offers, with the part it plays and, if cultural, whose answer it is."""
+
+    text: str
+    role: Role
+    country: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question in one language, with its candidates.
+
+    `prompt` ends where the answer begins; a candidate is scored as `separator + text` after it.
+    Raises MechclaError if a field is missing, empty, of another type, or contradicts another one.
+
+    >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
+    ...      candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"))).right
+    0
+    """
+
+    id: str
+    language: str
+    kind: Kind
+    split: Split
+    prompt: str
+    candidates: tuple[Candidate, ...]
+    country: str | None = None
+    topic: str = ""
+    prompt_explicit: str | None = None
+    separator: str = " "
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "language", "prompt"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a non-empty text")
+        for name in ("country", "topic", "prompt_explicit", "separator", "source", "licence"):
+            value, optional = getattr(self, name), name in ("country", "prompt_explicit")
+            if not (isinstance(value, str) or (optional and value is None)) or (name == "prompt_explicit" and value == ""):
+                raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a text" + (" or nothing" if optional else ""))
+        for name, known in (("kind", KINDS), ("split", SPLITS)):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise MechclaError(f"{self.label}: {name!r} is {value!r}; {nearest(value, known)}")
+        roles = ROLES[self.kind]
+        for candidate in self.candidates:
+            if not isinstance(candidate.text, str) or not candidate.text.strip():
+                raise MechclaError(f"{self.label}: a candidate's text is {candidate.text!r}; expected a text")
+            if candidate.role not in roles:
+                raise MechclaError(
+                    f"{self.label}: candidate {candidate.text!r} has role {candidate.role!r}; "
+                    f"a {self.kind} item's roles are {', '.join(roles)}"
+                )
+        right = [c.text for c in self.candidates if c.role == RIGHT[self.kind]]
+        if len(right) != 1 or len(self.candidates) < 2:
+            raise MechclaError(
+                f"{self.label}: {len(self.candidates)} candidates of which {len(right)} have role "
+                f"{RIGHT[self.kind]!r} {right}; expected at least 2 candidates and exactly 1 of them"
+            )
+
+    @property
+    def label(self) -> str:
+        """How messages name this item."""
+        return f"item {self.id!r} ({self.language})"
+
+    @property
+    def right(self) -> int:
+        """Index of the candidate that counts: `correct` (universal) or `local` (cultural)."""
+        return next(i for i, c in enumerate(self.candidates) if c.role == RIGHT[self.kind])
+
+    def prompt_text(self, form: PromptForm = "implicit") -> str:
+        """The prompt in the form asked for. Universal items have one form only.
+
+        Raises MechclaError for a cultural item without an explicit prompt.
+        """
+        if form == "implicit" or self.kind == "universal":
+            return self.prompt
+        if self.prompt_explicit is None:
+            raise MechclaError(f"{self.label} has no 'prompt_explicit', which prompt='explicit' scores")
+        return self.prompt_explicit
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of docs/items.md; empty optional fields are left out."""
+        row = asdict(self)
+        row["candidates"] = [{k: v for k, v in c.items() if v is not None} for c in row["candidates"]]
+        return {k: v for k, v in row.items() if v not in (None, "")} | {"separator": self.separator}
+
+    @classmethod
+    def from_dict(cls, row: Any) -> Item:
+        """The inverse of `to_dict`. Raises MechclaError for unknown or missing fields."""
+        if not isinstance(row, dict):
+            raise MechclaError(f"an item is a JSON object, not {type(row).__name__}: {_clip(row)}")
+        _check_fields(row, cls, f"item {row.get('id', '?')!r}")
+        candidates = []
+        for raw in row["candidates"] or ():
+            if not isinstance(raw, dict):
+                raise MechclaError(f"item {row['id']!r}: a candidate is a JSON object, not {_clip(raw)}")
+            _check_fields(raw, Candidate, f"a candidate of item {row['id']!r}")
+            candidates.append(Candidate(**raw))
+        return cls(**{**row, "candidates": tuple(candidates)})
+
+
+def _clip(value: object, width: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
+    known = [f.name for f in fields(cls)]
+    for name in row:
+        if name not in known:
+            raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
+    optional = {"country", "topic", "prompt_explicit", "separator", "source", "licence"}
+    missing = [name for name in known if name not in optional and name not in row]
+    if missing:
+        raise MechclaError(f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}")
+
+
+@dataclass(frozen=True)
+class ItemSet(Sequence[Item]):
+    """Items in a fixed order; every selection is again an ItemSet.
+
+    >>> items.universal.dev.language("es")            # doctest: +SKIP
+    ItemSet(120 items: es; 120 universal; 120 dev)
+    """
+
+    items: tuple[Item, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+        seen: set[tuple[str, str, str]] = set()
+        split_of: dict[str, str] = {}
+        for item in self.items:
+            key = (item.id, item.language, item.kind)
+            if key in seen:
+                raise MechclaError(f"{item.label} stands twice; an id is unique within a language")
+            seen.add(key)
+            if split_of.setdefault(item.id, item.split) != item.split:
+                raise MechclaError(
+                    f"{item.label} is in split {item.split!r} here and in {split_of[item.id]!r} in another "
+                    "language; the split belongs to the id, so that no question is in both"
+                )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return ItemSet(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    def __add__(self, other: ItemSet) -> ItemSet:
+        return ItemSet(self.items + other.items)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := sum(i.kind == k for i in self.items)))
+        splits = ", ".join(f"{n} {s}" for s in SPLITS if (n := sum(i.split == s for i in self.items)))
+        return f"ItemSet({len(self)} items: {' '.join(self.languages)}; {kinds}; {splits})"
+
+    def where(self, keep: Callable[[Item], bool]) -> ItemSet:
+        """The items for which `keep(item)` is true."""
+        return ItemSet(tuple(item for item in self.items if keep(item)))
+
+    @property
+    def universal(self) -> ItemSet:
+        """Questions with one right answer in every language."""
+        return self.where(lambda item: item.kind == "universal")
+
+    @property
+    def cultural(self) -> ItemSet:
+        """Questions whose right answer depends on the culture."""
+        return self.where(lambda item: item.kind == "cultural")
+
+    @property
+    def dev(self) -> ItemSet:
+        """The half on which vectors, layers and strengths are chosen."""
+        return self.where(lambda item: item.split == "dev")
+
+    @property
+    def test(self) -> ItemSet:
+        """The half on which numbers are reported."""
+        return self.where(lambda item: item.split == "test")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages present, in order of first appearance."""
+        return tuple(dict.fromkeys(item.language for item in self.items))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Distinct ids, in order of first appearance."""
+        return tuple(dict.fromkeys(item.id for item in self.items))
+
+    def language(self, *languages: str) -> ItemSet:
+        """The items of these languages. Raises MechclaError for a language without items."""
+        have = self.languages
+        for language in languages:
+            if language not in have:
+                raise MechclaError(f"no items in language {language!r}; {nearest(language, have, 50)}")
+        return self.where(lambda item: item.language in languages)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every field of every item in order; part of a result's identity."""
+        lines = "\n".join(json.dumps(i.to_dict(), sort_keys=True, ensure_ascii=False) for i in self.items)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one JSON object a line."""
+        lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in self.items)
+        Path(path).write_text("".join(lines), encoding="utf-8")
+
+
+def read_jsonl(path: str | Path) -> ItemSet:
+    """The items of a JSON Lines file. A broken line is named by its number and shown."""
+    path = Path(path)
+    items = []
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise MechclaError(f"cannot read items from {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; items are JSON Lines in UTF-8") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            items.append(Item.from_dict(json.loads(line)))
+        except json.JSONDecodeError as error:
+            raise MechclaError(f"{path}, line {number} is not JSON ({error.msg}): {_clip(line)}") from error
+        except (MechclaError, TypeError) as error:
+            raise MechclaError(f"{path}, line {number}: {error}") from error
+    if not items:
+        raise MechclaError(f"{path} holds no items; expected one JSON object a line (docs/items.md)")
+    return ItemSet(tuple(items))
+
+
+def pair_ids(left: Iterable[Item], right: Iterable[Item]) -> list[tuple[Item, Item]]:
+    """Items of two languages that share an id, in the left one's order."""
+    by_id = {item.id: item for item in right}
+    return [(item, by_id[item.id]) for item in left if item.id in by_id]

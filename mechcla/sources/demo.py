@@ -1,0 +1,31 @@
+"""The demo items: facts and cultural concepts in seven languages, shipped with the package (data/README.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mechcla.errors import MechclaError
+from mechcla.items import ItemSet, read_jsonl
+
+LANGUAGES = ("en", "es", "zh", "id", "ko", "el", "fa")
+
+
+def demo_data_folder() -> Path:
+    """Where the items lie: inside an installed wheel, or in data/items of a source checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "demo_items", here.parent.parent / "data" / "items"):
+        if folder.is_dir():
+            return folder
+    raise MechclaError(f"the demo items are missing from this installation (looked in {here / 'demo_items'}); reinstall mechcla")
+
+
+def demo_items() -> ItemSet:
+    """All demo items, English first. The universal facts are the same in all languages."""
+    folder = demo_data_folder()
+    return ItemSet(tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl")))
+
+
+def cues() -> dict[str, dict[str, str]]:
+    """The sentence that names a country, by language and country: cues()["es"]["KR"]."""
+    return json.loads((demo_data_folder() / "cues.json").read_text(encoding="utf-8"))

@@ -1,0 +1,78 @@
+"""python -m mechcla.sweep: one command from a model to the plane. `--help` lists every setting."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+
+from mechcla import plots
+from mechcla.errors import MechclaError
+from mechcla.geometry import cosine_by_layer, random_perpendicularity
+from mechcla.metrics import plane
+from mechcla.scores import Scores
+from mechcla.sweep.config import SweepConfig, parse
+from mechcla.sweep.run import Choice, Sweep, choose, open_sweep, report_test
+from mechcla.sweep.store import write_json, write_text
+from mechcla.sweep.summary import Row, pooled_table, summarise, to_csv
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a sweep; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        config = parse(sys.argv[1:] if arguments is None else arguments)
+        return _run(config)
+    except MechclaError as error:
+        print(f"mechcla.sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nmechcla.sweep: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _run(config: SweepConfig) -> int:
+    begun = time.monotonic()
+    sweep = open_sweep(config)
+    choice = choose(sweep)
+    tables = report_test(sweep, choice)
+    rows = summarise(tables, sweep.languages, config.resamples, config.seed)
+    folder = sweep.store.folder
+    write_text(folder / "summary.csv", to_csv(rows))
+    write_json(folder / "summary.json", {
+        "chosen": {k: p.method.describe() for k, p in choice.chosen.items()},
+        "cosine": {k: v.tolist() for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()},
+        "rows": [row.flat() for row in rows],
+    })  # fmt: skip
+    figures = draw(sweep, choice, tables, rows)
+    print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
+    print(pooled_table(rows, config.measure))
+    print("\nChosen on dev: " + "; ".join(f"{k} = {p.method.name}" for k, p in choice.chosen.items()))
+    print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
+    for path in figures:
+        print(f"  {path}")
+    return 0
+
+
+def draw(sweep: Sweep, choice: Choice, tables: dict[str, Scores], rows: list[Row]) -> list[str]:
+    """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
+    folder = sweep.store.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
+    config, cells = sweep.config, [p.describe() for p in choice.points]
+    steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
+    cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
+    made = [plots.save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")]
+    write_json(folder / "fig4_layers.json", {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells})
+    for measure in ("accuracy", "share"):
+        points = plane(steered, measure, resamples=config.resamples, seed=config.seed)
+        chosen = [r for r in rows if (r.metric, r.language, r.measure) == ("english_bias", "all", measure)]
+        bias = {r.method: r.value for r in chosen}
+        end = "" if measure == config.measure else f"_{measure}"
+        made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
+        made.append(plots.save(plots.surgical(points, bias, cells, config.measure), folder / f"fig5_surgical{end}"))
+        write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
+    return sorted(str(path) for path in made)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

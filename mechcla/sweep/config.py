@@ -1,0 +1,162 @@
+"""SweepConfig: one typed config for the command line, the YAML or TOML file and the run folder's record."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from mechcla.errors import MechclaError, nearest
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "quick": {
+        "languages": ["es", "ko"], "coarse_step": 6, "refine": 0, "restore": False, "dev_items": 10, "test_items": 24,
+        "pair_layers": 1,
+        "en_strengths": [0.5], "loc_strengths": [2.0], "out": "runs/quick",
+    },
+}  # fmt: skip
+
+
+def _commas(value: Any) -> Any:
+    """'es,ko' and '[es, ko]' are lists; so are repeated flags, which arrive joined by commas."""
+    return [part.strip() for part in value.strip("[]").split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_commas)]
+Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas)]
+Layers = Annotated[list[int], NoDecode, BeforeValidator(_commas)]
+
+
+class SweepConfig(BaseSettings):
+    """Sweep steering over layers and strengths on dev, choose there, report on test."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, cli_prog_name="python -m mechcla.sweep", cli_kebab_case=True,
+        cli_implicit_flags=True, cli_enforce_required=False, protected_namespaces=(),
+    )  # fmt: skip
+
+    config: Path | None = Field(None, description="YAML or TOML file with any of these settings; flags win over it")
+    preset: Literal["default", "quick"] = Field("default", description="quick: two languages, coarse layers")
+    out: str = Field("runs/demo", description="run folder; the same command again does only what is missing")
+    model: str = Field("demo", description="'demo', a Hugging Face id, or a folder")
+    revision: str | None = Field(None, description="git revision of a Hugging Face model")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="weights' dtype")
+    device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")
+    items: str = Field("demo", description="'demo' or a file or folder of items")
+    languages: Words | None = Field(None, description="languages beside English; default: all of the items'")
+    site: Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"] = Field(
+        "resid_post", description="where vectors are read and added"
+    )
+    operator: Literal["add", "add_norm", "ablate"] = Field("add", description="how a vector acts")
+    unit: Literal["raw", "relative"] = Field("raw", description="strength: multiples of v, or of the mean norm there")
+    en_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
+        "prompt", description="tokens that EN-steering edits"
+    )
+    loc_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
+        "prompt", description="tokens that LOC-steering edits"
+    )
+    en_strengths: Numbers = Field([0.3, 0.6], description="strengths of v_EN")
+    loc_strengths: Numbers = Field([1.0, 2.0], description="strengths of v_LOC")
+    layers: Layers | None = Field(None, description="layers to sweep; default: coarse to fine")
+    coarse_step: int = Field(5, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer")
+    refine: int = Field(1, ge=0, description="fine pass: so many layers on either side of the best coarse one")
+    restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
+    pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector are paired")
+    dev_items: int | None = Field(10, ge=2, description="dev items a kind and language in sweep cells; null: all")
+    test_items: int | None = Field(96, ge=2, description="test items a kind and language; null: all")
+    measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
+    tolerance: float = Field(0.01, ge=0, description="how much EN may cost localization, and LOC transfer, on dev")
+    resamples: int = Field(2000, ge=100, description="bootstrap resamples")
+    seed: int = Field(0, description="seed of the bootstrap")
+    max_tokens: int = Field(2048, ge=1, description="tokens a batch")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")
+
+    @field_validator("en_strengths", "loc_strengths")
+    @classmethod
+    def _finite(cls, values: list[float]) -> list[float]:
+        for value in values:
+            if value != value or value in (float("inf"), float("-inf")):
+                raise ValueError(f"strength {value!r} is not finite; expected finite numbers such as 0.3,0.6")
+        return values
+
+    @field_validator("en_strengths", "loc_strengths", "languages", "layers")
+    @classmethod
+    def _some(cls, values: Any) -> Any:
+        if values is not None and not values:
+            raise ValueError("it is empty; expected at least one value, or leave the setting out")
+        return values
+
+    @model_validator(mode="after")
+    def _ablation(self) -> SweepConfig:
+        if self.operator == "ablate" and (self.restore or self.unit != "raw"):
+            raise ValueError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        return (init_settings,)  # flags and file only: no setting comes from the environment unseen
+
+    def resolved(self) -> dict[str, Any]:
+        """What decides the results: every setting but where they are written and how fast."""
+        return self.model_dump(mode="json", exclude={"config", "preset", "out", "threads"})
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise MechclaError(f"cannot read the config {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MechclaError(f"the config {path} is not UTF-8 at byte {error.start}") from error
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise MechclaError(f"{path} is not valid {path.suffix.lstrip('.') or 'YAML'}: {error}") from error
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise MechclaError(f"{path} holds {type(data).__name__}; expected settings such as 'model: demo'")
+    return data
+
+
+def parse(arguments: list[str]) -> SweepConfig:
+    """The config that command-line arguments ask for: flags over the file over the preset over defaults.
+
+    Raises MechclaError that names the setting, the value given and what was expected.
+    """
+    try:
+        given = CliApp.run(SweepConfig, cli_args=arguments).model_dump(exclude_unset=True)
+        from_file = _read_file(given["config"]) if given.get("config") else {}
+        preset = given.get("preset") or from_file.get("preset") or "default"
+        if preset not in PRESETS:
+            raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+        return SweepConfig(**{**PRESETS[preset], **from_file, **given})
+    except SettingsError as error:
+        raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
+    except ValidationError as error:
+        raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown setting {where!r}; {nearest(where, SweepConfig.model_fields, 40)}"
+    if not where:
+        return str(error["msg"]).removeprefix("Value error, ")
+    expected = error.get("ctx", {}).get("expected") if error["type"] == "literal_error" else None
+    known = re.findall(r"'([^']*)'", str(expected)) if expected else []
+    return f"setting {where!r} is {error['input']!r}: " + (nearest(error["input"], known) if known else error["msg"])

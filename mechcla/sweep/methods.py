@@ -1,0 +1,114 @@
+"""A method of the plane as data: which vector at which layer and strength, for every language alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mechcla.interventions import Intervention, en_steering, loc_steering
+from mechcla.sweep.config import SweepConfig
+from mechcla.vectors import SteeringVectors
+
+
+@dataclass(frozen=True, order=True)
+class Method:
+    """EN and LOC settings; None where a part is absent. The unsteered model is Method()."""
+
+    en_layer: int | None = None
+    en_strength: float = 0.0
+    restore_layer: int | None = None
+    loc_layer: int | None = None
+    loc_strength: float = 0.0
+
+    @property
+    def family(self) -> str:
+        """unsteered, EN, EN+restore, LOC, or SUR."""
+        if self.en_layer is None:
+            return "unsteered" if self.loc_layer is None else "LOC"
+        if self.loc_layer is not None:
+            return "SUR"
+        return "EN" if self.restore_layer is None else "EN+restore"
+
+    @property
+    def name(self) -> str:
+        """Short and unique, e.g. 'EN5x1-R14-LOC14x2'; file names use it."""
+        parts = []
+        if self.en_layer is not None:
+            parts.append(f"EN{self.en_layer}x{self.en_strength:g}")
+        if self.restore_layer is not None:
+            parts.append(f"R{self.restore_layer}")
+        if self.loc_layer is not None:
+            parts.append(f"LOC{self.loc_layer}x{self.loc_strength:g}")
+        return "-".join(parts) or "unsteered"
+
+    @property
+    def size(self) -> tuple[float, int]:
+        """For ties: total strength, then depth of the first edit. Smaller and shallower is preferred."""
+        layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
+        return (abs(self.en_strength) + abs(self.loc_strength), min(layers, default=0))
+
+    def edits(self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig) -> tuple[Intervention, ...]:
+        """The interventions of this method in one language."""
+        steps: tuple[Intervention, ...] = ()
+        how: dict[str, Any] = {"operator": config.operator, "unit": config.unit}
+        if self.en_layer is not None:
+            steps += en_steering(
+                vectors["EN"], language=language, layer=self.en_layer, strength=self.en_strength,
+                restore_layer=self.restore_layer, positions=config.en_positions, **how,
+            )  # fmt: skip
+        if self.loc_layer is not None:
+            steps += loc_steering(
+                vectors["LOC"], language=language, layer=self.loc_layer, strength=self.loc_strength,
+                positions=config.loc_positions, **how,
+            )  # fmt: skip
+        return steps
+
+    def describe(self) -> dict[str, Any]:
+        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v is not None}
+
+
+def coarse_layers(n_layers: int, step: int) -> list[int]:
+    """Every `step`-th layer, counted back from the last, which is always among them.
+
+    >>> coarse_layers(18, 3)
+    [2, 5, 8, 11, 14, 17]
+    """
+    return sorted(range(n_layers - 1, -1, -step))
+
+
+def around(layers: list[int], best: list[int], reach: int, n_layers: int) -> list[int]:
+    """The layers within `reach` of the best ones that have not been swept yet."""
+    near = {b + d for b in best for d in range(-reach, reach + 1)}
+    return sorted(layer for layer in near if 0 <= layer < n_layers and layer not in layers)
+
+
+def grid(family: str, layers: list[int], strengths: list[float]) -> list[Method]:
+    """The cells of one vector's layer-by-strength sweep."""
+    if family == "EN":
+        return [Method(en_layer=layer, en_strength=s) for layer in layers for s in strengths]
+    return [Method(loc_layer=layer, loc_strength=s) for layer in layers for s in strengths]
+
+
+def restorations(layers: list[int], strength: float, n_layers: int) -> list[Method]:
+    """EN early or in the middle (the first two thirds), taken back in the last third."""
+    split = 2 * n_layers / 3
+    return [
+        Method(en_layer=a, en_strength=strength, restore_layer=b)
+        for a in layers if a < split for b in layers if b >= split
+    ]  # fmt: skip
+
+
+def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[Method]:
+    """Every EN method with every LOC one that is deeper: the SUR candidates.
+
+    Both lists are ranked, best first; `most` keeps the pairs with the smallest sum of ranks.
+    """
+    ranked = sorted(
+        ((i + j, e, x) for i, e in enumerate(en) for j, x in enumerate(loc)), key=lambda triple: triple[0]
+    )
+    made = [
+        Method(e.en_layer, e.en_strength, e.restore_layer, x.loc_layer, x.loc_strength)
+        for _, e, x in ranked
+        if e.en_layer is not None and x.loc_layer is not None and x.loc_layer > e.en_layer
+    ]  # fmt: skip
+    return made[:most]

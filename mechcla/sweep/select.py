@@ -1,0 +1,98 @@
+"""The choice of layers and strengths, on dev only.
+
+A dev point is a method's mean gain over the unsteered model, first within each language, then over
+languages: in transfer on universal items and in localization on implicit cultural items.
+
+    EN, EN+restore  the largest gain in transfer
+    LOC             the largest gain in localization
+    SUR             among pairs, the largest sum of both gains for which neither falls below -tolerance
+                    (if none qualifies: the largest sum)
+
+Ties go to the smaller total strength, then to the shallower layer. Since the sum is monotone in both
+gains, the chosen SUR is on the Pareto front of the pairs that qualify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mechcla.errors import MechclaError
+from mechcla.metrics import Measure, difference
+from mechcla.scores import Scores
+from mechcla.sweep.methods import Method
+
+
+@dataclass(frozen=True)
+class DevPoint:
+    """Gains of one method on dev, over languages; nan where a kind was not scored."""
+
+    method: Method
+    d_transfer: float
+    d_localization: float
+    by_language: dict[str, tuple[float, float]]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            **self.method.describe(), "d_transfer": self.d_transfer, "d_localization": self.d_localization,
+            "by_language": self.by_language,
+        }  # fmt: skip
+
+
+def dev_point(
+    method: Method, scores: Mapping[tuple[str, str], Scores], base: Mapping[tuple[str, str], Scores], measure: Measure
+) -> DevPoint:
+    """Gains from scores and base by (language, kind)."""
+    languages = list(dict.fromkeys(language for language, _ in scores))
+    by_language = {}
+    for language in languages:
+        gains = []
+        for kind, metric in (("universal", "transfer"), ("cultural", "localization")):
+            key = (language, kind)
+            if key in scores:
+                gains.append(difference(scores[key], base[key], metric, measure, resamples=1)[language].value)
+            else:
+                gains.append(float("nan"))
+        by_language[language] = (gains[0], gains[1])
+    means = np.asarray(list(by_language.values())).mean(axis=0)
+    return DevPoint(method, float(means[0]), float(means[1]), by_language)
+
+
+def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
+    """Points that no other one matches or beats on both gains, by transfer."""
+    def dominated(p: DevPoint) -> bool:
+        return any(
+            q.d_transfer >= p.d_transfer and q.d_localization >= p.d_localization
+            and (q.d_transfer > p.d_transfer or q.d_localization > p.d_localization)
+            for q in points
+        )  # fmt: skip
+
+    return sorted((p for p in points if not dominated(p)), key=lambda p: -p.d_transfer)
+
+
+def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
+    """The chosen point of a family, by the rule above. Raises MechclaError if the family has none."""
+    mine = [p for p in points if p.method.family == family]
+    if not mine:
+        raise MechclaError(f"no {family} cell was swept, so none can be chosen; are there layers on both sides?")
+    if family == "SUR":
+        safe = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
+        return _largest(safe or mine, lambda p: p.d_transfer + p.d_localization)
+    return _largest(mine, lambda p: p.d_localization if family == "LOC" else p.d_transfer)
+
+
+def _largest(points: Sequence[DevPoint], value: Any) -> DevPoint:
+    return min(points, key=lambda p: (-round(value(p), 12), p.method.size))
+
+
+def ranked(points: Sequence[DevPoint], family: str, k: int) -> list[DevPoint]:
+    """The best point of each of the k best first-edit layers of a family, best first."""
+    value = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
+    mine = sorted((p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size))
+    chosen: dict[int | None, DevPoint] = {}
+    for p in mine:
+        chosen.setdefault(p.method.loc_layer if family == "LOC" else p.method.en_layer, p)
+    return list(chosen.values())[:k]

@@ -1,0 +1,145 @@
+"""The run folder: every finished cell on disk at once and whole, and nothing that contradicts the config.
+
+    config.yaml           what was asked for            record.json   versions and digests
+    vectors/*.safetensors                               cells/SPLIT/LANGUAGE/*.parquet  item-level scores
+    selection.json        dev points, front, choice     summary.csv, summary.json       test numbers
+    items.jsonl           the items themselves          figures/*.png, *.svg, *.json (the numbers drawn)
+
+A file appears by a rename, so one that is there is whole. A cell's name ends in the digest of everything
+that decides it (model, items, interventions, code), which alone says whether it is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mechcla.errors import MechclaError
+from mechcla.scores import Scores
+
+NUMERIC_MODULES = ("activations", "engine", "interventions", "items", "packing", "plain", "scoring", "vectors")
+PACKAGES = ("mechcla", "torch", "transformers", "transformer-lens", "numpy", "datasets", "einops", "jaxtyping", "safetensors")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def code_digest() -> str:
+    """SHA-256 of the modules that decide a number."""
+    folder = Path(__file__).resolve().parent.parent
+    sha = hashlib.sha256()
+    for name in NUMERIC_MODULES:
+        sha.update((folder / f"{name}.py").read_bytes())
+    return sha.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a number."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: the file is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON that every reader takes: a number that is not there (nan) is null."""
+    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+class Store:
+    """One run folder. `open` makes it, or finds it made by the same config."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.folder = folder
+        self.identity = identity
+
+    @classmethod
+    def open(cls, folder: str | Path, config: dict[str, Any], identity: dict[str, Any]) -> Store:
+        """Open or make a run folder.
+
+        Raises MechclaError if the folder belongs to another config, model, items or code, naming what
+        differs, or if it is a folder of something else. Nothing is written then.
+        """
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise MechclaError(f"the run folder {str(folder)!r} is a file; choose another --out")
+        record = folder / "record.json"
+        if record.exists():
+            old = json.loads(record.read_text(encoding="utf-8"))
+            differences = _differences(old["config"], config) + _differences(old["identity"], identity)
+            if differences:
+                listed = "\n".join(f"  {key}: the folder has {a!r}, this run {b!r}" for key, a, b in differences)
+                raise MechclaError(
+                    f"the run folder {str(folder)!r} was made with other settings:\n{listed}\n"
+                    "Choose another --out, or the settings of that run (its config.yaml)."
+                )
+        elif folder.exists() and any(p.name != "config.yaml" and not p.name.startswith(".") for p in folder.iterdir()):
+            raise MechclaError(f"{str(folder)!r} is not empty and holds no run of mechcla.sweep; choose another --out")
+        else:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise MechclaError(f"cannot make the run folder {str(folder)!r}: {error.strerror}") from error
+            write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+            write_json(record, {"config": config, "identity": identity, "versions": versions()})
+        return cls(folder, identity)
+
+    def cell_path(self, split: str, language: str, name: str, decides: dict[str, Any]) -> Path:
+        """Where the scores of a cell lie: a name to read and a digest of everything that decides them."""
+        whole = digest({**self.identity, **decides})
+        return self.folder / "cells" / split / language / f"{name}-{whole[:16]}.parquet"
+
+    def read(self, path: Path) -> Scores | None:
+        """The scores of a finished cell, or None."""
+        return Scores.from_parquet(path) if path.exists() else None
+
+    def write(self, path: Path, scores: Scores) -> None:
+        write_whole(path, scores.to_parquet)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    keys = dict.fromkeys([*old, *new])
+    return [(k, old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)]

@@ -1,0 +1,89 @@
+"""The test numbers of a run: every method, language and metric, with interval and n, as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mechcla import metrics
+from mechcla.metrics import POOLED, Estimate
+from mechcla.scores import Scores
+
+METRICS = ("transfer", "localization", "english_bias")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of the summary. difference: against the unsteered model, paired by item."""
+
+    method: str
+    language: str
+    metric: str
+    measure: str
+    value: Estimate
+    difference: Estimate | None
+
+    def flat(self) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "method": self.method, "language": self.language, "metric": self.metric, "measure": self.measure,
+            "value": self.value.value, "low": self.value.low, "high": self.value.high, "n": self.value.n,
+        }  # fmt: skip
+        d = self.difference
+        return row | {
+            "difference": d.value if d else None, "difference_low": d.low if d else None,
+            "difference_high": d.high if d else None,
+        }  # fmt: skip
+
+
+def summarise(
+    tables: Mapping[str, Scores], languages: list[str], resamples: int, seed: int, pivot: str = "en"
+) -> list[Row]:
+    """All rows; "all" pools the steered languages and leaves English out."""
+    rows: list[Row] = []
+    steered = {name: Scores(tuple(r for r in t if r.language in languages)) for name, t in tables.items()}
+    english = {name: t.where(language=pivot) for name, t in tables.items() if len(t.where(language=pivot))}
+    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
+    for measure in ("accuracy", "share"):
+        for metric in METRICS:
+            for group, keys in ((steered, [*languages, POOLED]), (english, [pivot])):
+                if metric == "english_bias" and group is english:
+                    continue
+                base = group["unsteered"]
+                for name, scores in group.items():
+                    values = metrics.metric(scores, metric, measure, **options)
+                    changes = metrics.difference(scores, base, metric, measure, **options) if name != "unsteered" else {}
+                    rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
+        for name, scores in steered.items():
+            if name not in ("unsteered", "explicit"):
+                found = metrics.recoverable_fraction(
+                    scores, steered["unsteered"], steered["explicit"], measure, **options
+                )
+                rows += [Row(name, k, "recoverable_fraction", measure, found[k], None) for k in [*languages, POOLED]]
+    return rows
+
+
+def to_csv(rows: list[Row]) -> str:
+    out = io.StringIO()
+    flat = [row.flat() for row in rows]
+    writer = csv.DictWriter(out, fieldnames=list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def pooled_table(rows: list[Row], measure: str = "share") -> str:
+    """The pooled test numbers as text, a line a method."""
+    lines = [f"{'method':<12}{'transfer':<30}{'localization':<30}{'English bias':<30}"]
+    for name in dict.fromkeys(r.method for r in rows):
+        cells = []
+        for metric in METRICS:
+            row = next(
+                r for r in rows if (r.method, r.language, r.metric, r.measure) == (name, POOLED, metric, measure)
+            )
+            v = row.value
+            cells.append(f"{v.value:.3f} [{v.low:.3f}, {v.high:.3f}] n={v.n}")
+        lines.append(f"{name:<12}" + "".join(f"{c:<30}" for c in cells))
+    return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""EN and LOC difference-of-means vectors: make, save, load.
+
+    v_EN[L, l]  = mean over parallel universal items of h_l(English prompt) - h_l(prompt in L)
+    v_LOC[L, l] = mean over cultural items of h_l(explicit prompt in L) - h_l(implicit prompt in L)
+
+h_l is the activation at one site of block l (default resid_post) at the last prompt token. The means are
+streaming float64 sums. Source: the mean-difference contrasts of Lim et al. (2505.13141) and Veselovsky et
+al. (2504.10191); that these are the source paper's own recipes is our inference. A direction found this
+way separates two sets of prompts; whether it causes anything is what steering tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mechcla.activations import Request, streaming_means
+from mechcla.errors import MechclaError, nearest
+from mechcla.items import ItemSet, pair_ids
+
+if TYPE_CHECKING:
+    from mechcla.models import HookedModel
+
+
+@dataclass(frozen=True, eq=False)
+class SteeringVectors:
+    """One vector a language and layer, with what it was made from.
+
+    vectors[L]: Float[layer, d_model]; norms[L]: Float[layer], the mean activation norm of the unsteered
+    side (L's own plain prompts), which the relative strength unit refers to; counts[L]: pairs averaged.
+    record: model and items digests and settings.
+    """
+
+    name: str
+    site: str
+    vectors: dict[str, Float[Tensor, "layer d_model"]]
+    norms: dict[str, Float[Tensor, " layer"]]
+    counts: dict[str, int]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self.vectors)
+
+    def __getitem__(self, language: str) -> Float[Tensor, "layer d_model"]:
+        if language not in self.vectors:
+            raise MechclaError(f"no {self.name} vector for language {language!r}; {nearest(language, self.vectors)}")
+        return self.vectors[language]
+
+    def at(self, language: str, layer: int) -> tuple[Float[Tensor, " d_model"], float]:
+        """The vector of one language and layer, and the reference norm there."""
+        stack = self[language]
+        if not isinstance(layer, int) or not 0 <= layer < len(stack):
+            raise MechclaError(f"layer {layer!r}: the {self.name} vectors have layers 0 to {len(stack) - 1}")
+        return stack[layer], float(self.norms[language][layer])
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, atomically; `load` reads it back to the last bit."""
+        path = Path(path)
+        tensors = {f"vectors.{k}": v.contiguous() for k, v in self.vectors.items()}
+        tensors |= {f"norms.{k}": v.contiguous() for k, v in self.norms.items()}
+        meta = {"name": self.name, "site": self.site, "counts": self.counts, "record": self.record}
+        handle, temporary = tempfile.mkstemp(prefix=".vectors-", dir=path.parent)
+        os.close(handle)
+        try:
+            save_file(tensors, temporary, metadata={"mechcla": json.dumps(meta, sort_keys=True)})
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SteeringVectors:
+        """Read what `save` wrote. Raises MechclaError for another kind of file."""
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                meta = json.loads((file.metadata() or {}).get("mechcla", "null"))
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise MechclaError(f"cannot read steering vectors from {str(path)!r}: {error}") from error
+        if meta is None:
+            raise MechclaError(f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's")
+        parts: dict[str, dict[str, Tensor]] = {"vectors": {}, "norms": {}}
+        for key, tensor in tensors.items():
+            part, language = key.split(".", 1)
+            parts[part][language] = tensor
+        return cls(meta["name"], meta["site"], parts["vectors"], parts["norms"], meta["counts"], meta["record"])
+
+    def __repr__(self) -> str:
+        shape = "x".join(str(n) for n in next(iter(self.vectors.values())).shape) if self.vectors else "0"
+        return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+def en_requests(items: ItemSet, pivot: str = "en") -> list[Request]:
+    """Which prompts count for v_EN, with which sign, by language."""
+    universal = items.universal
+    if pivot not in universal.languages:
+        raise MechclaError(f"EN vectors need universal items in {pivot!r}; {nearest(pivot, universal.languages)}")
+    others = [language for language in universal.languages if language != pivot]
+    if not others:
+        raise MechclaError(f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} only")
+    requests: dict[str, Request] = {}
+    for language in others:
+        pairs = pair_ids(universal.language(pivot), universal.language(language))
+        if not pairs:
+            raise MechclaError(f"no universal item of {language!r} shares its id with one of {pivot!r}")
+        for left, right in pairs:
+            _note(requests, left.prompt, ("EN", language), +1)
+            _note(requests, right.prompt, ("EN", language), -1)
+    return list(requests.values())
+
+
+def loc_requests(items: ItemSet) -> list[Request]:
+    """Which prompts count for v_LOC, with which sign, by language."""
+    cultural = items.cultural
+    if not len(cultural):
+        raise MechclaError("LOC vectors need cultural items; these are universal only")
+    requests: dict[str, Request] = {}
+    for item in cultural:
+        _note(requests, item.prompt_text("explicit"), ("LOC", item.language), +1)
+        _note(requests, item.prompt, ("LOC", item.language), -1)
+    return list(requests.values())
+
+
+def _note(requests: dict[str, Request], text: str, group: tuple[str, str], sign: int) -> None:
+    request = requests.setdefault(text, Request(text, []))
+    request.groups.append((group, sign))
+
+
+def make_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> dict[str, SteeringVectors]:
+    """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
+
+    Returns {"EN": ..., "LOC": ...}. Memory does not grow with the number of items.
+    """
+    requests = []
+    if len(items.universal):
+        requests += en_requests(items)
+    if len(items.cultural):
+        requests += loc_requests(items)
+    return _make(model, items, requests, site)
+
+
+def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> SteeringVectors:
+    """v_EN of every language but English and every layer, from parallel universal items.
+
+    >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
+    torch.Size([18, 640])
+    """
+    return _make(model, items, en_requests(items), site)["EN"]
+
+
+def loc_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> SteeringVectors:
+    """v_LOC of every language and layer, from cultural items with both prompt forms.
+
+    >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
+    """
+    return _make(model, items, loc_requests(items), site)["LOC"]
+
+
+def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str) -> dict[str, SteeringVectors]:
+    sums = streaming_means(model, requests, site)
+    record = {"model": model.describe(), "items": items.digest, "site": site, "position": "last_prompt_token"}
+    result = {}
+    for name in dict.fromkeys(group[0] for group in sums):
+        part = {group[1]: value for group, value in sums.items() if group[0] == name}
+        result[name] = SteeringVectors(
+            name, site,
+            {lang: (s.plus / s.n_plus - s.minus / s.n_minus).float() for lang, s in part.items()},
+            {lang: (s.minus_norm / s.n_minus).float() for lang, s in part.items()},
+            {lang: s.n_minus for lang, s in part.items()},
+            record,
+        )  # fmt: skip
+    return result
