@@ -32,6 +32,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def _commas(value: Any) -> Any:
     """'es,ko' and '[es, ko]' are lists; so are repeated flags, which arrive joined by commas."""
+    if isinstance(value, list) and "" in value:
+        value = ",".join(map(str, value))
     return [part.strip() for part in value.strip("[]").split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -159,4 +161,8 @@ def _explain(error: Any) -> str:
         return str(error["msg"]).removeprefix("Value error, ")
     expected = error.get("ctx", {}).get("expected") if error["type"] == "literal_error" else None
     known = re.findall(r"'([^']*)'", str(expected)) if expected else []
-    return f"setting {where!r} is {error['input']!r}: " + (nearest(error["input"], known) if known else error["msg"])
+    given = error["input"]
+    given = ",".join(map(str, given)) if isinstance(given, list) else given
+    return f"setting {where!r} is {given!r}: " + (
+        nearest(given, known) if known else error["msg"].removeprefix("Value error, ")
+    )
