@@ -162,6 +162,47 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
     return replace(state, resid=_apply(state.resid, state, edits))
 
 
+def join(states: Sequence[State]) -> State | None:
+    """States of one batch at one block, stacked row upon row, so that many strengths run as one batch.
+
+    Recorded arguments with a row a batch row are repeated; those that broadcast stay. None where it cannot
+    be told which of the two an argument is (as many rows as tokens), and the States must run one by one.
+    """
+    first, k = states[0], len(states)
+    rows, width = first.resid.shape[:2]
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return type(value)(widen(v) for v in value)
+        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == rows > 1:
+            return value.repeat(k, *[1] * (value.ndim - 1))
+        return value
+
+    if rows == width:
+        return None
+    calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
+    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls)
+
+
+@torch.inference_mode()
+def finish_blocks(states: Sequence[State], max_tokens: int) -> list[State]:
+    """Run the remaining blocks of States of one batch, several at once while rows x length stay within max_tokens.
+
+    No edits are left to do. Equal to `advance` one by one up to the rounding of a larger matrix product.
+    """
+    done: list[State] = []
+    most = max(1, max_tokens // states[0].batch.ids.numel())
+    for begin in range(0, len(states), most):
+        part = states[begin : begin + most]
+        wide = join(part) if len(part) > 1 else None
+        if wide is None:
+            done += [advance(s, s.model.n_layers) for s in part]
+        else:
+            rows = advance(wide, wide.model.n_layers).resid.chunk(len(part))
+            done += [replace(s, layer=s.model.n_layers, resid=h) for s, h in zip(part, rows, strict=True)]
+    return done
+
+
 @torch.inference_mode()
 def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
     """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""

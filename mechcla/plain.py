@@ -46,7 +46,7 @@ def plain_log_probs(model: HookedModel, batch: Batch, edits: Sequence[Interventi
 
 
 def fits(model: HookedModel) -> bool:
-    """Whether the engine's pass (shared prompt, resumed blocks, own head) equals the plain pass of this model.
+    """Whether the engine's pass (shared prompt, resumed blocks, joined strengths, own head) equals the plain pass of this model.
 
     Measured once a model on a few random tokens with an edit in the middle; a model that deviates is
     announced by a warning and runs on the plain path.
@@ -77,6 +77,7 @@ def probe(model: HookedModel) -> float:
     fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)
     state = engine.advance(engine.start(model, fast), layer)
     edit = Intervention(vector, layer, 1.0, unit="relative", norm=0.1 * float(state.resid.float().norm(dim=-1).median()))
-    left = engine.finish(state, [edit])
+    steered = engine.advance(state, layer + 1, [edit])
+    left = engine.edge_log_probs(engine.finish_blocks([steered, steered], 2 * fast.ids.numel()))[1]
     right = plain_log_probs(model, plain, [edit])
     return max(abs(a - b) for a, b in zip(fast.sums(left), plain.sums(right), strict=True))

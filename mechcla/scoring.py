@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -33,7 +34,7 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty.
+    it is empty. max_tokens bounds a batch, also where several strengths run as one.
     """
 
     model: HookedModel
@@ -42,10 +43,15 @@ class Prepared:
     batches: tuple[Batch, ...]
     order: tuple[tuple[int, ...], ...]
     states: tuple[State, ...]
+    max_tokens: int
 
     def at(self, layer: int, edits: Edits = ()) -> Prepared:
         """The same with all blocks below `layer` done, under the edits that belong to them."""
         return replace(self, states=tuple(engine.advance(state, layer, edits) for state in self.states))
+
+    def steered(self, edits: Edits) -> Prepared:
+        """The same after resid_post edits of the block that was just run, without running it again."""
+        return replace(self, states=tuple(engine.steer_here(state, edits) for state in self.states))
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -92,7 +98,7 @@ def prepare(
     groups = tuple(tuple(group) for group in plan(sizes, max_tokens))
     batches = tuple(collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups)
     states = tuple(engine.start(model, b) for b in batches) if fast else ()
-    return Prepared(model, items, prompt, batches, groups, states)
+    return Prepared(model, items, prompt, batches, groups, states, max_tokens)
 
 
 def score(
@@ -156,12 +162,27 @@ def _walk(prepared: Prepared, branches: list[Branch]) -> Iterator[tuple[int, Edi
             groups.setdefault((layer, tuple(tuple(e.describe().values()) for e in step)), []).append(branch)
     frontier = prepared
     steps = [(layer, _is_after(group[0][2][0][1]), group) for (layer, _), group in groups.items()]
-    for layer, after, group in sorted(steps, key=lambda step: step[:2]):
-        step = group[0][2][0][1]
+    steps.sort(key=lambda step: step[:2])
+    for (layer, after), same in groupby(steps, key=lambda step: step[:2]):
         frontier = frontier.at(layer + 1 if after else layer)
-        if after:
-            states = tuple(engine.steer_here(state, step) for state in frontier.states)
-            steered = replace(frontier, states=states)
-        else:
-            steered = frontier.at(layer + 1, step)
-        yield from _walk(steered, [(i, edits, steps[1:]) for i, edits, steps in group])
+        last: list[tuple[Prepared, list[Branch]]] = []
+        for _, _, group in same:
+            step = group[0][2][0][1]
+            steered = frontier.steered(step) if after else frontier.at(layer + 1, step)
+            rest = [(i, edits, steps[1:]) for i, edits, steps in group]
+            if any(steps for _, _, steps in rest):
+                yield from _walk(steered, rest)
+            else:
+                last.append((steered, rest))
+        yield from _leaves(last)
+
+
+def _leaves(last: list[tuple[Prepared, list[Branch]]]) -> Iterator[tuple[int, Edits, list[Float[Tensor, " _"]]]]:
+    """Finish all strengths of one layer together: batch by batch, a strength a row."""
+    if not last:
+        return
+    columns = zip(*(steered.states for steered, _ in last), strict=True)
+    ended = [engine.finish_blocks(states, last[0][0].max_tokens) for states in columns]
+    for (_, group), states in zip(last, zip(*ended, strict=True), strict=True):
+        edges = engine.edge_log_probs(states)
+        yield from ((i, edits, edges) for i, edits, _ in group)

@@ -106,11 +106,12 @@ def draw_edits(data, family, model):
     edits = []
     for _ in range(data.draw(st.integers(0, 2), "edits")):
         vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
-        unit = data.draw(st.sampled_from(["raw", "relative"]))
+        operator = data.draw(st.sampled_from(OPERATORS))
+        unit = data.draw(st.sampled_from(["raw", "relative"])) if operator != "ablate" else "raw"
         edits.append(Intervention(
             vector, data.draw(st.integers(0, model.n_layers - 1), "layer"),
             data.draw(st.floats(-2, 2).filter(lambda s: abs(s) > 0.05), "strength"), site=data.draw(st.sampled_from(sites)),
-            operator=data.draw(st.sampled_from(OPERATORS)), positions=data.draw(st.sampled_from(POSITIONS)),
+            operator=operator, positions=data.draw(st.sampled_from(POSITIONS)),
             unit=unit, norm=3.0 if unit == "relative" else None,
         ))  # fmt: skip
     if len({(e.layer, e.site) for e in edits}) < len(edits):
