@@ -90,3 +90,7 @@ def _convert(source: Path, folder: Path) -> None:
     plain.load_state_dict(quantised.state_dict())
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    print(demo_folder())  # python -m mechcla.demo_model: prepare it ahead of the first run

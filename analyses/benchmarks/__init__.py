@@ -1,0 +1,1 @@
+"""mechcla's engine against what a researcher would otherwise run: same cells, same items, same numbers."""

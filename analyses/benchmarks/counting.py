@@ -1,0 +1,77 @@
+"""What a path did, counted rather than timed: blocks, tokens through blocks, positions unembedded, FLOPs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Counts:
+    """blocks: calls of a block. block_tokens: tokens (padding too) through them. unembedded: positions whose
+    logits over the whole vocabulary were made. flops: of all matrix products."""
+
+    blocks: int
+    block_tokens: int
+    unembedded: int
+    flops: int
+
+    def flat(self) -> dict[str, int]:
+        return asdict(self)
+
+
+class _Unembedded(TorchDispatchMode):
+    """Counts products with (a piece of) the unembedding matrix, in entries of the logits."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight, self.entries = weight, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.linear):
+            matrices = [a for a in args if isinstance(a, torch.Tensor) and a.ndim == 2]
+            store = self.weight.untyped_storage().data_ptr()
+            if any(m.untyped_storage().data_ptr() == store for m in matrices):
+                self.entries += out.numel()
+        return out
+
+
+def count(run: Callable[[], object], blocks: torch.nn.ModuleList, unembedding: torch.Tensor) -> Counts:
+    """Run once under counters. The numbers are the same on every machine."""
+    seen = [0, 0]
+
+    def see(_m: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        stream = args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        seen[0] += 1
+        seen[1] += stream.shape[0] * stream.shape[1]
+
+    with ExitStack() as stack:
+        for block in blocks:
+            stack.callback(block.register_forward_pre_hook(see, with_kwargs=True).remove)
+        head = stack.enter_context(_Unembedded(unembedding))
+        flops = stack.enter_context(FlopCounterMode(display=False))
+        run()
+    return Counts(seen[0], seen[1], head.entries // unembedding.shape[0], flops.get_total_flops())
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, repeats: int = 9) -> float:
+    """FLOP/s of this machine's matrix product, median over shapes as wide as a block's and a head's."""
+    left, right = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(left)
+    rates = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        torch.mm(left, right, out=out)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        rates.append(2 * 2048**3 / (time.perf_counter() - begun))
+    return statistics.median(rates[1:])
