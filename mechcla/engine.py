@@ -138,7 +138,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
     A resid_post edit of block layer-1 is included; a resid_pre edit of block `layer` is not yet.
     Edits of other blocks are ignored here, so the same list can be passed to every step.
     """
-    model, h = state.model, state.resid
+    model, h = state.model, state.resid.to(state.model.device)
     if not state.layer <= layer <= model.n_layers:
         raise MechclaError(f"cannot advance from block {state.layer} to {layer} of {model.n_layers}")
     for k in range(state.layer, layer):
@@ -147,10 +147,19 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
         with ExitStack() as stack:
             attach(model, inner, state.batch, stack)
-            out = model.blocks[k](h, **dict(state.calls[k]))
+            out = model.blocks[k](h, **_on(state.calls[k], h.device))
         h = out[0] if isinstance(out, tuple) else out
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
     return replace(state, layer=layer, resid=h)
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    """Recorded arguments on the model's device; what was spilled lies on the CPU."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {k: _on(v, device) for k, v in value.items()}
+    return type(value)(_on(v, device) for v in value) if type(value) in (tuple, list) else value
 
 
 @torch.inference_mode()
@@ -159,7 +168,7 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
     for edit in edits:
         if edit.site != "resid_post" or edit.layer != state.layer - 1:
             raise MechclaError(f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}")
-    return replace(state, resid=_apply(state.resid, state, edits))
+    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits))
 
 
 def join(states: Sequence[State]) -> State | None:
@@ -172,7 +181,7 @@ def join(states: Sequence[State]) -> State | None:
     rows, width = first.resid.shape[:2]
 
     def widen(value: Any) -> Any:
-        if isinstance(value, tuple | list):
+        if type(value) in (tuple, list):
             return type(value)(widen(v) for v in value)
         if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == rows > 1:
             return value.repeat(k, *[1] * (value.ndim - 1))

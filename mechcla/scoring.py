@@ -19,8 +19,10 @@ from mechcla.engine import State
 from mechcla.errors import MechclaError, nearest
 from mechcla.interventions import Intervention, active
 from mechcla.items import ItemSet, PromptForm
+from mechcla.memory import halved, is_out_of_memory, retry_smaller
 from mechcla.packing import Batch, collate, pack, plan
 from mechcla.scores import ItemScore, Scores
+from mechcla.spill import Shelf
 
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
@@ -44,10 +46,11 @@ class Prepared:
     order: tuple[tuple[int, ...], ...]
     states: tuple[State, ...]
     max_tokens: int
+    shelf: Shelf
 
     def at(self, layer: int, edits: Edits = ()) -> Prepared:
         """The same with all blocks below `layer` done, under the edits that belong to them."""
-        return replace(self, states=tuple(engine.advance(state, layer, edits) for state in self.states))
+        return replace(self, states=tuple(self.shelf.keep(engine.advance(s, layer, edits)) for s in self.states))
 
     def steered(self, edits: Edits) -> Prepared:
         """The same after resid_post edits of the block that was just run, without running it again."""
@@ -57,8 +60,7 @@ class Prepared:
         """What is left to run, and the unembedding, a tensor a batch."""
         if not self.states:
             return [plain.plain_log_probs(self.model, batch, edits) for batch in self.batches]
-        end = self.at(self.model.n_layers, edits)
-        return engine.edge_log_probs(end.states)
+        return engine.edge_log_probs([engine.advance(s, self.model.n_layers, edits) for s in self.states])
 
     def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
         """The item-level table of these log-probabilities, in the items' order."""
@@ -80,11 +82,12 @@ class Prepared:
 
 def prepare(
     model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
-    fast: bool | None = None,
+    fast: bool | None = None, shelf: Shelf | None = None,
 ) -> Prepared:  # fmt: skip
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
-    max_tokens: rows x padded length of a batch. fast: None lets `plain.fits` decide, and sends texts that
+    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
+    shelf: bounds the memory of cached residuals. fast: None lets `plain.fits` decide, and sends texts that
     reach beyond a sliding attention window to the plain path.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
@@ -95,10 +98,15 @@ def prepare(
         longest = max(len(p.prompt) + max(map(len, p.candidates)) for p in packed)
         fast = (model.sliding_window is None or longest <= model.sliding_window) and plain.fits(model)
     sizes = [p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates)) for p in packed]
-    groups = tuple(tuple(group) for group in plan(sizes, max_tokens))
-    batches = tuple(collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups)
-    states = tuple(engine.start(model, b) for b in batches) if fast else ()
-    return Prepared(model, items, prompt, batches, groups, states, max_tokens)
+    shelf = shelf or Shelf()
+
+    def build(most: int) -> Prepared:
+        groups = tuple(tuple(group) for group in plan(sizes, most))
+        batches = tuple(collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups)
+        states = tuple(shelf.keep(engine.start(model, b)) for b in batches) if fast else ()
+        return Prepared(model, items, prompt, batches, groups, states, most, shelf)
+
+    return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 
 def score(
@@ -116,27 +124,41 @@ def score(
     if prompt not in ("implicit", "explicit"):
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}")
     edits = active(interventions, model)
-    prepared = prepare(model, items, prompt, max_tokens=max_tokens)
-    return prepared.table(prepared.edge_log_probs(edits), edits)
+    return next(scores for _, scores in score_many(prepare(model, items, prompt, max_tokens=max_tokens), [edits]))
 
 
 def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -> Iterator[tuple[int, Scores]]:
     """Score the same items under many variants; yields (index of the variant, scores) as each is done.
 
-    Equal to scoring each alone, in the order that shares most: shallow layers first.
+    Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
+    memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
-    checked = [active(v, prepared.model) for v in variants]
+    todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
+    while todo:
+        try:
+            for i, edges in _run(prepared, todo):
+                yield i, prepared.table(edges, todo.pop(i))
+        except Exception as error:
+            if not is_out_of_memory(error) or prepared.max_tokens < max(b.ids.numel() for b in prepared.batches):
+                raise  # of a single row there is no half
+            smaller = halved(prepared.model, prepared.max_tokens, error)
+        else:
+            return
+        prepared = prepare(
+            prepared.model, prepared.items, prepared.prompt, max_tokens=smaller, fast=bool(prepared.states), shelf=prepared.shelf
+        )  # fmt: skip
+
+
+def _run(prepared: Prepared, todo: dict[int, Edits]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
     if not prepared.states:
-        for i, edits in enumerate(checked):
-            yield i, prepared.table(prepared.edge_log_probs(edits), edits)
-        return
-    branches = [(i, edits, _steps(edits)) for i, edits in enumerate(checked)]
-    for i, edits, edges in _walk(prepared, branches):
-        yield i, prepared.table(edges, edits)
+        for i, edits in list(todo.items()):
+            yield i, prepared.edge_log_probs(edits)
+    else:
+        yield from _walk(prepared, [(i, _steps(edits)) for i, edits in todo.items()])
 
 
 Step = tuple[int, Edits]
-Branch = tuple[int, Edits, tuple[Step, ...]]
+Branch = tuple[int, tuple[Step, ...]]
 
 
 def _steps(edits: Edits) -> tuple[Step, ...]:
@@ -150,34 +172,33 @@ def _is_after(step: Edits) -> bool:
     return all(e.site == "resid_post" for e in step)
 
 
-def _walk(prepared: Prepared, branches: list[Branch]) -> Iterator[tuple[int, Edits, list[Float[Tensor, " _"]]]]:
-    finished = [b for b in branches if not b[2]]
+def _walk(prepared: Prepared, branches: list[Branch]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
+    finished = [i for i, steps in branches if not steps]
     if finished:
         edges = prepared.edge_log_probs()
-        yield from ((i, edits, edges) for i, edits, _ in finished)
+        yield from ((i, edges) for i in finished)
     groups: dict[tuple[int, tuple[tuple[object, ...], ...]], list[Branch]] = {}
     for branch in branches:
-        if branch[2]:
-            layer, step = branch[2][0]
+        if branch[1]:
+            layer, step = branch[1][0]
             groups.setdefault((layer, tuple(tuple(e.describe().values()) for e in step)), []).append(branch)
     frontier = prepared
-    steps = [(layer, _is_after(group[0][2][0][1]), group) for (layer, _), group in groups.items()]
-    steps.sort(key=lambda step: step[:2])
-    for (layer, after), same in groupby(steps, key=lambda step: step[:2]):
+    ordered = sorted(((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()), key=lambda x: x[:2])
+    for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
         frontier = frontier.at(layer + 1 if after else layer)
-        last: list[tuple[Prepared, list[Branch]]] = []
+        last: list[tuple[Prepared, list[int]]] = []
         for _, _, group in same:
-            step = group[0][2][0][1]
+            step = group[0][1][0][1]
             steered = frontier.steered(step) if after else frontier.at(layer + 1, step)
-            rest = [(i, edits, steps[1:]) for i, edits, steps in group]
-            if any(steps for _, _, steps in rest):
+            rest = [(i, steps[1:]) for i, steps in group]
+            if any(steps for _, steps in rest):
                 yield from _walk(steered, rest)
             else:
-                last.append((steered, rest))
+                last.append((steered, [i for i, _ in rest]))
         yield from _leaves(last)
 
 
-def _leaves(last: list[tuple[Prepared, list[Branch]]]) -> Iterator[tuple[int, Edits, list[Float[Tensor, " _"]]]]:
+def _leaves(last: list[tuple[Prepared, list[int]]]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
     """Finish all strengths of one layer together: batch by batch, a strength a row."""
     if not last:
         return
@@ -185,4 +206,4 @@ def _leaves(last: list[tuple[Prepared, list[Branch]]]) -> Iterator[tuple[int, Ed
     ended = [engine.finish_blocks(states, last[0][0].max_tokens) for states in columns]
     for (_, group), states in zip(last, zip(*ended, strict=True), strict=True):
         edges = engine.edge_log_probs(states)
-        yield from ((i, edits, edges) for i, edits, _ in group)
+        yield from ((i, edges) for i in group)

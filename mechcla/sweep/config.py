@@ -83,6 +83,7 @@ class SweepConfig(BaseSettings):
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, description="seed of the bootstrap")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
+    cache_mib: int = Field(2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")
 
     @field_validator("en_strengths", "loc_strengths")
@@ -116,7 +117,7 @@ class SweepConfig(BaseSettings):
 
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast."""
-        return self.model_dump(mode="json", exclude={"config", "preset", "out", "threads"})
+        return self.model_dump(mode="json", exclude={"config", "preset", "out", "threads", "cache_mib"})
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from mechcla.packing import pack
 from mechcla.scores import Scores
 from mechcla.scoring import Prepared, prepare, score_many
 from mechcla.sources import load_items
+from mechcla.spill import Shelf
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.methods import Method, around, coarse_layers, grid, pairs, restorations
 from mechcla.sweep.select import DevPoint, best, dev_point, pareto_front, ranked
@@ -53,6 +54,7 @@ class Sweep:
     store: Store
     vectors: dict[str, SteeringVectors]
     bar: tqdm
+    shelf: Shelf
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
 
     @property
@@ -98,7 +100,8 @@ class Sweep:
         if key not in self.kept:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
-            self.kept[key] = prepare(self.model, self.items_of(job), job.prompt, max_tokens=self.config.max_tokens)
+            items = self.items_of(job)
+            self.kept[key] = prepare(self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf)
         return self.kept[key]
 
     def _path(self, job: Job) -> Path:
@@ -139,7 +142,7 @@ def open_sweep(config: SweepConfig) -> Sweep:
     if not (store.folder / "items.jsonl").exists():
         write_whole(store.folder / "items.jsonl", items.to_jsonl)
     bar = tqdm(total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1)
-    return Sweep(config, model, items, store, _vectors(model, items, config, store), bar)
+    return Sweep(config, model, items, store, _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20))
 
 
 def _backend(model: HookedModel) -> dict[str, str]:

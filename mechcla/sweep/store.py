@@ -27,7 +27,7 @@ import yaml
 from mechcla.errors import MechclaError
 from mechcla.scores import Scores
 
-NUMERIC_MODULES = ("activations", "engine", "interventions", "items", "packing", "plain", "scoring", "vectors")
+NUMERIC_MODULES = ("activations", "engine", "interventions", "items", "packing", "plain", "scoring", "spill", "vectors")
 PACKAGES = ("mechcla", "torch", "transformers", "transformer-lens", "numpy", "datasets", "einops", "jaxtyping", "safetensors")
 
 
