@@ -52,18 +52,23 @@ def test_the_run_folder_holds_what_was_promised(run, small_items):
 
 def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
     model = tiny_models["llama"]
-    chosen = json.loads((run / "selection.json").read_text())["chosen"]["SUR"]
+    (choice,) = json.loads((run / "selection.json").read_text())["choices"]
+    chosen = next(p for p in choice["points"] if p["family"] == "EN+restore" and p["d_localization"] is not None)
     en, loc = (mechcla.SteeringVectors.load(run / "vectors" / f"{n}.safetensors") for n in ("en", "loc"))
+    pair = next(p for p in choice["points"] if p["family"] == "SUR")
     sur = mechcla.surgical_steering(
-        en, loc, language="es", en_layer=chosen["en_layer"], en_strength=chosen["en_strength"],
-        restore_layer=chosen.get("restore_layer"), loc_layer=chosen["loc_layer"], loc_strength=chosen["loc_strength"],
-        en_positions="prompt", loc_positions="prompt",
+        en, loc, language="es", en_layer=pair["en_layer"], en_strength=pair["en_strength"],
+        restore_layer=pair.get("restore_layer"), loc_layer=pair["loc_layer"], loc_strength=pair["loc_strength"],
     )  # fmt: skip
-    (path,) = (run / "cells/test/es").glob(f"{chosen['name']}-cultural-*.parquet")
-    stored = Scores.from_parquet(path)
-    fresh = mechcla.score(model, small_items.cultural.test.language("es"), sur)
-    for a, b in zip(stored, fresh, strict=True):
-        assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+    back = mechcla.en_steering(
+        en, language="es", layer=chosen["en_layer"], strength=chosen["en_strength"], restore_layer=chosen["restore_layer"]
+    )
+    for name, edits in ((pair["name"], sur), (chosen["name"], back)):
+        (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
+        stored = Scores.from_parquet(path)
+        fresh = mechcla.score(model, small_items.cultural.dev.language("es"), edits)
+        for a, b in zip(stored, fresh, strict=True):
+            assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
 
 
 def test_the_summary_is_the_metrics_of_the_cells(run):
@@ -76,18 +81,26 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
     assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN+restore", "LOC", "SUR"}
 
 
-def test_the_choice_is_the_rules_and_on_the_front(run):
-    selection = json.loads((run / "selection.json").read_text())
-    points = selection["points"]
-    en = [p for p in points if p["family"] == "EN"]
-    assert selection["chosen"]["EN"]["d_transfer"] == max(p["d_transfer"] for p in en)
-    loc = [p for p in points if p["family"] == "LOC"]
-    assert selection["chosen"]["LOC"]["d_localization"] == max(p["d_localization"] for p in loc)
-    sur, chosen = [p for p in points if p["family"] == "SUR"], selection["chosen"]["SUR"]
-    assert sur
-    safe = [p for p in sur if min(p["d_transfer"], p["d_localization"]) >= -0.01] or sur
-    assert chosen["d_transfer"] + chosen["d_localization"] == max(p["d_transfer"] + p["d_localization"] for p in safe)
-    assert not any(p["d_transfer"] > chosen["d_transfer"] and p["d_localization"] > chosen["d_localization"] for p in safe)
+def test_the_choice_is_the_rules(run):
+    (choice,) = json.loads((run / "selection.json").read_text())["choices"]
+    assert choice["languages"] == ["es"]
+    points, chosen = choice["points"], choice["chosen"]
+    gains = {"EN": lambda p: p["d_transfer"], "EN+restore": lambda p: p["d_transfer"],
+             "LOC": lambda p: p["d_localization"], "SUR": lambda p: p["d_transfer"] + p["d_localization"]}  # fmt: skip
+    for family, gain in gains.items():
+        mine = [p for p in points if p["family"] == family]
+        assert mine
+        if family == "SUR":
+            mine = [p for p in mine if min(p["d_transfer"], p["d_localization"]) >= -0.01]
+        assert gain(chosen[family]) == max([0.0, *map(gain, mine)])
+        assert (chosen[family]["family"] == "unsteered") == (gain(chosen[family]) == 0.0)
+
+
+def test_pooled_and_a_language_alone_agree_where_there_is_one_language(run, arguments, tmp_path):
+    out = tmp_path / "pooled"
+    assert main([*arguments[:-1], str(out), "--choose", "pooled"]) == 0
+    one, two = (json.loads((folder / "selection.json").read_text()) for folder in (run, out))
+    assert one["chosen"] == two["chosen"]
 
 
 def test_json_is_read_by_strict_readers(run):
@@ -240,7 +253,8 @@ def test_selection_rules():
         point(0.2, 0.0, en_layer=2, en_strength=1.0), point(0.1, 0.0, en_layer=0, en_strength=1.0),
     ]  # fmt: skip
     assert best(points, "SUR", 0.01) is points[1]  # the larger sum loses more localization than allowed
-    assert best(points[:1], "SUR", 0.01) is points[0]
+    assert best(points[:1], "SUR", 0.01).method == Method()  # none qualifies, so nothing is steered
+    assert best([point(-0.1, 0.2, en_layer=1, en_strength=1.0)], "EN", 0.01).method == Method()
     assert best(points, "EN", 0.01) is points[4]  # a tie goes to the smaller strength
     assert ranked(points, "EN", 2) == [points[4], points[5]]
     assert pareto_front(points[:3]) == [points[0], points[1]]

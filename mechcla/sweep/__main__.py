@@ -11,8 +11,9 @@ from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.metrics import plane
 from mechcla.scores import Scores
+from mechcla.sweep.choose import Choices, choose
 from mechcla.sweep.config import SweepConfig, parse
-from mechcla.sweep.run import Choice, Sweep, choose, open_sweep, report_test
+from mechcla.sweep.run import Sweep, open_sweep, report_test
 from mechcla.sweep.store import write_json, write_text
 from mechcla.sweep.summary import Row, pooled_table, summarise, to_csv
 
@@ -33,32 +34,34 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(config: SweepConfig) -> int:
     begun = time.monotonic()
     sweep = open_sweep(config)
-    choice = choose(sweep)
-    tables = report_test(sweep, choice)
+    choices = choose(sweep)
+    chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
+    tables = report_test(sweep, chosen)
     rows = summarise(tables, sweep.languages, config.resamples, config.seed)
     folder = sweep.store.folder
     write_text(folder / "summary.csv", to_csv(rows))
     write_json(folder / "summary.json", {
-        "chosen": {k: p.method.describe() for k, p in choice.chosen.items()},
+        "chosen": choices.chosen(),
         "cosine": {k: v.tolist() for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()},
         "rows": [row.flat() for row in rows],
     })  # fmt: skip
-    figures = draw(sweep, choice, tables, rows)
+    figures = draw(sweep, choices, tables, rows)
     print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
     print(pooled_table(rows, config.measure))
-    print("\nChosen on dev: " + "; ".join(f"{k} = {p.method.name}" for k, p in choice.chosen.items()))
+    print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
     for path in figures:
         print(f"  {path}")
     return 0
 
 
-def draw(sweep: Sweep, choice: Choice, tables: dict[str, Scores], rows: list[Row]) -> list[str]:
+def draw(sweep: Sweep, choices: Choices, tables: dict[str, Scores], rows: list[Row]) -> list[str]:
     """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
     folder = sweep.store.folder / "figures"
     folder.mkdir(exist_ok=True)
     en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
-    config, cells = sweep.config, [p.describe() for p in choice.points]
+    config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
+    tried = [p.describe() for c in choices.each for p in c.points]
     steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
     cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
     made = [plots.save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")]
@@ -69,7 +72,7 @@ def draw(sweep: Sweep, choice: Choice, tables: dict[str, Scores], rows: list[Row
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
         made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
-        made.append(plots.save(plots.surgical(points, bias, cells, config.measure), folder / f"fig5_surgical{end}"))
+        made.append(plots.save(plots.surgical(points, bias, tried, config.measure), folder / f"fig5_surgical{end}"))
         write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
     return sorted(str(path) for path in made)
 

@@ -69,8 +69,8 @@ class SweepConfig(BaseSettings):
     loc_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
         "prompt", description="tokens that LOC-steering edits"
     )
-    en_strengths: Numbers = Field([0.3, 0.6], description="strengths of v_EN")
-    loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
+    en_strengths: Numbers = Field([0.15, 0.3, 0.6], description="strengths of v_EN")
+    loc_strengths: Numbers = Field([1.0, 2.0, 4.0], description="strengths of v_LOC")
     layers: Layers | None = Field(None, description="layers to sweep; default: coarse to fine")
     coarse_step: int = Field(4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer")
     refine: int = Field(1, ge=0, description="fine pass: so many layers on either side of the best coarse one")
@@ -78,6 +78,7 @@ class SweepConfig(BaseSettings):
     pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector are paired")
     dev_items: int | None = Field(10, ge=2, description="dev items a kind and language in sweep cells; null: all")
     test_items: int | None = Field(64, ge=2, description="test items a kind and language; null: all")
+    choose: Literal["language", "pooled"] = Field("language", description="one choice a language, or one for all")
     measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
     tolerance: float = Field(0.01, ge=0, description="how much EN may cost localization, and LOC transfer, on dev")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")

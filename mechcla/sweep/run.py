@@ -1,4 +1,4 @@
-"""Runs a sweep from config to summary: score, extract, sweep dev, choose, report test.
+"""Opens a sweep and computes its cells: load, extract, score on dev and on test.
 
 Everything here is idempotent over a Store: a cell that lies in the folder is read, one that does not is
 computed and written before the next begins.
@@ -7,7 +7,7 @@ computed and written before the next begins.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from mechcla.scoring import Prepared, prepare, score_many
 from mechcla.sources import load_items
 from mechcla.spill import Shelf
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.methods import Method, around, coarse_layers, grid, pairs, restorations
-from mechcla.sweep.select import DevPoint, best, dev_point, pareto_front, ranked
-from mechcla.sweep.store import Store, code_digest, write_json, write_whole
+from mechcla.sweep.methods import Method
+from mechcla.sweep.select import DevPoint, dev_point
+from mechcla.sweep.store import Store, code_digest, write_whole
 from mechcla.vectors import SteeringVectors, en_requests, make_vectors
 
 PIVOT = "en"
@@ -113,9 +113,15 @@ class Sweep:
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
 
-    def dev_points(self, methods: Sequence[Method], kinds: Sequence[str] = KINDS) -> list[DevPoint]:
-        """Gains of methods on dev, pooled over languages."""
-        done = self.run(Job(m, lang, kind, "dev") for lang in self.languages for kind in kinds for m in (UNSTEERED, *methods))
+    def forget(self) -> None:
+        """Let go of prepared items: what comes next needs others."""
+        self.kept.clear()
+
+    def dev_points(
+        self, methods: Sequence[Method], languages: Sequence[str], kinds: Sequence[str] = KINDS
+    ) -> list[DevPoint]:
+        """Gains of methods on dev, averaged over languages."""
+        done = self.run(Job(m, lang, kind, "dev") for lang in languages for kind in kinds for m in (UNSTEERED, *methods))
         points = []
         for method in methods:
             mine = {(j.language, j.kind): s for j, s in done.items() if j.method == method}
@@ -173,68 +179,8 @@ def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Sto
     return {n: SteeringVectors.load(folder / f"{n.lower()}.safetensors") for n in ("EN", "LOC")}
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What dev decided, with the evidence it was decided on."""
-
-    points: tuple[DevPoint, ...]
-    front: tuple[DevPoint, ...]
-    chosen: dict[str, DevPoint]
-
-    def describe(self) -> dict[str, object]:
-        return {
-            "rule": "mechcla.sweep.select: EN by transfer, LOC by localization, SUR by their sum, on dev",
-            "chosen": {name: p.describe() for name, p in self.chosen.items()},
-            "pareto_front": [p.describe() for p in self.front],
-            "points": [p.describe() for p in self.points],
-        }
-
-
-def choose(sweep: Sweep) -> Choice:
-    """Sweep dev, coarse to fine, then restoration and pairs; choose one method a family."""
-    config, n = sweep.config, sweep.model.n_layers
-    layers = sorted(set(config.layers)) if config.layers else coarse_layers(n, config.coarse_step)
-    languages, kinds = len(sweep.languages), len(KINDS)
-    strengths = {"EN": config.en_strengths, "LOC": config.loc_strengths}
-    per_layer = sum(map(len, strengths.values()))
-    back = restorations(layers, max(config.en_strengths), n) if config.restore else []
-    fine_layers = 0 if config.layers else 2 * config.refine
-    ahead = (1 + (len(layers) + fine_layers) * per_layer + config.pair_layers**2) * kinds + len(back)
-    sweep.bar.total = ahead * languages  # about: the fine pass may find fewer layers to add
-    points: list[DevPoint] = []
-    for family in ("EN", "LOC"):
-        points += sweep.dev_points(grid(family, layers, strengths[family]))
-    if not config.layers and config.refine:
-        for family in ("EN", "LOC"):
-            top = best(points, family, config.tolerance).method
-            fine = around(layers, [top.en_layer if family == "EN" else top.loc_layer], config.refine, n)  # type: ignore[list-item]
-            points += sweep.dev_points(grid(family, fine, strengths[family]))
-    en = [p.method for p in ranked(points, "EN", n)]
-    loc = [p.method for p in ranked(points, "LOC", n)]
-    most = config.pair_layers**2
-    couples = pairs(en, loc, most)
-    if back:
-        restored = sweep.dev_points(back, ("universal",))
-        kept = [p.method for p in ranked(restored, "EN+restore", config.pair_layers)]
-        points += sweep.dev_points(kept)
-        points += [p for p in restored if p.method not in kept]
-        half = (most + 1) // 2
-        couples = couples[:half] + pairs(kept, loc, most - half)
-    if not couples:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {layers} were swept; give --layers at least two"
-        )
-    points += sweep.dev_points(couples)
-    families = list(dict.fromkeys(p.method.family for p in points))
-    chosen = {family: best(points, family, config.tolerance) for family in families}
-    both = [p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization]
-    choice = Choice(tuple(points), tuple(pareto_front(both)), chosen)
-    write_json(sweep.store.folder / "selection.json", choice.describe())
-    return choice
-
-
-def report_test(sweep: Sweep, choice: Choice) -> dict[str, Scores]:
-    """Score the chosen methods once on test, in every language.
+def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
+    """Score the chosen methods, {family: {language: method}}, once on test.
 
     Returns scores by method name: unsteered, explicit, and each family. Explicit prompting leaves universal
     items as they are, so its transfer is the unsteered model's.
@@ -242,8 +188,8 @@ def report_test(sweep: Sweep, choice: Choice) -> dict[str, Scores]:
     jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
     explicit = [Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages]
     steered = {
-        family: [Job(p.method, lang, kind, "test") for lang in sweep.languages for kind in KINDS]
-        for family, p in choice.chosen.items()
+        family: [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
+        for family, methods in chosen.items()
     }
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)

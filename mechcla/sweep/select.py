@@ -1,15 +1,15 @@
-"""The choice of layers and strengths, on dev only.
+"""The rule by which dev decides.
 
-A dev point is a method's mean gain over the unsteered model, first within each language, then over
-languages: in transfer on universal items and in localization on implicit cultural items.
+A dev point is a method's mean gain over the unsteered model, in transfer on universal items and in localization
+on implicit cultural items: within each language, then over the languages that choose together.
 
     EN, EN+restore  the largest gain in transfer
     LOC             the largest gain in localization
-    SUR             among pairs, the largest sum of both gains for which neither falls below -tolerance
-                    (if none qualifies: the largest sum)
+    SUR             among pairs for which neither gain falls below -tolerance, the largest sum of both
 
-Ties go to the smaller total strength, then to the shallower layer. Since the sum is monotone in both
-gains, the chosen SUR is on the Pareto front of the pairs that qualify.
+A family whose best value is not above 0 is left out there: the choice is then the unsteered model, Method().
+Ties go to the smaller total strength, then to the shallower layer. Since the sum is monotone in both gains, the
+chosen SUR is on the Pareto front of the pairs that qualify.
 """
 
 from __future__ import annotations
@@ -79,13 +79,25 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
     if not mine:
         raise MechclaError(f"no {family} cell was swept, so none can be chosen; are there layers on both sides?")
     if family == "SUR":
-        safe = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
-        return _largest(safe or mine, lambda p: p.d_transfer + p.d_localization)
-    return _largest(mine, lambda p: p.d_localization if family == "LOC" else p.d_transfer)
+        mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
+    gain = {"SUR": lambda p: p.d_transfer + p.d_localization, "LOC": lambda p: p.d_localization}.get(
+        family, lambda p: p.d_transfer
+    )
+    found = min(mine, key=lambda p: (-round(gain(p), 12), p.method.size), default=None)
+    return found if found is not None and gain(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
 
-def _largest(points: Sequence[DevPoint], value: Any) -> DevPoint:
-    return min(points, key=lambda p: (-round(value(p), 12), p.method.size))
+def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
+    """Points of the same method joined over languages, their gains averaged; methods that lack a language are left out."""
+    together: dict[Method, dict[str, tuple[float, float]]] = {}
+    for p in points:
+        together.setdefault(p.method, {}).update(p.by_language)
+    found = []
+    for method, by_language in together.items():
+        if len(by_language) == languages:
+            means = np.asarray(list(by_language.values())).mean(axis=0)
+            found.append(DevPoint(method, float(means[0]), float(means[1]), by_language))
+    return found
 
 
 def ranked(points: Sequence[DevPoint], family: str, k: int) -> list[DevPoint]:
