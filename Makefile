@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 
-.PHONY: sweep quick test lint clean
+.PHONY: sweep quick test lint bench clean
 
 sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
 	$(BIN)/python -m mechcla.sweep $(ARGS)
@@ -20,6 +20,15 @@ test: $(STAMP)  ## all tests, the demo model among them
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.bench  ## the engine against its peers (half an hour on 2 cores)
+	$(BIN)/python -m analyses.benchmarks $(ARGS)
+
+# steering-vectors asks for transformers < 5; it runs with 5, so it goes in without its dependencies.
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps steering-vectors==0.12.2
+	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mechcla needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=...")'

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import mechcla
-from mechcla import engine, plain, scoring
+from mechcla import engine, memory, plain, scoring
 from mechcla.errors import MechclaError
 from mechcla.interventions import OPERATORS, POSITIONS, Intervention
 from mechcla.models import SITES, HookedModel
@@ -168,24 +168,28 @@ def test_strength_zero_is_no_intervention_to_the_last_bit(family, site, tiny_mod
     assert mechcla.score(model, small_items, edit).rows == mechcla.score(model, small_items).rows
 
 
-def test_hooks_are_the_same_after_a_call_and_after_an_error(tiny_models, small_items, monkeypatch):
-    for family in ("gemma3_text", "llama"):
-        model = tiny_models[family]
-        before = hooks_of(model)
-        edits = [Intervention(torch.ones(model.d_model), layer, 1.0, site=s) for layer, s in enumerate(["resid_mid", "attn_out", "mlp_out"])]
+@pytest.mark.filterwarnings("ignore:memory ran out")
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyboardInterrupt(), torch.OutOfMemoryError("out of memory")])
+@pytest.mark.parametrize("family", ["gemma3_text", "llama"])
+def test_hooks_and_layers_are_the_same_after_a_call_and_after_an_error(family, error, tiny_models, small_items, monkeypatch):
+    monkeypatch.setattr(memory, "_limits", type(memory._limits)())
+    model = tiny_models[family]
+    before, layers = hooks_of(model), list(model.blocks)
+    edits = [Intervention(torch.ones(model.d_model), layer, 1.0, site=s) for layer, s in enumerate(["resid_mid", "attn_out", "mlp_out"])]
+    mechcla.score(model, small_items, edits)
+    assert hooks_of(model) == before
+
+    def fail(_module, _args):
+        raise error
+
+    handle = model.blocks[2].register_forward_pre_hook(fail)
+    with pytest.raises((type(error), MechclaError)):
         mechcla.score(model, small_items, edits)
-        assert hooks_of(model) == before
-
-        def fail(_module, _args):
-            raise RuntimeError("out of memory")
-
-        handle = model.blocks[2].register_forward_pre_hook(fail)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            mechcla.score(model, small_items, edits)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            mechcla.en_vectors(model, small_items)
-        handle.remove()
-        assert hooks_of(model) == before
+    with pytest.raises(type(error)):
+        mechcla.en_vectors(model, small_items)
+    handle.remove()
+    assert hooks_of(model) == before
+    assert all(a is b for a, b in zip(layers, model.blocks, strict=True))
 
 
 def test_the_users_own_hooks_fire_and_stay(tiny, small_items):

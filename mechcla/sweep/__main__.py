@@ -9,13 +9,13 @@ from dataclasses import asdict
 from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
-from mechcla.metrics import plane
+from mechcla.metrics import PlanePoint, plane
 from mechcla.scores import Scores
 from mechcla.sweep.choose import Choices, choose
 from mechcla.sweep.config import SweepConfig, parse
 from mechcla.sweep.run import Sweep, open_sweep, report_test
 from mechcla.sweep.store import write_json, write_text
-from mechcla.sweep.summary import Row, pooled_table, summarise, to_csv
+from mechcla.sweep.summary import Row, pooled_table, remarks, summarise, to_csv
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,9 +45,12 @@ def _run(config: SweepConfig) -> int:
         "cosine": {k: v.tolist() for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()},
         "rows": [row.flat() for row in rows],
     })  # fmt: skip
-    figures = draw(sweep, choices, tables, rows)
+    steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
+    planes = {m: plane(steered, m, resamples=config.resamples, seed=config.seed) for m in ("accuracy", "share")}
+    figures = draw(sweep, choices, planes, rows)
     print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
     print(pooled_table(rows, config.measure))
+    print(remarks(planes[config.measure], steered["unsteered"]))
     print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
     for path in figures:
@@ -55,19 +58,17 @@ def _run(config: SweepConfig) -> int:
     return 0
 
 
-def draw(sweep: Sweep, choices: Choices, tables: dict[str, Scores], rows: list[Row]) -> list[str]:
+def draw(sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]) -> list[str]:
     """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
     folder = sweep.store.folder / "figures"
     folder.mkdir(exist_ok=True)
     en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
     config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
     tried = [p.describe() for c in choices.each for p in c.points]
-    steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
     cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
     made = [plots.save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")]
     write_json(folder / "fig4_layers.json", {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells})
-    for measure in ("accuracy", "share"):
-        points = plane(steered, measure, resamples=config.resamples, seed=config.seed)
+    for measure, points in planes.items():
         chosen = [r for r in rows if (r.metric, r.language, r.measure) == ("english_bias", "all", measure)]
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"

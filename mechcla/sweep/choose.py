@@ -100,7 +100,8 @@ class _Plan:
     def of(cls, config: SweepConfig, n: int) -> _Plan:
         layers = sorted(set(config.layers)) if config.layers else coarse_layers(n, config.coarse_step)
         strengths = {"EN": config.en_strengths, "LOC": config.loc_strengths}
-        restored = restorations(layers, max(config.en_strengths), n) if config.restore else []
+        strength = max(config.en_strengths) if config.restore_strength is None else config.restore_strength
+        restored = restorations(layers, strength, n) if config.restore else []
         fine = 0 if config.layers else 2 * config.refine
         per_layer = sum(map(len, strengths.values()))
         cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(restored)
@@ -118,8 +119,8 @@ def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
             centre = top.en_layer if family == "EN" else top.loc_layer
             fine = around(plan.layers, [centre or 0], config.refine, n)
             points += sweep.dev_points(grid(family, fine, strengths), languages)
-    en = [p.method for p in ranked(points, "EN", n)]
-    loc = [p.method for p in ranked(points, "LOC", n)]
+    en = [p.method for p in ranked(points, "EN", n, by="sum")]
+    loc = [p.method for p in ranked(points, "LOC", n, by="sum")]
     most = config.pair_layers**2
     couples = pairs(en, loc, most)
     if plan.restored:

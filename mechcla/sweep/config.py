@@ -69,14 +69,15 @@ class SweepConfig(BaseSettings):
     loc_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
         "prompt", description="tokens that LOC-steering edits"
     )
-    en_strengths: Numbers = Field([0.15, 0.3, 0.6], description="strengths of v_EN")
-    loc_strengths: Numbers = Field([1.0, 2.0, 4.0], description="strengths of v_LOC")
+    en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
+    loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
     layers: Layers | None = Field(None, description="layers to sweep; default: coarse to fine")
     coarse_step: int = Field(4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer")
     refine: int = Field(1, ge=0, description="fine pass: so many layers on either side of the best coarse one")
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
-    pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector are paired")
-    dev_items: int | None = Field(10, ge=2, description="dev items a kind and language in sweep cells; null: all")
+    restore_strength: float | None = Field(0.6, description="EN strength with restoration; null: the largest of en_strengths")
+    pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector (by the sum of gains) are paired")
+    dev_items: int | None = Field(24, ge=2, description="dev items a kind and language in sweep cells; null: all")
     test_items: int | None = Field(64, ge=2, description="test items a kind and language; null: all")
     choose: Literal["language", "pooled"] = Field("language", description="one choice a language, or one for all")
     measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
@@ -87,10 +88,10 @@ class SweepConfig(BaseSettings):
     cache_mib: int = Field(2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")
 
-    @field_validator("en_strengths", "loc_strengths")
+    @field_validator("en_strengths", "loc_strengths", "restore_strength")
     @classmethod
-    def _finite(cls, values: list[float]) -> list[float]:
-        for value in values:
+    def _finite(cls, values: Any) -> Any:
+        for value in values if isinstance(values, list) else [] if values is None else [values]:
             if value != value or value in (float("inf"), float("-inf")):
                 raise ValueError(f"strength {value!r} is not finite; expected finite numbers such as 0.3,0.6")
         return values

@@ -100,9 +100,13 @@ def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
     return found
 
 
-def ranked(points: Sequence[DevPoint], family: str, k: int) -> list[DevPoint]:
-    """The best point of each of the k best first-edit layers of a family, best first."""
-    value = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
+def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> list[DevPoint]:
+    """The best point of each of the k best first-edit layers of a family, best first.
+
+    by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is chosen by.
+    """
+    own = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
+    value = own if by == "own" else (lambda p: p.d_transfer + p.d_localization)
     mine = sorted((p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size))
     chosen: dict[int | None, DevPoint] = {}
     for p in mine:

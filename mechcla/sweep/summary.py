@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mechcla import metrics
-from mechcla.metrics import POOLED, Estimate
+from mechcla.metrics import POOLED, Estimate, PlanePoint
 from mechcla.scores import Scores
 
 METRICS = ("transfer", "localization", "english_bias")
@@ -72,6 +72,19 @@ def to_csv(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(flat)
     return out.getvalue()
+
+
+def remarks(points: Sequence[PlanePoint], unsteered: Scores) -> str:
+    """Chance levels, and where a method erases: its interval on the localization axis lies below 0."""
+    levels = ", ".join(
+        f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}" for metric, kind in (("transfer", "universal"), ("localization", "cultural"))
+    )
+    erased: dict[str, list[str]] = {}
+    for p in points:
+        if p.erasure:
+            erased.setdefault(p.method, []).append(p.language)
+    listed = "; ".join(f"{method}: {' '.join(languages)}" for method, languages in erased.items()) or "nowhere"
+    return f"A guess would get: {levels}\nCultural erasure (interval of the change in localization below 0): {listed}"
 
 
 def pooled_table(rows: list[Row], measure: str = "share") -> str:
