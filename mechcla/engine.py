@@ -238,7 +238,7 @@ def edge_log_probs(states: Sequence[State]) -> list[Float[Tensor, " _"]]:
         offset += len(flat)
     hidden = model.bridge.ln_final(torch.cat(picked).unsqueeze(0)).squeeze(0)
     place, token = torch.cat(places).to(hidden.device), torch.cat(tokens).to(hidden.device)
-    weight, bias, shape_logits = _head(model)
+    weight, bias, shape_logits = output_head(model)
     total = torch.cat([_log_normaliser(rows, weight, bias, shape_logits) for rows in hidden.split(HEAD_ROWS)])
     chosen = (hidden[place] * weight[token]).sum(-1, dtype=total.dtype)
     if bias is not None:
@@ -261,7 +261,7 @@ def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_log
     return total
 
 
-def _head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
+def output_head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
     """Unembedding weight [vocab, d_model], bias, and what the family does to its logits afterwards."""
     hf = model.bridge.original_model
     head = hf.get_output_embeddings()

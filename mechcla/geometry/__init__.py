@@ -1,0 +1,22 @@
+"""Where EN and LOC live, and how languages come together, as numbers with uncertainty.
+
+cosine.py       angle of EN and LOC by layer          directions.py   its interval, null, reliability
+convergence.py  PCA, centroids, silhouette            similarity.py   CKA and cross-lingual retrieval
+lens.py         which language the model thinks in    probes.py       what a linear probe reads
+subspaces.py    more than one direction, principal angles
+
+Everything here takes tensors or `mechcla.residuals.Residuals` and returns frozen results that echo their settings.
+"""
+
+from mechcla.geometry.convergence import Projection, convergence, project
+from mechcla.geometry.cosine import cosine_by_layer, perpendicularity_by_layer, random_perpendicularity
+from mechcla.geometry.curve import Curve
+from mechcla.geometry.directions import across_languages, perpendicularity, reliability, without_common
+from mechcla.geometry.similarity import linear_cka, retrieval
+from mechcla.geometry.subspaces import principal_angles, top_directions
+
+__all__ = [
+    "Curve", "Projection", "across_languages", "convergence", "cosine_by_layer", "linear_cka", "perpendicularity",
+    "perpendicularity_by_layer", "principal_angles", "project", "random_perpendicularity", "reliability", "retrieval",
+    "top_directions", "without_common",
+]  # fmt: skip

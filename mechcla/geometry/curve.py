@@ -1,0 +1,59 @@
+"""Curve: a value a layer, with its interval, its n, its settings and the limit of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+RESAMPLES = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One number a layer. low, high: 95% percentile bootstrap over questions (nan where none was asked for).
+
+    null: what the number would be by chance, a level or one a layer, and how that was made is in `settings`.
+    """
+
+    what: str
+    value: Float[np.ndarray, " layer"]
+    low: Float[np.ndarray, " layer"]
+    high: Float[np.ndarray, " layer"]
+    n: int
+    null: Float[np.ndarray, " layer"] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    limit: str = ""
+
+    def rows(self, **labels: Any) -> list[dict[str, Any]]:
+        """A record a layer, for a table."""
+        return [
+            {**labels, "what": self.what, "layer": layer, "value": float(self.value[layer]), "low": float(self.low[layer]),
+             "high": float(self.high[layer]), "null": float(self.null[layer]) if self.null is not None else None, "n": self.n}
+            for layer in range(len(self.value))
+        ]  # fmt: skip
+
+
+Statistic = Callable[[Tensor], Float[np.ndarray, " layer"]]
+
+
+def bootstrap(
+    what: str, statistic: Statistic, n: int, resamples: int = RESAMPLES, seed: int = 0, **rest: Any
+) -> Curve:
+    """statistic(weights) at weights 1 and at `resamples` draws of n questions with replacement.
+
+    weights: Float[question], how often each question was drawn, so that what belongs together stays together.
+    """
+    generator = np.random.default_rng(seed)
+    value = statistic(torch.ones(n, dtype=torch.float64))
+    draws = np.full((max(resamples, 1), len(value)), np.nan)
+    for k in range(resamples):
+        draws[k] = statistic(torch.from_numpy(generator.multinomial(n, np.full(n, 1 / n)).astype(np.float64)))
+    low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0) if resamples else (draws[0], draws[0])
+    settings = {"resamples": resamples, "seed": seed} | rest.pop("settings", {})
+    return Curve(what, value, low, high, n, settings=settings, **rest)

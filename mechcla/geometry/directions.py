@@ -1,0 +1,137 @@
+"""How sure a difference-of-means direction is: intervals, nulls, reliability, and what languages share.
+
+All take item-wise differences (`mechcla.residuals.en_differences`, `loc_differences`): [item, layer, d_model].
+Formulas: ours, after the source paper's Figure 4 (left) and its reviewers' wish for numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError
+from mechcla.geometry.curve import RESAMPLES, Curve
+
+LIMIT = "An angle between two directions says where they point, not that either causes anything."
+
+
+def _unit(v: Tensor) -> Tensor:
+    return v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+
+
+def without_common(
+    differences: Float[Tensor, "item layer d_model"], residuals: Float[Tensor, "row layer d_model"]
+) -> Float[Tensor, "item layer d_model"]:
+    """Differences with the stream's leading common direction projected out, layer by layer.
+
+    The direction is the first right singular vector of the uncentred residuals: the one that all of them share
+    (anisotropy), which makes any two vectors look alike.
+    """
+    kept = []
+    for layer in range(differences.shape[1]):
+        rows = residuals[:, layer].double()
+        common = torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -1]
+        part = differences[:, layer].double()
+        kept.append(part - torch.outer(part @ common, common))
+    return torch.stack(kept, dim=1)
+
+
+def perpendicularity(
+    en: Float[Tensor, "item layer d_model"], loc: Float[Tensor, "item_2 layer d_model"],
+    resamples: int = RESAMPLES, seed: int = 0,
+) -> Curve:  # fmt: skip
+    """1 - |cos(mean EN difference, mean LOC difference)| by layer, with interval and permutation null.
+
+    The interval resamples EN and LOC questions apart. null: the 5th percentile of the same number after every
+    item's difference got a random sign, which keeps the items' spread and takes their common direction away; a
+    value below it is closer to one line than directions without a consistent sign would be.
+
+    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value      # doctest: +SKIP
+    """
+    generator = np.random.default_rng(seed)
+
+    def value(left: Tensor, right: Tensor) -> np.ndarray:
+        return (1 - (_unit(left) * _unit(right)).sum(-1).abs()).numpy()
+
+    def means(differences: Tensor, weights: np.ndarray) -> Tensor:
+        w = torch.from_numpy(weights.astype(np.float64)) / differences.shape[0]
+        return torch.einsum("rn,nld->rld", w, differences.double())
+
+    def counts(n: int) -> np.ndarray:
+        return generator.multinomial(n, np.full(n, 1 / n), size=resamples)
+
+    point = value(en.double().mean(0), loc.double().mean(0))
+    n, m = len(en), len(loc)
+    draws = value(means(en, counts(n)), means(loc, counts(m)))
+    signs = [generator.choice([-1.0, 1.0], size=(resamples, k)) for k in (n, m)]
+    null = np.percentile(value(means(en, signs[0]), means(loc, signs[1])), 5, axis=0)
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    settings = {"resamples": resamples, "seed": seed, "null": "random signs, 5th percentile", "n_loc": m}
+    return Curve("perpendicularity", point, low, high, n, null, settings, LIMIT)
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Mean cosine of the directions of two disjoint sets of `sizes` items, by size and layer, over `repeats`."""
+
+    sizes: tuple[int, ...]
+    cosine: Float[np.ndarray, "size layer"]
+    low: Float[np.ndarray, "size layer"]
+    high: Float[np.ndarray, "size layer"]
+    settings: dict[str, Any]
+    limit: str = "Stable is not right: two halves share the same prompts' habits."
+
+    def enough(self, layer: int, cosine: float = 0.9) -> int | None:
+        """The smallest size at which the halves agree to this cosine, or None."""
+        return next((n for n, c in zip(self.sizes, self.cosine[:, layer], strict=True) if c >= cosine), None)
+
+
+def reliability(
+    differences: Float[Tensor, "item layer d_model"], sizes: Sequence[int] = (4, 8, 16, 32, 64), repeats: int = 50, seed: int = 0
+) -> Reliability:
+    """Split-half reliability of a difference-of-means direction by the number of items."""
+    n = len(differences)
+    fitting = tuple(size for size in sizes if 2 * size <= n)
+    if not fitting:
+        raise MechclaError(f"split halves of {min(sizes)} need {2 * min(sizes)} items, there are {n}; give smaller sizes")
+    generator = np.random.default_rng(seed)
+    found = np.empty((len(fitting), repeats, differences.shape[1]))
+    for s, size in enumerate(fitting):
+        for r in range(repeats):
+            order = generator.permutation(n)
+            one, two = (differences[torch.from_numpy(order[k * size : (k + 1) * size])].double().mean(0) for k in (0, 1))
+            found[s, r] = (_unit(one) * _unit(two)).sum(-1).numpy()
+    low, high = np.percentile(found, [2.5, 97.5], axis=1)
+    return Reliability(fitting, found.mean(axis=1), low, high, {"repeats": repeats, "seed": seed, "n": n})
+
+
+def across_languages(
+    differences: Mapping[str, Float[Tensor, "_ layer d_model"]], corrected: bool = True
+) -> Float[np.ndarray, "layer language language"]:
+    """Cosine of every two languages' mean directions by layer: is the direction shared?
+
+    corrected: divided by the square root of both directions' split-half reliabilities, as attenuation is in
+    psychometrics (clipped to [-1, 1]; the diagonal is then 1), so that few items do not look like different ones.
+    """
+    units = torch.stack([_unit(d.double().mean(0)) for d in differences.values()])
+    cosine = torch.einsum("ild,jld->lij", units, units).numpy()
+    if not corrected:
+        return cosine
+    trust = np.stack([_whole_reliability(d) for d in differences.values()], axis=1)
+    scaled = cosine / np.sqrt(trust[:, :, None] * trust[:, None, :])
+    scaled = np.clip(scaled, -1, 1)
+    for layer in scaled:
+        np.fill_diagonal(layer, 1.0)
+    return scaled
+
+
+def _whole_reliability(differences: Tensor) -> np.ndarray:
+    """Reliability of the mean of all items, by Spearman and Brown's formula from its halves."""
+    half = reliability(differences, sizes=(len(differences) // 2,)).cosine[0]
+    return np.clip(2 * half / (1 + half), 1e-3, 1.0)

@@ -1,0 +1,83 @@
+"""Other ways from the same activations to a direction, behind one registry, so that the recipe can be questioned.
+
+    vectors = RECIPES["lda"](plus, minus)         # [layer, d_model], scaled as the difference of means is
+
+plus, minus: paired last-token activations [item, layer, d_model] (English and the language for EN; explicit and
+implicit for LOC). Every result points where the mean difference points and has its norm, layer by layer, so that
+one strength means the same step in each and only the direction differs.
+Sources: mean difference and uncentred PCA as in the package steering-vectors; logistic probe as in Li et al. 2023;
+whitened difference as in linear discriminant analysis, covariance shrunk by Ledoit and Wolf. The scaling is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.covariance import ledoit_wolf
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.geometry.subspaces import top_directions
+from mechcla.residuals import differences
+
+Recipe = Callable[[Tensor, Tensor], Tensor]
+
+
+def mean_difference(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """The recipe of `en_vectors` and `loc_vectors`."""
+    return differences(plus, minus).mean(0).float()
+
+
+def pca_difference(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """First right singular vector of the uncentred differences."""
+    return _as_mean(top_directions(differences(plus, minus), 1)[:, 0], plus, minus)
+
+
+def logistic(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"], regularisation: float = 0.01
+) -> Float[Tensor, "layer d_model"]:
+    """Weights of a logistic probe of plus against minus, on activations divided by their overall scale."""
+    found = []
+    for layer in range(plus.shape[1]):
+        rows = torch.cat([plus[:, layer], minus[:, layer]]).double().numpy()
+        rows = rows / rows.std()
+        label = np.repeat([1, 0], [len(plus), len(minus)])
+        found.append(LogisticRegression(C=regularisation, max_iter=500).fit(rows, label).coef_[0])
+    return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
+
+
+def lda(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]) -> Float[Tensor, "layer d_model"]:
+    """The mean difference, whitened by the within-side covariance (Ledoit and Wolf's shrinkage)."""
+    found = []
+    for layer in range(plus.shape[1]):
+        sides = [side[:, layer].double() for side in (plus, minus)]
+        centred = torch.cat([side - side.mean(0) for side in sides]).numpy()
+        covariance, _ = ledoit_wolf(centred, assume_centered=True)
+        found.append(np.linalg.solve(covariance, (sides[0].mean(0) - sides[1].mean(0)).numpy()))
+    return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
+
+
+def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
+    mean = differences(plus, minus).mean(0)
+    direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
+    return (direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30) * mean.norm(dim=-1, keepdim=True)).float()
+
+
+RECIPES: dict[str, Recipe] = {
+    "mean_difference": mean_difference, "pca_difference": pca_difference, "logistic": logistic, "lda": lda,
+}  # fmt: skip
+
+
+def recipe(name: str) -> Recipe:
+    """A recipe by its name. Raises MechclaError with the nearest names."""
+    if name not in RECIPES:
+        raise MechclaError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
+    return RECIPES[name]
