@@ -6,13 +6,19 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 
-.PHONY: sweep quick test lint bench clean
+FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval logit_lens controls
+
+.PHONY: sweep quick figures test lint bench clean
 
 sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
 	$(BIN)/python -m mechcla.sweep $(ARGS)
 
 quick: $(STAMP)  ## the same in two languages with coarse layers
 	$(BIN)/python -m mechcla.sweep --preset quick $(ARGS)
+
+figures: $(STAMP)  ## every figure of the paper and the new ones, from runs/demo and the demo model
+	@test -d runs/demo || $(BIN)/python -m mechcla.sweep
+	@for name in $(FIGURES); do $(BIN)/python -m analyses.$$name || exit 1; done
 
 test: $(STAMP)  ## all tests, the demo model among them
 	$(BIN)/python -m pytest $(ARGS)

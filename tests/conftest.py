@@ -57,10 +57,10 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny(family: str, folder: Path) -> Path:
+def save_tiny(family: str, folder: Path, **changes: int) -> Path:
     """A random model of a family with the tiny tokenizer, saved as a user's own folder would be."""
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[family](**FAMILIES[family])
+    config = CONFIG_MAPPING[family](**FAMILIES[family] | changes)
     model = AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():  # larger than the initialisation, so that blocks matter
         if parameter.ndim > 1:

@@ -1,59 +1,17 @@
-"""Every figure. Plots take results, never models; `save` writes PNG and SVG.
-
-One look for all: a colour a language (Okabe and Ito's, safe for colour-blind readers), a mark a method.
-"""
+"""The plane and what leads to it: the source paper's Figures 2, 4 and 5."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mechcla.metrics import POOLED, Estimate, PlanePoint
-
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
-MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
-STYLE: Any = {
-    "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
-    "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
-    "svg.fonttype": "none", "axes.axisbelow": True,
-}  # fmt: skip
-VIOLET, ORANGE = "#5D3A9B", "#E66100"
-METHOD_COLOURS = {"unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
-
-
-def save(figure: Figure, stem: str | Path) -> Path:
-    """Write stem.png and stem.svg and return the PNG's path. Runs without a display."""
-    stem = Path(stem)
-    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
-        figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
-        part.replace(target)
-    return target
-
-
-def _figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False, **options)[0]
-    return figure, list(axes)
-
-
-def _colours(languages: Sequence[str]) -> dict[str, str]:
-    return {language: COLOURS[i % len(COLOURS)] for i, language in enumerate(languages)}
-
-
-def _cross(axis: Axes, x: Estimate, y: Estimate, **look: Any) -> None:
-    axis.errorbar(
-        x.value, y.value, xerr=[[x.value - x.low], [x.high - x.value]], yerr=[[y.value - y.low], [y.high - y.value]],
-        elinewidth=0.7, capsize=0, **look,
-    )  # fmt: skip
+from mechcla.plots.style import MARKS, METHOD_COLOURS, ORANGE, STYLE, VIOLET, colours, cross, new_figure
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
@@ -63,17 +21,17 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
     """
     methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
-    colour = _colours(languages)
+    colour = colours(languages)
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(1.9 * len(methods) + 0.9, 2.5, len(methods), sharex=True, sharey=True)
+        figure, axes = new_figure(1.9 * len(methods) + 0.9, 2.5, len(methods), sharex=True, sharey=True)
         for axis, method in zip(axes, methods, strict=True):
             axis.axhline(0, color="0.6", lw=0.8)
             axis.axvline(0, color="0.6", lw=0.8)
             for p in (p for p in points if p.method == method and p.language != POOLED):
-                _cross(axis, p.d_transfer, p.d_localization, color=colour[p.language], marker=MARKS.get(method, "o"),
+                cross(axis, p.d_transfer, p.d_localization, color=colour[p.language], marker=MARKS.get(method, "o"),
                        ms=4, alpha=0.55, label=p.language)  # fmt: skip
             pooled = next(p for p in points if p.method == method and p.language == POOLED)
-            _cross(axis, pooled.d_transfer, pooled.d_localization, color="black", marker=MARKS.get(method, "o"), ms=6,
+            cross(axis, pooled.d_transfer, pooled.d_localization, color="black", marker=MARKS.get(method, "o"), ms=6,
                    label="all")  # fmt: skip
             axis.set_title(method)
             axis.set_xlabel(f"change in transfer ({pooled.measure})")
@@ -92,9 +50,9 @@ def layers(
     After the source paper's Figure 4. cells are DevPoint.describe() records; a layer shows its best strength
     on the steering's own axis. The dotted line is the value for two random directions of this width.
     """
-    colour = _colours(list(cosine))
+    colour = colours(list(cosine))
     with matplotlib.rc_context(STYLE):
-        figure, (left, right) = _figure(7.0, 2.6, 2)
+        figure, (left, right) = new_figure(7.0, 2.6, 2)
         for language, values in cosine.items():
             left.plot(range(len(values)), (1 - values.abs()).tolist(), color=colour[language], lw=1.2, marker=".", ms=4, label=language)
         left.axhline(random_level, color="0.4", ls=":", lw=1, label="random")
@@ -131,9 +89,9 @@ def surgical(
     pooled = {p.method: p for p in points if p.language == POOLED}
     colour = METHOD_COLOURS
     with matplotlib.rc_context(STYLE):
-        figure, (plane_axis, front, bars) = _figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
+        figure, (plane_axis, front, bars) = new_figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
         for method, p in pooled.items():
-            _cross(plane_axis, p.transfer, p.localization, color=colour.get(method, "0.4"), marker=MARKS.get(method, "o"), ms=6, label=method)
+            cross(plane_axis, p.transfer, p.localization, color=colour.get(method, "0.4"), marker=MARKS.get(method, "o"), ms=6, label=method)
         measure = next(iter(pooled.values())).measure
         plane_axis.set(xlabel=f"transfer ({measure}, test)", ylabel=f"localization ({measure}, test)")
         front.axhline(0, color="0.6", lw=0.8)

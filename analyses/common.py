@@ -1,0 +1,71 @@
+"""What every script shares: arguments, a run folder read back, a table and a figure written."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+import mechcla
+from mechcla import plots
+from mechcla.metrics import Estimate, PlanePoint
+
+
+def arguments(doc: str | None, run: bool = False) -> argparse.Namespace:
+    """--out, and either a run folder or a model, languages and how many items."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG, SVG and CSV")
+    if run:
+        parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"), help="run folder of mechcla.sweep")
+    else:
+        parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
+        parser.add_argument("--languages", default=None, help="comma-separated; default: all")
+        parser.add_argument("--items", type=int, default=48, help="dev questions a kind and language")
+        parser.add_argument("--resamples", type=int, default=200)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet]:
+    """The model and the same `items` dev questions in every language, spread over the topics."""
+    items = mechcla.load_items("demo", languages=args.languages.split(",") if args.languages else None).dev
+    chosen: set[str] = set()
+    for kind in ("universal", "cultural"):
+        ids = list(dict.fromkeys(i.id for i in items if i.kind == kind))
+        n = min(args.items, len(ids))
+        chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
+    return mechcla.load_model(args.model), items.where(lambda i: i.id in chosen)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run. Raises MechclaError that says which command makes it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise mechcla.MechclaError(f"{path} is not there; make the run first: python -m mechcla.sweep --out {path.parent.parent}") from error
+
+
+def planes(run: Path, measure: str = "") -> list[PlanePoint]:
+    """The plane's points of a run, read back."""
+    points = read_json(run / "figures" / f"plane{measure}.json")
+    keys = ("transfer", "localization", "d_transfer", "d_localization")
+    return [PlanePoint(**{k: Estimate(**v) if k in keys else v for k, v in p.items()}) for p in points]
+
+
+def write(out: Path, name: str, rows: Iterable[Mapping[str, Any]], figure: Figure | None = None) -> None:
+    """NAME.csv, and NAME.png and .svg of the figure."""
+    listed = [dict(row) for row in rows]
+    keys = list(dict.fromkeys(k for row in listed for k in row))
+    with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, keys, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(listed)
+    if figure is not None:
+        print(plots.save(figure, out / name))
+    print(out / f"{name}.csv")

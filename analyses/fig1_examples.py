@@ -1,0 +1,33 @@
+"""Figure 1: which questions languages answer alike and which apart, from a run's own unsteered answers on test."""
+
+from analyses.common import arguments, write
+from mechcla import MechclaError, plots
+from mechcla.scores import Scores
+
+SHOWN = 14
+
+if __name__ == "__main__":
+    args = arguments(__doc__, run=True)
+    rows = []
+    for path in sorted(args.run.glob("cells/test/*/unsteered-*-implicit-*.parquet")):
+        rows += Scores.from_parquet(path).rows
+    if not rows:
+        raise MechclaError(f"{args.run} holds no unsteered test cells; make the run first: python -m mechcla.sweep --out {args.run}")
+    languages = list(dict.fromkeys(r.language for r in rows))
+    by_question: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    for r in rows:
+        best = max(range(len(r.texts)), key=lambda k, r=r: r.log_likelihood[k])
+        by_question.setdefault((r.kind, r.id), {})[r.language] = (r.texts[best], r.roles[best])
+    table = [
+        {"kind": kind, "id": id, "right_in": sum(role in ("correct", "local") for _, role in found.values()),
+         "english_in": sum(role == "english" for _, role in found.values())} | {k: f"{t} ({role})" for k, (t, role) in found.items()}
+        for (kind, id), found in by_question.items() if len(found) >= len(languages) - 1
+    ]  # fmt: skip
+    table.sort(key=lambda row: (row["kind"], -row["right_in"], row["english_in"]))
+    shown = {}
+    for kind in ("universal", "cultural"):
+        mine = [row for row in table if row["kind"] == kind]
+        step = max(1, len(mine) // SHOWN)
+        for row in mine[::step][:SHOWN]:
+            shown[row["id"]] = {k: role for k, (_, role) in by_question[kind, row["id"]].items()}
+    write(args.out, "fig1_examples", table, plots.answers(shown))

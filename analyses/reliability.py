@@ -1,0 +1,34 @@
+"""How many items until a direction is stable: split-half reliability of EN and LOC by number of items and layer."""
+
+from analyses.common import arguments, load, write
+from mechcla import plots
+from mechcla.geometry import across_languages, reliability
+from mechcla.residuals import cache_residuals, en_differences, loc_differences
+
+if __name__ == "__main__":
+    args = arguments(__doc__)
+    model, items = load(args)
+    universal = cache_residuals(model, items.universal)
+    implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
+    languages = [k for k in universal.languages if k != "en"]
+    found = {
+        "EN": {k: en_differences(universal, k) for k in languages},
+        "LOC": {k: loc_differences(explicit, implicit, k) for k in languages},
+    }
+    rows, shown = [], {}
+    for name, by_language in found.items():
+        shown[name] = {k: reliability(d) for k, d in by_language.items()}
+        for k, r in shown[name].items():
+            rows += [
+                {"vector": name, "language": k, "items": size, "layer": layer, "cosine": c, "low": lo, "high": hi}
+                for size, cs, ls, hs in zip(r.sizes, r.cosine, r.low, r.high, strict=True)
+                for layer, (c, lo, hi) in enumerate(zip(cs, ls, hs, strict=True))
+            ]  # fmt: skip
+    write(args.out, "reliability", rows, plots.reliabilities(shown))
+    shared = {name: across_languages(by_language) for name, by_language in found.items()}
+    rows = [
+        {"vector": name, "layer": layer, "left": a, "right": b, "corrected_cosine": float(m[layer, i, j])}
+        for name, m in shared.items() for layer in range(len(m))
+        for i, a in enumerate(languages) for j, b in enumerate(languages) if i < j
+    ]  # fmt: skip
+    write(args.out, "shared_directions", rows, plots.matrices({n: m[2 * len(m) // 3] for n, m in shared.items()}, languages))

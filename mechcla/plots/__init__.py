@@ -1,0 +1,10 @@
+"""Every figure. Plots take results, never models; `save` writes PNG and SVG.
+
+plane.py    tradeoff, layers, surgical            geometry.py   curves, projections, reliabilities, matrices, answers
+"""
+
+from mechcla.plots.geometry import answers, curves, matrices, projections, reliabilities
+from mechcla.plots.plane import layers, surgical, tradeoff
+from mechcla.plots.style import save
+
+__all__ = ["answers", "curves", "layers", "matrices", "projections", "reliabilities", "save", "surgical", "tradeoff"]

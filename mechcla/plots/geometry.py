@@ -1,0 +1,109 @@
+"""Curves by layer, PCA panels, reliability, matrices over languages, and the answers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from mechcla.geometry import Curve, Projection
+from mechcla.geometry.directions import Reliability
+from mechcla.plots.style import COLOURS, STYLE, colours, new_figure
+
+ROLE_COLOURS = {"local": "#009E73", "correct": "#009E73", "english": "#D55E00", "other": "#BBBBBB", "wrong": "#BBBBBB"}
+
+
+def curves(panels: Mapping[str, Mapping[str, Curve]], level: float | None = None) -> Figure:
+    """A panel a title, a line a label with its 95% band; a thin dotted line of the same colour is the curve's null.
+
+    level: a dashed line through all panels, e.g. what two random directions would have.
+    """
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
+    colour = colours(labels)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(2.5 * len(panels) + 1.0, 2.5, len(panels))
+        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+            if level is not None:
+                axis.axhline(level, color="0.4", ls="--", lw=0.8)
+            for label, c in lines.items():
+                x = range(len(c.value))
+                axis.fill_between(x, c.low, c.high, color=colour[label], alpha=0.18, lw=0)
+                axis.plot(x, c.value, color=colour[label], lw=1.3, marker=".", ms=3, label=label)
+                if c.null is not None:
+                    axis.plot(x, c.null, color=colour[label], lw=0.7, ls=":")
+            axis.set(title=title, xlabel="layer")
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside right center")
+    return figure
+
+
+def projections(rows: Mapping[str, Sequence[Projection]]) -> Figure:
+    """A row a kind of items, a column a layer, a colour a language; axes say how much variance they explain."""
+    first = next(iter(rows.values()))
+    colour = colours(list(first[0].coordinates))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.1 * len(first) + 0.9, 2.0 * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), len(first), squeeze=False)
+        for line, (kind, shown) in zip(axes, rows.items(), strict=True):
+            for axis, p in zip(line, shown, strict=True):
+                for language, xy in p.coordinates.items():
+                    axis.scatter(xy[:, 0], xy[:, 1], s=5, alpha=0.6, lw=0, color=colour[language], label=language)
+                axis.set(title=f"{kind}, layer {p.layer}", xlabel=f"PC1 ({p.explained[0]:.0%})", ylabel=f"PC2 ({p.explained[1]:.0%})", xticks=[], yticks=[])
+        handles, names = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside right center", markerscale=2)
+    return figure
+
+
+def reliabilities(found: Mapping[str, Mapping[str, Reliability]]) -> Figure:
+    """A panel a kind of vector: mean split-half cosine over layers and languages by number of items, and each language's."""
+    labels = list(dict.fromkeys(k for lines in found.values() for k in lines))
+    colour = colours(labels)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(2.5 * len(found) + 0.9, 2.5, len(found), sharey=True)
+        for axis, (name, lines) in zip(axes, found.items(), strict=True):
+            for language, r in lines.items():
+                axis.plot(r.sizes, r.cosine.mean(1), color=colour[language], lw=1.2, marker=".", ms=4, label=language)
+                axis.fill_between(r.sizes, r.cosine.min(1), r.cosine.max(1), color=colour[language], alpha=0.08, lw=0)
+            axis.axhline(0.9, color="0.5", ls="--", lw=0.8)
+            axis.set(title=name, xlabel="items in each half", xscale="log", xticks=list(r.sizes), xticklabels=list(r.sizes), ylim=(None, 1.02))
+            axis.minorticks_off()
+        axes[0].set_ylabel("cosine of the two halves (mean, range of layers)")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    return figure
+
+
+def matrices(found: Mapping[str, Float[np.ndarray, "language language"]], languages: Sequence[str]) -> Figure:
+    """Cosines between languages' directions, a panel a kind of vector, with the numbers written in."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(2.5 * len(found) + 0.6, 2.4, len(found))
+        for axis, (name, values) in zip(axes, found.items(), strict=True):
+            image = axis.imshow(values, vmin=-1, vmax=1, cmap="PuOr")
+            axis.set(title=name, xticks=range(len(languages)), yticks=range(len(languages)), xticklabels=languages, yticklabels=languages)
+            for i in range(len(languages)):
+                for j in range(len(languages)):
+                    axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6, color="white" if abs(values[i, j]) > 0.7 else "black")
+        figure.colorbar(image, ax=axes, label="cosine", shrink=0.8)
+    return figure
+
+
+def answers(table: Mapping[str, Mapping[str, str]]) -> Figure:
+    """A row a question, a column a language, coloured by the role of the answer the model gave."""
+    languages = list(dict.fromkeys(k for row in table.values() for k in row))
+    roles = [r for r in dict.fromkeys(ROLE_COLOURS) if any(r in row.values() for row in table.values())]
+    with matplotlib.rc_context(STYLE):
+        figure, (axis,) = new_figure(0.35 * len(languages) + 2.6, 0.16 * len(table) + 0.9)
+        for y, row in enumerate(table.values()):
+            for x, language in enumerate(languages):
+                if language in row:
+                    axis.add_patch(matplotlib.patches.Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, color=ROLE_COLOURS[row[language]], lw=0))
+        axis.set(xlim=(-0.5, len(languages) - 0.5), ylim=(len(table) - 0.5, -0.5), xticks=range(len(languages)), xticklabels=languages, yticks=range(len(table)), yticklabels=list(table))
+        axis.tick_params(length=0)
+        figure.legend(handles=[Patch(color=ROLE_COLOURS[r], label=r) for r in roles], loc="outside upper center", ncols=len(roles))
+    return figure
+
+
+__all__ = ["COLOURS", "answers", "curves", "matrices", "projections", "reliabilities"]

@@ -1,0 +1,51 @@
+"""One look for all: a colour a language (Okabe and Ito's, safe for colour-blind readers), a mark a method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mechcla.metrics import Estimate
+
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
+MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
+STYLE: Any = {
+    "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
+    "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
+    "svg.fonttype": "none", "axes.axisbelow": True,
+}  # fmt: skip
+VIOLET, ORANGE = "#5D3A9B", "#E66100"
+METHOD_COLOURS = {"unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
+
+
+def save(figure: Figure, stem: str | Path) -> Path:
+    """Write stem.png and stem.svg and return the PNG's path. Runs without a display."""
+    stem = Path(stem)
+    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+        target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
+        figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
+        part.replace(target)
+    return target
+
+
+def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(1, columns, squeeze=False, **options)[0]
+    return figure, list(axes)
+
+
+def colours(languages: Sequence[str]) -> dict[str, str]:
+    return {language: COLOURS[i % len(COLOURS)] for i, language in enumerate(languages)}
+
+
+def cross(axis: Axes, x: Estimate, y: Estimate, **look: Any) -> None:
+    axis.errorbar(
+        x.value, y.value, xerr=[[x.value - x.low], [x.high - x.value]], yerr=[[y.value - y.low], [y.high - y.value]],
+        elinewidth=0.7, capsize=0, **look,
+    )  # fmt: skip

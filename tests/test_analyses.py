@@ -1,0 +1,61 @@
+"""Every script of analyses/ runs and leaves its table and its figure."""
+
+from __future__ import annotations
+
+import csv
+import runpy
+import sys
+
+import pytest
+
+import mechcla
+from mechcla.sweep.__main__ import main
+from tests.conftest import save_tiny
+
+FROM_A_RUN = ("fig1_examples", "fig2_tradeoff", "fig5_surgical")
+FROM_A_MODEL = {
+    "fig3_convergence": ("fig3_convergence", "fig3_pca"), "fig4_layers": ("fig4_perpendicularity",),
+    "reliability": ("reliability", "shared_directions"), "cka_retrieval": ("cka_retrieval",),
+    "logit_lens": ("logit_lens",), "controls": ("probes", "probes_country"),
+}  # fmt: skip
+
+
+def run_script(name: str, monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_module(f"analyses.{name}", run_name="__main__")
+
+
+def check(folder, name: str) -> list[dict[str, str]]:
+    assert (folder / f"{name}.png").stat().st_size > 5000
+    assert "<path" in (folder / f"{name}.svg").read_text()
+    with (folder / f"{name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    return rows
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A tiny model whose window holds the demo items' bytes."""
+    return str(save_tiny("gpt_neox", tmp_path_factory.mktemp("wide"), max_position_embeddings=512))
+
+
+@pytest.mark.parametrize("name", FROM_A_MODEL)
+def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
+    run_script(name, monkeypatch, "--model", wide, "--languages", "es,el", "--items", "10", "--resamples", "5", "--out", str(tmp_path))
+    for stem in FROM_A_MODEL[name]:
+        rows = check(tmp_path, stem)
+        if "low" in rows[0] and "value" in rows[0]:
+            assert all(float(r["low"]) <= float(r["high"]) for r in rows)
+
+
+def test_scripts_that_take_a_run(tiny_folders, small_items, tmp_path, monkeypatch):
+    small_items.to_jsonl(tmp_path / "items.jsonl")
+    run = tmp_path / "run"
+    assert main(["--model", str(tiny_folders["llama"]), "--items", str(tmp_path / "items.jsonl"), "--device", "cpu", "--layers", "0,2",
+                 "--no-restore", "--resamples", "100", "--out", str(run)]) == 0  # fmt: skip
+    for name in FROM_A_RUN:
+        run_script(name, monkeypatch, str(run), "--out", str(tmp_path))
+        check(tmp_path, name)
+    with pytest.raises(mechcla.MechclaError, match=r"make the run first: python -m mechcla\.sweep"):
+        run_script("fig2_tradeoff", monkeypatch, str(tmp_path / "nothing"), "--out", str(tmp_path))
