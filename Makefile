@@ -1,4 +1,4 @@
-# Two commands: `make sweep` and `make test`. Both make .venv once; a second run installs nothing.
+# `make sweep` and `make test` are the two to know. Every target makes .venv once; a second run installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.errors import MechclaError
+from mechcla.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.packing import encode, plan
 
 if TYPE_CHECKING:
@@ -69,8 +70,20 @@ def last_token_residuals(
     for text, row in zip(texts, ids, strict=True):
         if model.window is not None and len(row) > model.window:
             raise MechclaError(f"a prompt is {len(row)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}...")
-    for group in plan([len(row) for row in ids], max_tokens):
-        yield group, _forward(model, [ids[i] for i in group], site)
+    waiting = list(plan([len(row) for row in ids], limit(model, max_tokens)))[::-1]
+    while waiting:
+        group = waiting.pop()
+        try:
+            found = _forward(model, [ids[i] for i in group], site)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(group) == 1:
+                raise too_large(model, len(ids[group[0]])) from error
+            halved(model, len(group) * max(len(ids[i]) for i in group), error)
+            waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
+        else:
+            yield group, found
 
 
 @torch.inference_mode()

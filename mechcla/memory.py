@@ -33,7 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
     """Half of max_tokens, announced and remembered for this model."""
     smaller = max(1, max_tokens // 2)
-    _limits[model] = smaller
+    _limits[model] = min(smaller, _limits.get(model, smaller))
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     warnings.warn(
         f"memory ran out with batches of {max_tokens} tokens ({first}); going on with {smaller}",
@@ -44,12 +44,25 @@ def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
     return smaller
 
 
+def limit(model: HookedModel, max_tokens: int) -> int:
+    """max_tokens, or what was found to fit this model."""
+    return min(max_tokens, _limits.get(model, max_tokens))
+
+
+def too_large(model: HookedModel, tokens: int) -> MechclaError:
+    """The message for one row that does not fit."""
+    return MechclaError(
+        f"{model.name} has no memory left for one row of {tokens} tokens on {model.device}; use a smaller dtype "
+        "(bfloat16), another device, or shorter prompts"
+    )
+
+
 def retry_smaller(model: HookedModel, run: Callable[[int], T], max_tokens: int, floor: int) -> T:
     """run(max_tokens), with max_tokens halved as long as memory runs out.
 
     floor: tokens of the longest row; below it a batch is one row already, so MechclaError is raised.
     """
-    most = min(max_tokens, _limits.get(model, max_tokens))
+    most = limit(model, max_tokens)
     while True:
         try:
             return run(most)
@@ -57,9 +70,6 @@ def retry_smaller(model: HookedModel, run: Callable[[int], T], max_tokens: int, 
             if not is_out_of_memory(error):
                 raise
             if most <= floor:
-                raise MechclaError(
-                    f"{model.name} has no memory left for one row of {floor} tokens on {model.device}; use a smaller dtype "
-                    "(bfloat16), another device, or shorter prompts"
-                ) from error
+                raise too_large(model, floor) from error
             smaller = halved(model, most, error)
         most = smaller

@@ -77,7 +77,7 @@ class HookedModel:
         types = getattr(config, "layer_types", None)
         if types is not None and "sliding_attention" not in types:
             return None
-        value = getattr(config, "sliding_window", None)
+        value = getattr(config, "sliding_window", None) or getattr(config, "window_size", None)  # GPT-Neo's name
         return int(value) if value else None
 
     @property

@@ -19,7 +19,7 @@ from mechcla.engine import State
 from mechcla.errors import MechclaError, nearest
 from mechcla.interventions import Intervention, active
 from mechcla.items import ItemSet, PromptForm
-from mechcla.memory import halved, is_out_of_memory, retry_smaller
+from mechcla.memory import halved, is_out_of_memory, limit, retry_smaller, too_large
 from mechcla.packing import Batch, collate, pack, plan
 from mechcla.scores import ItemScore, Scores
 from mechcla.spill import Shelf
@@ -54,13 +54,13 @@ class Prepared:
 
     def steered(self, edits: Edits) -> Prepared:
         """The same after resid_post edits of the block that was just run, without running it again."""
-        return replace(self, states=tuple(engine.steer_here(state, edits) for state in self.states))
+        return replace(self, states=tuple(self.shelf.keep(engine.steer_here(s, edits)) for s in self.states))
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
         if not self.states:
             return [plain.plain_log_probs(self.model, batch, edits) for batch in self.batches]
-        return engine.edge_log_probs([engine.advance(s, self.model.n_layers, edits) for s in self.states])
+        return [engine.finish(state, edits) for state in self.states]
 
     def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
         """The item-level table of these log-probabilities, in the items' order."""
@@ -95,7 +95,7 @@ def prepare(
         raise MechclaError("there are no items to score; is the language, kind or split right?")
     packed = [pack(item, model.tokenizer, prompt, model.window) for item in items]
     if fast is None:
-        longest = max(len(p.prompt) + max(map(len, p.candidates)) for p in packed)
+        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
         fast = (model.sliding_window is None or longest <= model.sliding_window) and plain.fits(model)
     sizes = [p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates)) for p in packed]
     shelf = shelf or Shelf()
@@ -134,19 +134,26 @@ def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
+    if prepared.max_tokens > limit(prepared.model, prepared.max_tokens):  # it was prepared before memory ran out
+        prepared = _again(prepared, prepared.max_tokens)
     while todo:
         try:
             for i, edges in _run(prepared, todo):
                 yield i, prepared.table(edges, todo.pop(i))
         except Exception as error:
-            if not is_out_of_memory(error) or prepared.max_tokens < max(b.ids.numel() for b in prepared.batches):
-                raise  # of a single row there is no half
+            if not is_out_of_memory(error):
+                raise
+            largest = max(b.ids.numel() for b in prepared.batches)
+            if prepared.max_tokens < largest:  # a batch of one row: there is no half
+                raise too_large(prepared.model, largest) from error
             smaller = halved(prepared.model, prepared.max_tokens, error)
         else:
             return
-        prepared = prepare(
-            prepared.model, prepared.items, prepared.prompt, max_tokens=smaller, fast=bool(prepared.states), shelf=prepared.shelf
-        )  # fmt: skip
+        prepared = _again(prepared, smaller)
+
+
+def _again(old: Prepared, max_tokens: int) -> Prepared:
+    return prepare(old.model, old.items, old.prompt, max_tokens=max_tokens, fast=bool(old.states), shelf=old.shelf)
 
 
 def _run(prepared: Prepared, todo: dict[int, Edits]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
@@ -186,24 +193,26 @@ def _walk(prepared: Prepared, branches: list[Branch]) -> Iterator[tuple[int, lis
     ordered = sorted(((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()), key=lambda x: x[:2])
     for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
         frontier = frontier.at(layer + 1 if after else layer)
-        last: list[tuple[Prepared, list[int]]] = []
+        last: list[tuple[Edits, list[int]]] = []
         for _, _, group in same:
             step = group[0][1][0][1]
-            steered = frontier.steered(step) if after else frontier.at(layer + 1, step)
             rest = [(i, steps[1:]) for i, steps in group]
             if any(steps for _, steps in rest):
-                yield from _walk(steered, rest)
+                yield from _walk(frontier.steered(step) if after else frontier.at(layer + 1, step), rest)
             else:
-                last.append((steered, [i for i, _ in rest]))
-        yield from _leaves(last)
+                last.append((step, [i for i, _ in rest]))
+        yield from _leaves(frontier, layer, after, last)
 
 
-def _leaves(last: list[tuple[Prepared, list[int]]]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
-    """Finish all strengths of one layer together: batch by batch, a strength a row."""
-    if not last:
-        return
-    columns = zip(*(steered.states for steered, _ in last), strict=True)
-    ended = [engine.finish_blocks(states, last[0][0].max_tokens) for states in columns]
-    for (_, group), states in zip(last, zip(*ended, strict=True), strict=True):
-        edges = engine.edge_log_probs(states)
-        yield from ((i, edges) for i in group)
+def _leaves(
+    frontier: Prepared, layer: int, after: bool, last: list[tuple[Edits, list[int]]]
+) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
+    """Finish all strengths of one layer together: batch by batch, a strength a row, keeping only what is scored."""
+    found: list[list[Float[Tensor, " _"]]] = [[] for _ in last]
+    for state in frontier.states if last else ():
+        steered = [engine.steer_here(state, step) if after else engine.advance(state, layer + 1, step) for step, _ in last]
+        ended = engine.finish_blocks(steered, frontier.max_tokens)
+        for edges, log_probs in zip(found, engine.edge_log_probs(ended), strict=True):
+            edges.append(log_probs)
+    for (_, indices), edges in zip(last, found, strict=True):
+        yield from ((i, edges) for i in indices)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -97,6 +98,19 @@ class SteeringVectors:
     def __repr__(self) -> str:
         shape = "x".join(str(n) for n in next(iter(self.vectors.values())).shape) if self.vectors else "0"
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
+    """Random directions with the norms of these vectors, language by language and layer by layer: a control arm.
+
+    What the real vectors do and these do not is owed to the direction, not to the size of the push.
+    """
+    made = {}
+    for k, (language, stack) in enumerate(sorted(vectors.vectors.items())):
+        generator = torch.Generator().manual_seed(1_000_003 * seed + k)
+        noise = torch.randn(stack.shape, generator=generator, dtype=torch.float64)
+        made[language] = (noise / noise.norm(dim=-1, keepdim=True) * stack.double().norm(dim=-1, keepdim=True)).float()
+    return replace(vectors, name=f"random {vectors.name}", vectors=made, record=vectors.record | {"random_seed": seed})
 
 
 def en_requests(items: ItemSet, pivot: str = "en") -> list[Request]:

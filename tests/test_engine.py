@@ -183,11 +183,13 @@ def test_hooks_and_layers_are_the_same_after_a_call_and_after_an_error(family, e
         raise error
 
     handle = model.blocks[2].register_forward_pre_hook(fail)
-    with pytest.raises((type(error), MechclaError)):
-        mechcla.score(model, small_items, edits)
-    with pytest.raises(type(error)):
-        mechcla.en_vectors(model, small_items)
-    handle.remove()
+    try:
+        with pytest.raises((type(error), MechclaError)):
+            mechcla.score(model, small_items, edits)
+        with pytest.raises((type(error), MechclaError)):
+            mechcla.en_vectors(model, small_items)
+    finally:
+        handle.remove()
     assert hooks_of(model) == before
     assert all(a is b for a, b in zip(layers, model.blocks, strict=True))
 

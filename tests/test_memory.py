@@ -112,3 +112,27 @@ def test_spilled_files_have_no_name(tiny, small_items, tmp_path):
     prepared = scoring.prepare(tiny, small_items, shelf=Shelf(0, str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
     assert torch.isfinite(engine.finish(prepared.states[0])).all()
+
+
+def test_extraction_halves_too_and_the_vectors_stay(tiny, small_items):
+    expected = mechcla.en_vectors(tiny, small_items.universal.dev)["es"]
+    handle = limit_tokens(tiny, 24)
+    try:
+        with pytest.warns(memory.OutOfMemoryWarning):
+            found = mechcla.en_vectors(tiny, small_items.universal.dev)["es"]
+    finally:
+        handle.remove()
+    assert torch.allclose(found, expected, atol=1e-5)
+    handle = limit_tokens(tiny, 3)
+    try:
+        with pytest.warns(memory.OutOfMemoryWarning), pytest.raises(MechclaError, match="no memory left for one row"):
+            mechcla.en_vectors(tiny, small_items.universal.dev)
+    finally:
+        handle.remove()
+
+
+def test_what_was_prepared_before_memory_ran_out_is_made_smaller_without_a_word(tiny, small_items, recwarn):
+    prepared = scoring.prepare(tiny, small_items)
+    memory._limits[tiny] = 64
+    list(scoring.score_many(prepared, edits(tiny, 1)))
+    assert not [w for w in recwarn if issubclass(w.category, memory.OutOfMemoryWarning)]

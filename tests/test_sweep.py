@@ -78,7 +78,7 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
     assert row["value"] == pytest.approx(mechcla.transfer(Scores.from_parquet(path), "share")["es"].value)
     assert row["low"] <= row["value"] <= row["high"]
     assert row["n"] == 3
-    assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN+restore", "LOC", "SUR"}
+    assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN random", "EN+restore", "LOC", "SUR"}
 
 
 def test_the_choice_is_the_rules(run):
@@ -113,7 +113,8 @@ def test_json_is_read_by_strict_readers(run):
 
 def test_one_layer_leaves_no_pair_and_says_so(arguments, tmp_path, capsys):
     assert main([*arguments[:-1], str(tmp_path / "one"), "--layers", "2"]) == 2
-    assert "needs EN above LOC, but only layers [2] were swept" in capsys.readouterr().err
+    assert "needs EN above LOC, but only layers [2] were to be swept" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
 
 
 def test_a_second_run_computes_nothing_again(run, arguments):

@@ -10,7 +10,7 @@ import mechcla
 from mechcla.activations import last_token_residuals
 from mechcla.errors import MechclaError
 from mechcla.models import SITES
-from mechcla.vectors import SteeringVectors, make_vectors
+from mechcla.vectors import SteeringVectors, make_vectors, random_like
 
 
 def last_hidden(model, tokenizer, text):
@@ -113,3 +113,13 @@ def test_random_perpendicularity_is_what_random_vectors_have():
 
     pairs = torch.nn.functional.normalize(torch.randn(2, 20000, 50, generator=torch.Generator().manual_seed(0)), dim=-1)
     assert random_perpendicularity(50) == pytest.approx(1 - float((pairs[0] * pairs[1]).sum(-1).abs().mean()), abs=0.003)
+
+
+def test_random_vectors_keep_norms_and_nothing_else(tiny, small_items):
+    en = mechcla.en_vectors(tiny, small_items.universal.dev)
+    one, two, other = random_like(en, 0), random_like(en, 0), random_like(en, 1)
+    assert torch.allclose(one["es"].norm(dim=-1), en["es"].norm(dim=-1), rtol=1e-5)
+    assert torch.equal(one["es"], two["es"])
+    assert not torch.allclose(one["es"], other["es"])
+    assert (torch.nn.functional.cosine_similarity(one["es"], en["es"], dim=-1).abs() < 0.7).all()
+    assert one.record["random_seed"] == 0

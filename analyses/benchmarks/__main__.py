@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -58,6 +58,8 @@ def main() -> int:
         record["extraction"] = compare_extraction(model, hf_model, evenly_paired(items.universal.dev, args.vector_items), args)
     if "scaling" in args.sections:
         record["scaling"] = scaling(work, items.language(args.language).universal.test)
+    if "dtypes" in args.sections:
+        record["dtypes"] = dtypes(work, args)
     for path in report.save(args.out, record):
         print(path)
     print((args.out / "tables.md").read_text())
@@ -77,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=15, help="rows a batch of the peers")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--sections", nargs="+", default=["paths", "extraction", "scaling"])
+    parser.add_argument("--sections", nargs="+", default=["paths", "extraction", "scaling", "dtypes"])
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     return parser.parse_args()
 
@@ -207,6 +209,32 @@ def scaling(work: Workload, pool: mechcla.ItemSet) -> list[dict[str, Any]]:
             "seconds": time.perf_counter() - begun, "peak_mib": peak / 2**20,
         })  # fmt: skip
     return rows
+
+
+def dtypes(work: Workload, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Parity by dtype: the engine against run_with_hooks in the same dtype, and against float32's own numbers."""
+    layers = tuple(work.layers[:: max(1, len(work.layers) // 4)])[:4]
+    rows, reference = [], None
+    for name in ("float32", "bfloat16"):
+        model = mechcla.load_model(args.model, device=args.device, dtype=name)
+        vectors = replace(work.vectors, record={})  # float32's vectors in both
+        part = Workload(model, work.items, vectors, work.language, layers, work.strengths, work.rows)
+        plain, engine = paths.transformer_lens(part), paths.mechcla_engine(part)
+        reference = plain if reference is None else reference
+        begun = time.perf_counter()
+        paths.mechcla_engine(part)
+        rows.append({
+            "dtype": name, "engine_against_run_with_hooks": largest_difference(engine, plain),
+            "against_float32": largest_difference(engine, reference), "same_choice_as_float32": same_choices(engine, reference),
+            "seconds": time.perf_counter() - begun,
+        })  # fmt: skip
+    return rows
+
+
+def same_choices(left: Result, right: Result) -> float:
+    """Share of item-cells whose best candidate is the same."""
+    pairs = [(a, b) for x, y in zip(left, right, strict=True) for a, b in zip(x, y, strict=True)]
+    return sum(a.index(max(a)) == b.index(max(b)) for a, b in pairs) / len(pairs)
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
 
     After the source paper's Figure 2. Below the horizontal line is cultural erasure.
     """
-    methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")]
+    methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit", "EN random")]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):
@@ -80,9 +80,10 @@ def layers(
 
 def surgical(
     points: Sequence[PlanePoint], bias: Mapping[str, Estimate], cells: Sequence[Mapping[str, Any]],
-    dev_measure: str = "share",
+    dev_measure: str = "share", fronts: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> Figure:  # fmt: skip
-    """Left: every method on the plane, pooled over languages. Middle: gains on dev. Right: English bias.
+    """Left: every method on the plane, pooled over languages. Middle: gains on dev, and the Pareto fronts that dev
+    chose from, a thin line for all that chose together. Right: English bias.
 
     After the source paper's Figure 5. Bars and crosses are 95% intervals on test.
     """
@@ -101,6 +102,8 @@ def surgical(
             if mine:
                 front.scatter([c["d_transfer"] for c in mine], [c["d_localization"] for c in mine], s=14,
                               color=colour.get(family, "0.5"), marker=MARKS[family], alpha=0.6, linewidths=0)  # fmt: skip
+        for line in fronts:
+            front.plot([c["d_transfer"] for c in line], [c["d_localization"] for c in line], color="0.35", lw=0.6)
         front.set(xlabel=f"gain in transfer ({dev_measure}, dev)", ylabel="gain in localization")
         names = list(bias)
         values = [bias[n] for n in names]

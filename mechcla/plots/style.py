@@ -13,14 +13,16 @@ from matplotlib.figure import Figure
 from mechcla.metrics import Estimate
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
-MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
+MARKS = {"EN random": "x", "unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
 STYLE: Any = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
     "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
     "svg.fonttype": "none", "axes.axisbelow": True,
 }  # fmt: skip
+OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 VIOLET, ORANGE = "#5D3A9B", "#E66100"
-METHOD_COLOURS = {"unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
+METHOD_COLOURS = {
+    "EN random": "#B8A1D9", "unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
 
 
 def save(figure: Figure, stem: str | Path) -> Path:
@@ -41,7 +43,9 @@ def new_figure(width: float, height: float, columns: int = 1, **options: Any) ->
 
 
 def colours(languages: Sequence[str]) -> dict[str, str]:
-    return {language: COLOURS[i % len(COLOURS)] for i, language in enumerate(languages)}
+    """A language of the demo has its own colour in every figure; others take what is left, in order."""
+    rest = iter([c for k, c in enumerate(COLOURS) if k >= len(OWN) or OWN[k] not in languages] * len(languages))
+    return {language: COLOURS[OWN.index(language)] if language in OWN else next(rest) for language in languages}
 
 
 def cross(axis: Axes, x: Estimate, y: Estimate, **look: Any) -> None:

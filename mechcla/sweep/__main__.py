@@ -50,6 +50,8 @@ def _run(config: SweepConfig) -> int:
     figures = draw(sweep, choices, planes, rows)
     print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
     print(pooled_table(rows, config.measure))
+    print("\nChanges against the unsteered model, paired by item:")
+    print(pooled_table([r for r in rows if r.method != "unsteered"], config.measure, change=True))
     print(remarks(planes[config.measure], steered["unsteered"]))
     print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
@@ -65,6 +67,7 @@ def draw(sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...
     en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
     config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
     tried = [p.describe() for c in choices.each for p in c.points]
+    fronts = [[p.describe() for p in c.front] for c in choices.each]
     cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
     made = [plots.save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")]
     write_json(folder / "fig4_layers.json", {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells})
@@ -73,9 +76,9 @@ def draw(sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
         made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
-        made.append(plots.save(plots.surgical(points, bias, tried, config.measure), folder / f"fig5_surgical{end}"))
+        made.append(plots.save(plots.surgical(points, bias, tried, config.measure, fronts), folder / f"fig5_surgical{end}"))
         write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
-    return sorted(str(path) for path in made)
+    return [str(path) for path in made if not path.stem.endswith(("_accuracy", "_share"))]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Choice:
         return {
             "languages": self.languages,
             "chosen": {family: p.describe() for family, p in self.chosen.items()},
-            "pareto_front": [p.method.name for p in self.front],
+            "pareto_front": [p.describe() for p in self.front],
             "points": [p.describe() for p in self.points],
         }
 
@@ -65,6 +65,8 @@ class Choices:
         for family in self.families:
             names = {k: self.method(family, k).name for k in self.by_language}
             same = len(set(names.values())) == 1
+            if "unsteered" in names.values() and not same:
+                family = f"{family} (unsteered where dev gave no gain; counted as no change)"
             lines.append(f"  {family}: " + (next(iter(names.values())) if same else "  ".join(f"{k} {n}" for k, n in names.items())))
         return "\n".join(lines)
 
@@ -105,6 +107,7 @@ class _Plan:
         fine = 0 if config.layers else 2 * config.refine
         per_layer = sum(map(len, strengths.values()))
         cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(restored)
+        cells += config.pair_layers if restored else 0
         return cls(layers, strengths, restored, cells)
 
 

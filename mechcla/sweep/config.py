@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -78,10 +78,11 @@ class SweepConfig(BaseSettings):
     restore_strength: float | None = Field(0.6, description="EN strength with restoration; null: the largest of en_strengths")
     pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector (by the sum of gains) are paired")
     dev_items: int | None = Field(24, ge=2, description="dev items a kind and language in sweep cells; null: all")
-    test_items: int | None = Field(64, ge=2, description="test items a kind and language; null: all")
+    test_items: int | None = Field(63, ge=2, description="test items a kind and language; null: all")
     choose: Literal["language", "pooled"] = Field("language", description="one choice a language, or one for all")
     measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
-    tolerance: float = Field(0.01, ge=0, description="how much EN may cost localization, and LOC transfer, on dev")
+    tolerance: float = Field(0.01, ge=0, description="how much of either gain SUR may lose on dev")
+    control: bool = Field(True, description="also score EN with random directions of the same norm on test")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, description="seed of the bootstrap")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
@@ -102,12 +103,6 @@ class SweepConfig(BaseSettings):
         if values is not None and not values:
             raise ValueError("it is empty; expected at least one value, or leave the setting out")
         return values
-
-    @model_validator(mode="after")
-    def _ablation(self) -> SweepConfig:
-        if self.operator == "ablate" and (self.restore or self.unit != "raw"):
-            raise ValueError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
-        return self
 
     @classmethod
     def settings_customise_sources(
@@ -148,7 +143,10 @@ def parse(arguments: list[str]) -> SweepConfig:
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
             raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
-        return SweepConfig(**{**PRESETS[preset], **from_file, **given})
+        config = SweepConfig(**{**PRESETS[preset], **from_file, **given})
+        if config.operator == "ablate" and (config.restore or config.unit != "raw"):
+            raise MechclaError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
+        return config
     except SettingsError as error:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
     except ValidationError as error:

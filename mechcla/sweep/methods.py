@@ -1,4 +1,4 @@
-"""A method of the plane as data: which vector at which layer and strength, for every language alike."""
+"""A method of the plane as data: which vector at which layer and strength."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any
 
 from mechcla.interventions import Intervention, en_steering, loc_steering
 from mechcla.sweep.config import SweepConfig
-from mechcla.vectors import SteeringVectors
+from mechcla.vectors import SteeringVectors, random_like
 
 
 @dataclass(frozen=True, order=True)
 class Method:
-    """EN and LOC settings; None where a part is absent. The unsteered model is Method()."""
+    """EN and LOC settings; None where a part is absent. The unsteered model is Method().
+
+    control: the same with random directions of the vectors' own norms.
+    """
 
     en_layer: int | None = None
     en_strength: float = 0.0
     restore_layer: int | None = None
     loc_layer: int | None = None
     loc_strength: float = 0.0
+    control: bool = False
 
     @property
     def family(self) -> str:
@@ -39,6 +43,8 @@ class Method:
             parts.append(f"R{self.restore_layer}")
         if self.loc_layer is not None:
             parts.append(f"LOC{self.loc_layer}x{self.loc_strength:g}")
+        if self.control:
+            parts.append("random")
         return "-".join(parts) or "unsteered"
 
     @property
@@ -49,6 +55,8 @@ class Method:
 
     def edits(self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig) -> tuple[Intervention, ...]:
         """The interventions of this method in one language."""
+        if self.control:
+            vectors = {name: random_like(v, config.seed) for name, v in vectors.items()}
         steps: tuple[Intervention, ...] = ()
         how: dict[str, Any] = {"operator": config.operator, "unit": config.unit}
         if self.en_layer is not None:
@@ -64,7 +72,7 @@ class Method:
         return steps
 
     def describe(self) -> dict[str, Any]:
-        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v is not None}
+        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v is not None and v is not False}
 
 
 def coarse_layers(n_layers: int, step: int) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from mechcla.spill import Shelf
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.methods import Method
 from mechcla.sweep.select import DevPoint, dev_point
-from mechcla.sweep.store import Store, code_digest, write_whole
+from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_whole
 from mechcla.vectors import SteeringVectors, en_requests, make_vectors
 
 PIVOT = "en"
@@ -44,6 +44,21 @@ class Job:
     prompt: PromptForm = "implicit"
 
 
+def sample(items: ItemSet, config: SweepConfig, language: str, kind: str, split: str) -> ItemSet:
+    """The items of a cell: an even sample in file order, which spreads it over the topics.
+
+    dev counts from the first item on, test from the last one back.
+    """
+    chosen = items.where(lambda i: i.language == language and i.kind == kind and i.split == split)
+    limit = config.dev_items if split == "dev" else config.test_items
+    if limit is None or len(chosen) <= limit:
+        return chosen
+    places = [int(k * len(chosen) / limit) for k in range(limit)]
+    if split == "test":
+        places = [len(chosen) - 1 - k for k in reversed(places)]
+    return ItemSet(tuple(chosen.items[k] for k in places))
+
+
 @dataclass
 class Sweep:
     """What a run holds while it goes: the model, the items, the store, the vectors."""
@@ -56,6 +71,7 @@ class Sweep:
     bar: tqdm
     shelf: Shelf
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
+    counted: set[Job] = field(default_factory=set)
 
     @property
     def languages(self) -> list[str]:
@@ -63,15 +79,8 @@ class Sweep:
         return [language for language in self.items.languages if language != PIVOT]
 
     def items_of(self, job: Job) -> ItemSet:
-        """A job's items; a limit takes an even sample in file order, which spreads it over the topics."""
-        chosen = self.items.where(
-            lambda i: i.language == job.language and i.kind == job.kind and i.split == job.split
-        )
-        limit = self.config.dev_items if job.split == "dev" else self.config.test_items
-        if limit is not None and len(chosen) > limit:
-            step = len(chosen) / limit
-            chosen = ItemSet(tuple(chosen.items[int(k * step)] for k in range(limit)))
-        return chosen
+        """A job's items."""
+        return sample(self.items, self.config, job.language, job.kind, job.split)
 
     def run(self, jobs: Iterable[Job]) -> dict[Job, Scores]:
         """Scores of all jobs: read if they are there, computed together by items where they are not."""
@@ -81,7 +90,7 @@ class Sweep:
             found = self.store.read(self._path(job))
             if found is not None:
                 done[job] = found
-                self.bar.update()
+                self._count(job)
             else:
                 missing.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
         for group in missing.values():
@@ -91,8 +100,15 @@ class Sweep:
                 job = group[index]
                 self.store.write(self._path(job), scores)
                 done[job] = scores
-                self.bar.update()
+                self._count(job)
         return done
+
+    def _count(self, job: Job) -> None:
+        """A cell is counted once, however often it is asked for; the total is a guess until the fine layers are known."""
+        if job not in self.counted:
+            self.counted.add(job)
+            self.bar.total = max(self.bar.total or 0, len(self.counted))
+            self.bar.update()
 
     def _prepare(self, job: Job) -> Prepared:
         self.bar.set_postfix_str(f"{job.split} {job.language} {job.kind}")
@@ -135,7 +151,11 @@ def open_sweep(config: SweepConfig) -> Sweep:
     if config.threads:
         torch.set_num_threads(config.threads)
     items = load_items(config.items, list(config.languages) if config.languages else None)
-    _check_items(items)
+    _check_items(items, config)
+    if config.layers and len(set(config.layers)) < 2:
+        raise MechclaError(
+            f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be swept; give --layers at least two"
+        )
     model = load_model(config.model, dtype=config.dtype, device=config.device, revision=config.revision)
     for layer in config.layers or ():
         model.hook_name(layer, config.site)
@@ -143,12 +163,13 @@ def open_sweep(config: SweepConfig) -> Sweep:
     for item in items:  # whatever a text can do wrong is said before anything is written
         for form in ("implicit", "explicit") if item.kind == "cultural" else ("implicit",):
             pack(item, model.tokenizer, form, model.window)
-    identity = {"model": model.digest, "items": items.digest, "code": code_digest(), **_backend(model)}
+    packages = {k: v for k, v in versions().items() if k in DECIDING}
+    identity = {"model": model.digest, **packages, "items": items.digest, "code": code_digest(), **_backend(model)}
     store = Store.open(config.out, config.resolved(), identity)
     if not (store.folder / "items.jsonl").exists():
         write_whole(store.folder / "items.jsonl", items.to_jsonl)
     bar = tqdm(total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1)
-    return Sweep(config, model, items, store, _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20))
+    return Sweep(config, model, items, store, _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20, str(store.folder)))
 
 
 def _backend(model: HookedModel) -> dict[str, str]:
@@ -156,7 +177,7 @@ def _backend(model: HookedModel) -> dict[str, str]:
     return {k: described[k] for k in ("dtype", "device", "attention")}
 
 
-def _check_items(items: ItemSet) -> None:
+def _check_items(items: ItemSet, config: SweepConfig) -> None:
     """Refuse, before anything is written, items that a sweep could not finish with."""
     if PIVOT not in items.languages or len(items.languages) < 2:
         raise MechclaError(f"a sweep needs items in English ('en') and in another language; these are {', '.join(items.languages)}")
@@ -165,7 +186,7 @@ def _check_items(items: ItemSet) -> None:
             for split in ("dev", "test"):
                 if not any(i.language == language and i.kind == kind and i.split == split for i in items):
                     raise MechclaError(f"a sweep needs {kind} {split} items in every language; {language!r} has none")
-        if language != PIVOT and not any(c.role == "english" for i in items.language(language).cultural.test for c in i.candidates):
+        if language != PIVOT and not any(c.role == "english" for i in sample(items, config, language, "cultural", "test") for c in i.candidates):
             raise MechclaError(f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none")
     en_requests(items.dev)
 
@@ -182,7 +203,7 @@ def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Sto
 def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
-    Returns scores by method name: unsteered, explicit, and each family. Explicit prompting leaves universal
+    Returns scores by method name: unsteered, explicit, each family, and EN's control arm. Explicit prompting leaves universal
     items as they are, so its transfer is the unsteered model's.
     """
     jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
@@ -191,6 +212,9 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         family: [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
         for family, methods in chosen.items()
     }
+    if sweep.config.control:
+        random = {lang: replace(m, control=True) if m != UNSTEERED else m for lang, m in chosen["EN"].items()}
+        steered["EN random"] = [Job(random[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
     done = sweep.run(everything)

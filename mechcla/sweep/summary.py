@@ -53,6 +53,8 @@ def summarise(
                     continue
                 base = group["unsteered"]
                 for name, scores in group.items():
+                    if name == "explicit" and metric == "transfer":
+                        continue  # explicit prompting leaves universal items as they are
                     values = metrics.metric(scores, metric, measure, **options)
                     changes = metrics.difference(scores, base, metric, measure, **options) if name != "unsteered" else {}
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
@@ -87,16 +89,22 @@ def remarks(points: Sequence[PlanePoint], unsteered: Scores) -> str:
     return f"A guess would get: {levels}\nCultural erasure (interval of the change in localization below 0): {listed}"
 
 
-def pooled_table(rows: list[Row], measure: str = "share") -> str:
-    """The pooled test numbers as text, a line a method."""
+def pooled_table(rows: list[Row], measure: str = "share", change: bool = False) -> str:
+    """The pooled test numbers as text, a line a method; change: differences from the unsteered model, paired by item."""
     lines = [f"{'method':<12}{'transfer':<30}{'localization':<30}{'English bias':<30}"]
     for name in dict.fromkeys(r.method for r in rows):
         cells = []
         for metric in METRICS:
-            row = next(
-                r for r in rows if (r.method, r.language, r.metric, r.measure) == (name, POOLED, metric, measure)
-            )
-            v = row.value
-            cells.append(f"{v.value:.3f} [{v.low:.3f}, {v.high:.3f}] n={v.n}")
+            row = next((r for r in rows if (r.method, r.language, r.metric, r.measure) == (name, POOLED, metric, measure)), None)
+            cells.append(_cell(row, change))
         lines.append(f"{name:<12}" + "".join(f"{c:<30}" for c in cells))
     return "\n".join(lines)
+
+
+def _cell(row: Row | None, change: bool) -> str:
+    if row is None:
+        return ""
+    if not change:
+        return str(row.value)
+    d = row.difference
+    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""
