@@ -19,7 +19,7 @@ if __name__ == "__main__":
         best = max(range(len(r.texts)), key=lambda k, r=r: r.log_likelihood[k])
         by_question.setdefault((r.kind, r.id), {})[r.language] = (r.texts[best], r.roles[best])
     table = [
-        {"kind": kind, "id": id, "right_in": sum(role in ("correct", "local") for _, role in found.values()),
+        {"kind": kind, "question": id, "right_in": sum(role in ("correct", "local") for _, role in found.values()),
          "english_in": sum(role == "english" for _, role in found.values())} | {k: f"{t} ({role})" for k, (t, role) in found.items()}
         for (kind, id), found in by_question.items() if len(found) >= len(languages) - 1
     ]  # fmt: skip
@@ -29,5 +29,5 @@ if __name__ == "__main__":
         mine = [row for row in table if row["kind"] == kind]
         step = max(1, len(mine) // SHOWN)
         for row in mine[::step][:SHOWN]:
-            shown[row["id"]] = {k: role for k, (_, role) in by_question[kind, row["id"]].items()}
+            shown[row["question"]] = {k: role for k, (_, role) in by_question[kind, row["question"]].items()}
     write(args.out, "fig1_examples", table, plots.answers(shown))
