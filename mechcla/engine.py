@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechcla.errors import MechclaError
@@ -194,56 +194,71 @@ def join(states: Sequence[State]) -> State | None:
 
 
 @torch.inference_mode()
-def finish_blocks(states: Sequence[State], max_tokens: int) -> list[State]:
-    """Run the remaining blocks of States of one batch, several at once while rows x length stay within max_tokens.
+def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> list[State]:
+    """`advance` for States of one batch at one block, several at once while rows x length stay within max_tokens.
 
-    No edits are left to do. Equal to `advance` one by one up to the rounding of a larger matrix product.
+    No edits are left to do on the way. Equal to one by one up to the rounding of a larger matrix product.
     """
     done: list[State] = []
     most = max(1, max_tokens // states[0].batch.ids.numel())
     for begin in range(0, len(states), most):
         part = states[begin : begin + most]
-        wide = join(part) if len(part) > 1 else None
+        wide = join(part) if len(part) > 1 and layer > part[0].layer else None
         if wide is None:
-            done += [advance(s, s.model.n_layers) for s in part]
+            done += [advance(s, layer) for s in part]
         else:
-            rows = advance(wide, wide.model.n_layers).resid.chunk(len(part))
-            done += [replace(s, layer=s.model.n_layers, resid=h) for s, h in zip(part, rows, strict=True)]
+            rows = advance(wide, layer).resid.chunk(len(part))
+            done += [replace(s, layer=layer, resid=h) for s, h in zip(part, rows, strict=True)]
     return done
 
 
 @torch.inference_mode()
 def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
     """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""
-    return edge_log_probs([advance(state, state.model.n_layers, edits)])[0]
+    return log_probs(state.model, [scored(advance(state, state.model.n_layers, edits))])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a finished State leaves for the unembedding: each distinct scored position once.
+
+    Edge e is the log-probability of `token[e]` at row `place[e]`.
+    """
+
+    rows: Float[Tensor, "row d_model"]
+    place: Int[Tensor, " edge"]
+    token: Int[Tensor, " edge"]
+
+
+def scored(state: State) -> Scored:
+    """The rows of a State behind the last block at which something is scored."""
+    batch, width = state.batch, state.batch.ids.shape[1]
+    flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
+    return Scored(state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)], place, batch.edge_token)
 
 
 @torch.inference_mode()
-def edge_log_probs(states: Sequence[State]) -> list[Float[Tensor, " _"]]:
-    """Final norm and unembedding of finished States, at each distinct scored position once.
+def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor, " _"]]:
+    """Final norm and unembedding of scored rows; float32 on the CPU, a tensor a part, an entry an edge.
 
-    The positions of all batches go through the unembedding together, and the vocabulary in pieces with a
-    running log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
+    The rows of all parts go through together, HEAD_ROWS at a time, and the vocabulary in pieces with a running
+    log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
     """
-    model = states[0].model
-    picked, places, tokens, sizes = [], [], [], []
-    offset = 0
-    for state in states:
-        batch, width = state.batch, state.batch.ids.shape[1]
-        flat, inverse = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
-        picked.append(state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)])
-        places.append(inverse + offset)
-        tokens.append(batch.edge_token)
-        sizes.append(len(inverse))
-        offset += len(flat)
-    hidden = model.bridge.ln_final(torch.cat(picked).unsqueeze(0)).squeeze(0)
-    place, token = torch.cat(places).to(hidden.device), torch.cat(tokens).to(hidden.device)
     weight, bias, shape_logits = output_head(model)
-    total = torch.cat([_log_normaliser(rows, weight, bias, shape_logits) for rows in hidden.split(HEAD_ROWS)])
-    chosen = (hidden[place] * weight[token]).sum(-1, dtype=total.dtype)
+    hidden, totals = [], []
+    if not parts:
+        return []
+    for rows in torch.cat([part.rows for part in parts]).split(HEAD_ROWS):
+        hidden.append(model.bridge.ln_final(rows.unsqueeze(0)).squeeze(0))
+        totals.append(_log_normaliser(hidden[-1], weight, bias, shape_logits))
+    normed, total = torch.cat(hidden), torch.cat(totals)
+    offsets = torch.tensor([0] + [len(part.rows) for part in parts]).cumsum(0)
+    place = torch.cat([part.place + offset for part, offset in zip(parts, offsets, strict=False)]).to(normed.device)
+    token = torch.cat([part.token for part in parts]).to(normed.device)
+    chosen = (normed[place] * weight[token]).sum(-1, dtype=total.dtype)
     if bias is not None:
         chosen = chosen + bias[token]
-    return list((shape_logits(chosen) - total[place]).float().cpu().split(sizes))
+    return list((shape_logits(chosen) - total[place]).float().cpu().split([len(part.token) for part in parts]))
 
 
 def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_logits: Any) -> Float[Tensor, " row"]:

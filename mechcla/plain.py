@@ -78,6 +78,7 @@ def probe(model: HookedModel) -> float:
     state = engine.advance(engine.start(model, fast), layer)
     edit = Intervention(vector, layer, 1.0, unit="relative", norm=0.1 * float(state.resid.float().norm(dim=-1).median()))
     steered = engine.advance(state, layer + 1, [edit])
-    left = engine.edge_log_probs(engine.finish_blocks([steered, steered], 2 * fast.ids.numel()))[1]
+    ended = engine.advance_together([steered, steered], model.n_layers, 2 * fast.ids.numel())[1]
+    left = engine.log_probs(model, [engine.scored(ended)])[0]
     right = plain_log_probs(model, plain, [edit])
     return max(abs(a - b) for a, b in zip(fast.sums(left), plain.sums(right), strict=True))

@@ -7,8 +7,7 @@ blocks below a steered one run once for all, and pairs of layers share the part 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -23,12 +22,12 @@ from mechcla.memory import halved, is_out_of_memory, limit, retry_smaller, too_l
 from mechcla.packing import Batch, collate, pack, plan
 from mechcla.scores import ItemScore, Scores
 from mechcla.spill import Shelf
+from mechcla.walk import Edits, steps, walk
 
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 MAX_TOKENS = 2048
-Edits = tuple[Intervention, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,6 @@ class Prepared:
     states: tuple[State, ...]
     max_tokens: int
     shelf: Shelf
-
-    def at(self, layer: int, edits: Edits = ()) -> Prepared:
-        """The same with all blocks below `layer` done, under the edits that belong to them."""
-        return replace(self, states=tuple(self.shelf.keep(engine.advance(s, layer, edits)) for s in self.states))
-
-    def steered(self, edits: Edits) -> Prepared:
-        """The same after resid_post edits of the block that was just run, without running it again."""
-        return replace(self, states=tuple(self.shelf.keep(engine.steer_here(s, edits)) for s in self.states))
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -161,58 +152,5 @@ def _run(prepared: Prepared, todo: dict[int, Edits]) -> Iterator[tuple[int, list
         for i, edits in list(todo.items()):
             yield i, prepared.edge_log_probs(edits)
     else:
-        yield from _walk(prepared, [(i, _steps(edits)) for i, edits in todo.items()])
-
-
-Step = tuple[int, Edits]
-Branch = tuple[int, tuple[Step, ...]]
-
-
-def _steps(edits: Edits) -> tuple[Step, ...]:
-    """The edits grouped by layer, shallow first; within a layer they keep their order."""
-    layers = sorted({e.layer for e in edits})
-    return tuple((layer, tuple(e for e in edits if e.layer == layer)) for layer in layers)
-
-
-def _is_after(step: Edits) -> bool:
-    """Whether a layer's edits all act on what its block gives out, so that the block need not run again."""
-    return all(e.site == "resid_post" for e in step)
-
-
-def _walk(prepared: Prepared, branches: list[Branch]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
-    finished = [i for i, steps in branches if not steps]
-    if finished:
-        edges = prepared.edge_log_probs()
-        yield from ((i, edges) for i in finished)
-    groups: dict[tuple[int, tuple[tuple[object, ...], ...]], list[Branch]] = {}
-    for branch in branches:
-        if branch[1]:
-            layer, step = branch[1][0]
-            groups.setdefault((layer, tuple(tuple(e.describe().values()) for e in step)), []).append(branch)
-    frontier = prepared
-    ordered = sorted(((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()), key=lambda x: x[:2])
-    for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
-        frontier = frontier.at(layer + 1 if after else layer)
-        last: list[tuple[Edits, list[int]]] = []
-        for _, _, group in same:
-            step = group[0][1][0][1]
-            rest = [(i, steps[1:]) for i, steps in group]
-            if any(steps for _, steps in rest):
-                yield from _walk(frontier.steered(step) if after else frontier.at(layer + 1, step), rest)
-            else:
-                last.append((step, [i for i, _ in rest]))
-        yield from _leaves(frontier, layer, after, last)
-
-
-def _leaves(
-    frontier: Prepared, layer: int, after: bool, last: list[tuple[Edits, list[int]]]
-) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
-    """Finish all strengths of one layer together: batch by batch, a strength a row, keeping only what is scored."""
-    found: list[list[Float[Tensor, " _"]]] = [[] for _ in last]
-    for state in frontier.states if last else ():
-        steered = [engine.steer_here(state, step) if after else engine.advance(state, layer + 1, step) for step, _ in last]
-        ended = engine.finish_blocks(steered, frontier.max_tokens)
-        for edges, log_probs in zip(found, engine.edge_log_probs(ended), strict=True):
-            edges.append(log_probs)
-    for (_, indices), edges in zip(last, found, strict=True):
-        yield from ((i, edges) for i in indices)
+        branches = [(i, steps(edits)) for i, edits in todo.items()]
+        yield from walk(prepared.states, branches, prepared.max_tokens, prepared.shelf.keep)

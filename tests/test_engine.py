@@ -160,6 +160,24 @@ def test_score_many_equals_one_at_a_time(tiny, small_items):
     assert many[6].rows == many[0].rows
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_mix_of_variants_and_batch_size_equals_one_at_a_time(family, tiny_models, small_items):
+    model = tiny_models[family]
+
+    @quiet
+    @given(data=st.data())
+    def check(data):
+        items = small_items.test.language("es")
+        variants = [draw_edits(data, family, model) for _ in range(data.draw(st.integers(2, 5), "variants"))]
+        prepared = scoring.prepare(model, items, max_tokens=data.draw(st.sampled_from([1, 60, 400, 4096])))
+        together = dict(scoring.score_many(prepared, variants))
+        assert sorted(together) == list(range(len(variants)))
+        for i, edits in enumerate(variants):
+            close(together[i], plain_scores(model, items, edits, "implicit", "right"))
+
+    check()
+
+
 @pytest.mark.parametrize("family", ["gemma3_text", "llama"])
 @pytest.mark.parametrize("site", SITES)
 def test_strength_zero_is_no_intervention_to_the_last_bit(family, site, tiny_models, small_items):
@@ -232,6 +250,6 @@ def test_a_model_that_does_not_fit_is_announced_and_runs_plain(tiny, small_items
 
 
 def test_advance_refuses_to_go_back(tiny, small_items):
-    state = scoring.prepare(tiny, small_items).at(2).states[0]
+    state = engine.advance(scoring.prepare(tiny, small_items).states[0], 2)
     with pytest.raises(MechclaError, match="from block 2 to 1"):
         engine.advance(state, 1)
