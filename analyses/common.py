@@ -16,9 +16,11 @@ from mechcla import plots
 from mechcla.metrics import Estimate, PlanePoint
 
 
-def arguments(doc: str | None, run: bool = False) -> argparse.Namespace:
-    """--out, and either a run folder or a model, languages and how many items."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+    """--out, and either a run folder or a model, languages and how many items; and what a script's own parent adds."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[parent] if parent else []
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG, SVG and CSV")
     if run:
         parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"), help="run folder of mechcla.sweep")

@@ -16,9 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.engine import attach
 from mechcla.errors import MechclaError
+from mechcla.interventions import Intervention
 from mechcla.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.packing import encode, plan
+from mechcla.packing import Packed, collate, count_special, encode, plan
 
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
@@ -60,21 +62,22 @@ def watching(model: HookedModel, site: str, see: Any) -> Iterator[None]:
 
 
 def last_token_residuals(
-    model: HookedModel, texts: Sequence[str], site: str = "resid_post", max_tokens: int = MAX_TOKENS
-) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
+    model: HookedModel, texts: Sequence[str], site: str = "resid_post", max_tokens: int = MAX_TOKENS,
+    edits: Sequence[Intervention] = (),
+) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:  # fmt: skip
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
 
-    Raises MechclaError for a prompt that is longer than the model's window.
+    edits: the model is steered meanwhile; what a site shows is behind its own edit. Raises MechclaError for a prompt that is longer than the model's window.
     """
     ids = [encode(text, model.tokenizer) for text in texts]
     for text, row in zip(texts, ids, strict=True):
         if model.window is not None and len(row) > model.window:
             raise MechclaError(f"a prompt is {len(row)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}...")
-    waiting = list(plan([len(row) for row in ids], limit(model, max_tokens)))[::-1]
+    waiting = plan([len(row) for row in ids], limit(model, max_tokens))[::-1]
     while waiting:
         group = waiting.pop()
         try:
-            found = _forward(model, [ids[i] for i in group], site)
+            found = _forward(model, [ids[i] for i in group], site, edits)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -87,13 +90,10 @@ def last_token_residuals(
 
 
 @torch.inference_mode()
-def _forward(model: HookedModel, rows: list[list[int]], site: str) -> Float[Tensor, "layer prompt d_model"]:
-    length = max(len(row) for row in rows)
-    ids = torch.full((len(rows), length), model.pad_id)
-    mask = torch.zeros(len(rows), length, dtype=torch.long)
-    for r, row in enumerate(rows):
-        ids[r, : len(row)] = torch.tensor(row)
-        mask[r, : len(row)] = 1
+def _forward(
+    model: HookedModel, rows: list[list[int]], site: str, edits: Sequence[Intervention]
+) -> Float[Tensor, "layer prompt d_model"]:
+    batch = collate([Packed(None, tuple(row), (), count_special(row, model.tokenizer)) for row in rows], model.pad_id)
     last = torch.tensor([len(row) - 1 for row in rows])
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
 
@@ -101,10 +101,12 @@ def _forward(model: HookedModel, rows: list[list[int]], site: str) -> Float[Tens
         kept[layer] = activation[torch.arange(len(rows), device=activation.device), last.to(activation.device)]
 
     device = model.device
-    with watching(model, site, see):
+    with ExitStack() as stack:
+        attach(model, edits, batch, stack)
+        stack.enter_context(watching(model, site, see))
         model.bridge.original_model.base_model(
-            input_ids=ids.to(device), attention_mask=mask.to(device),
-            position_ids=torch.arange(length, device=device).repeat(len(rows), 1), use_cache=False,
+            input_ids=batch.ids.to(device), attention_mask=batch.real.long().to(device),
+            position_ids=torch.arange(batch.ids.shape[1], device=device).repeat(len(rows), 1), use_cache=False,
         )  # fmt: skip
     return torch.stack([k.to(device) for k in kept])
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 HEAD_ROWS = 512
-CPU_PIECE, GPU_PIECE = 4_096, 65_536
+CPU_PIECE, GPU_PIECE = 2_048, 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,4 +289,5 @@ def output_head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
         logits = logits * scale if scale != 1.0 else logits
         return cap * torch.tanh(logits / cap) if cap else logits
 
-    return head.weight, getattr(head, "bias", None), finish_logits
+    bias = getattr(head, "bias", None)
+    return head.weight, bias if bias is not None and bool(bias.any()) else None, finish_logits

@@ -5,6 +5,7 @@ Operators act on the activation h at the chosen tokens, with the unit direction 
     add       h + delta
     add_norm  (h + delta) rescaled to |h|: a turn towards v that leaves the norm as it was
     ablate    h - strength * (h . u) u: strength 1 projects v out
+    map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine map (mechcla.maps)
 
 raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of the
 activations from which v was made (last prompt token, this layer, site and language), so that a strength
@@ -34,7 +35,7 @@ Operator = str  # one of OPERATORS; these names are checked when an Intervention
 Positions = str  # one of POSITIONS
 Unit = str  # one of UNITS
 
-OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate")
+OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate", "map")
 POSITIONS: tuple[str, ...] = ("last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer")
 UNITS: tuple[str, ...] = ("raw", "relative")
 
@@ -46,8 +47,8 @@ class Intervention:
     vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
     edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
     answer (what steering during generation edits). Special tokens such as BOS are never edited.
-    made_with: digest of the model that the vector was made with, if known.
-    A zero vector changes nothing. Raises MechclaError for a strength or vector that is not finite, an unknown name,
+    made_with: digest of the model that the vector was made with, if known. matrix: W of the operator map.
+    A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
     or an ablation with the relative unit, which has no meaning.
     """
 
@@ -61,6 +62,7 @@ class Intervention:
     norm: float | None = None
     label: str = ""
     made_with: str | None = None
+    matrix: Float[Tensor, "d_model d_model"] | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
@@ -75,8 +77,13 @@ class Intervention:
                 f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or values that are not "
                 "finite; expected d_model finite values"
             )
-        if self.operator == "ablate" and self.unit != "raw":
-            raise MechclaError("operator 'ablate' projects v out; its strength has no unit, so leave unit='raw'")
+        if self.operator in ("ablate", "map") and self.unit != "raw":
+            does = "projects v out" if self.operator == "ablate" else "moves h towards its image"
+            raise MechclaError(f"operator {self.operator!r} {does}; its strength has no unit, so leave unit='raw'")
+        if (self.operator == "map") != (self.matrix is not None):
+            raise MechclaError(f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one")
+        if self.matrix is not None and not bool(torch.isfinite(self.matrix).all()):
+            raise MechclaError("the map has values that are not finite; expected d_model x d_model finite values")
         if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
             raise MechclaError("unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it")
 
@@ -85,6 +92,9 @@ class Intervention:
     ) -> Float[Tensor, "row seq d_model"]:
         """The edited activation; tokens outside `where` keep their values to the last bit."""
         v = self.vector.to(device=h.device, dtype=torch.float32)
+        if self.matrix is not None:
+            image = h.float() @ self.matrix.to(device=h.device, dtype=torch.float32) + v
+            return torch.where(where.unsqueeze(-1), h + (self.strength * (image - h.float())).to(h.dtype), h)
         length = v.norm()
         if float(length) == 0.0:
             return h
@@ -101,11 +111,14 @@ class Intervention:
 
     def describe(self) -> dict[str, object]:
         """Settings and a digest of the vector's bytes: the part of a result's identity that is this edit."""
-        data = self.vector.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+        def sha256(values: Tensor) -> str:
+            return hashlib.sha256(values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()).hexdigest()
+
+        mapped = {} if self.matrix is None else {"matrix_sha256": sha256(self.matrix)}
         return {
             "label": self.label, "layer": self.layer, "strength": float(self.strength), "site": self.site,
             "operator": self.operator, "positions": self.positions, "unit": self.unit, "norm": self.norm,
-            "vector_sha256": hashlib.sha256(data).hexdigest(),
+            "vector_sha256": sha256(self.vector), **mapped,
         }  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mechcla import engine
 from mechcla.interventions import Intervention
-from mechcla.items import Candidate, Item
 from mechcla.packing import Batch, Packed, collate
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ def probe(model: HookedModel) -> float:
     generator = torch.Generator().manual_seed(0)
     vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
     tokens = torch.randint(0, vocab, (24,), generator=generator).tolist()
-    nobody = Item("probe", "xx", "universal", "dev", "x", (Candidate("a", "correct"), Candidate("b", "wrong")))
     answers = (tuple(tokens[9:12]), tuple(tokens[9:11] + tokens[13:15]), (tokens[15],))
-    packed = [Packed(nobody, tuple(tokens[:9]), answers, 1), Packed(nobody, tuple(tokens[16:21]), answers[1:], 1)]
+    packed = [Packed(None, tuple(tokens[:9]), answers, 1), Packed(None, tuple(tokens[16:21]), answers[1:], 1)]
     layer = model.n_layers // 2
     vector = torch.randn(model.d_model, generator=generator)
     fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)

@@ -6,12 +6,13 @@ plus, minus: paired last-token activations [item, layer, d_model] (English and t
 implicit for LOC). Every result points where the mean difference points and has its norm, layer by layer, so that
 one strength means the same step in each and only the direction differs.
 Sources: mean difference and uncentred PCA as in the package steering-vectors; logistic probe as in Li et al. 2023;
-whitened difference as in linear discriminant analysis, covariance shrunk by Ledoit and Wolf. The scaling is ours.
+whitened difference as in linear discriminant analysis, covariance shrunk by Ledoit and Wolf; language means as in LRP2
+and ShifCon (there over all tokens, here over last prompt tokens). The scaling is ours. mechcla.maps goes beyond a direction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.geometry.subspaces import top_directions
-from mechcla.residuals import differences
+from mechcla.residuals import Residuals, differences
+from mechcla.vectors import SteeringVectors
 
 Recipe = Callable[[Tensor, Tensor], Tensor]
 
@@ -65,6 +67,14 @@ def lda(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item la
     return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
 
 
+def language_mean(plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor, "few layer d_model"]) -> Float[Tensor, "layer d_model"]:
+    """mean(plus) - mean(minus), whatever prompts they are of: h - mean_L + mean_en, as LRP2 and ShifCon move between languages.
+
+    On paired rows it is the difference of means itself; what it offers is that it needs no translations.
+    """
+    return (plus.double().mean(0) - minus.double().mean(0)).float()
+
+
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
@@ -73,7 +83,39 @@ def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
 
 RECIPES: dict[str, Recipe] = {
     "mean_difference": mean_difference, "pca_difference": pca_difference, "logistic": logistic, "lda": lda,
+    "language_mean": language_mean,
 }  # fmt: skip
+
+
+def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
+    """EN vectors of every language and layer by a named recipe. language_mean takes all prompts, the others parallel ones.
+
+    >>> en = en_vectors_by("lda", cache_residuals(model, items.universal.dev)); en["es"].shape       # doctest: +SKIP
+    torch.Size([18, 640])
+    """
+    sides = {
+        lang: (residuals[pivot], residuals[lang]) if name == "language_mean" else residuals.paired(pivot, lang)
+        for lang in residuals.languages if lang != pivot
+    }  # fmt: skip
+    return _vectors("EN", name, sides, residuals)
+
+
+def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> SteeringVectors:
+    """LOC vectors of every language and layer by a named recipe, from the same questions in both prompt forms."""
+    for language in implicit.languages:
+        if explicit.ids.get(language) != implicit.ids[language]:
+            raise MechclaError(f"explicit and implicit residuals of {language!r} are not of the same questions")
+    return _vectors("LOC", name, {k: (explicit[k], implicit[k]) for k in implicit.languages}, implicit)
+
+
+def _vectors(label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals) -> SteeringVectors:
+    make = recipe(name)
+    record = residuals.record | {"site": residuals.site, "recipe": name}
+    return SteeringVectors(
+        label, residuals.site, {k: make(plus, minus) for k, (plus, minus) in sides.items()},
+        {k: minus.double().norm(dim=-1).mean(0).float() for k, (_, minus) in sides.items()},
+        {k: len(minus) for k, (_, minus) in sides.items()}, record,
+    )  # fmt: skip
 
 
 def recipe(name: str) -> Recipe:

@@ -7,6 +7,7 @@ item, so here the last prompt token's activation of each is kept: items x layers
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from mechcla.activations import last_token_residuals
 from mechcla.errors import MechclaError, nearest
+from mechcla.interventions import Intervention, active
 from mechcla.items import ItemSet, PromptForm
 
 if TYPE_CHECKING:
@@ -55,29 +57,40 @@ class Residuals:
 
 
 def cache_residuals(
-    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", site: str = "resid_post"
-) -> Residuals:
+    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", site: str = "resid_post",
+    interventions: Mapping[str, Sequence[Intervention]] | None = None,
+) -> Residuals:  # fmt: skip
     """Run every prompt once and keep its last token's activation at one site of every block.
 
-    prompt: "implicit", or "explicit" for cultural items with their country cue.
+    prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
+    the model is steered meanwhile; languages that are not named run unsteered. So a steered model's geometry can
+    be laid beside the plain one's.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])
     """
     if not len(items):
         raise MechclaError("there are no items to take residuals of; is the language, kind or split right?")
-    texts = [item.prompt_text(prompt) for item in items]
-    rows: list[Tensor] = [torch.empty(0)] * len(texts)
-    for indices, residuals in last_token_residuals(model, texts, site):
-        for k, i in enumerate(indices):
-            rows[i] = residuals[:, k].float().cpu()
+    edits = {language: active(steps, model) for language, steps in (interventions or {}).items()}
+    for language in edits:
+        if language not in items.languages:
+            raise MechclaError(f"interventions name {language!r}, of which there is no item; {nearest(language, items.languages)}")
+    rows: list[Tensor] = [torch.empty(0)] * len(items)
+    together = [k for k, item in enumerate(items) if not edits.get(item.language)]
+    groups = [(together, ())] + [([k for k, i in enumerate(items) if i.language == lang], steps) for lang, steps in edits.items() if steps]
+    for places, steps in groups:
+        texts = [items[k].prompt_text(prompt) for k in places]
+        for indices, residuals in last_token_residuals(model, texts, site, edits=steps):
+            for row, i in enumerate(indices):
+                rows[places[i]] = residuals[:, row].float().cpu()
     values, ids = {}, {}
     for language in items.languages:
         mine = [k for k, item in enumerate(items) if item.language == language]
         values[language] = torch.stack([rows[k] for k in mine])
         ids[language] = tuple(items[k].id for k in mine)
     record = {"model": model.describe(), "items": items.digest, "position": "last_prompt_token"}
-    return Residuals(values, ids, site, prompt, record)
+    steered = {language: [step.describe() for step in steps] for language, steps in edits.items()}
+    return Residuals(values, ids, site, prompt, record | ({"interventions": steered} if steered else {}))
 
 
 def differences(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]) -> Float[Tensor, "item layer d_model"]:

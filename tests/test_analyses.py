@@ -16,7 +16,7 @@ FROM_A_RUN = ("fig1_examples", "fig2_tradeoff", "fig5_surgical")
 FROM_A_MODEL = {
     "fig3_convergence": ("fig3_convergence", "fig3_pca"), "fig4_layers": ("fig4_perpendicularity",),
     "reliability": ("reliability", "shared_directions"), "cka_retrieval": ("cka_retrieval",),
-    "logit_lens": ("logit_lens",), "controls": ("probes", "probes_country"),
+    "logit_lens": ("logit_lens",), "controls": ("probes", "probes_country"), "recipes": ("recipes",), "two_models": ("two_models",),
 }  # fmt: skip
 
 

@@ -107,12 +107,13 @@ def draw_edits(data, family, model):
     for _ in range(data.draw(st.integers(0, 2), "edits")):
         vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
         operator = data.draw(st.sampled_from(OPERATORS))
-        unit = data.draw(st.sampled_from(["raw", "relative"])) if operator != "ablate" else "raw"
+        unit = data.draw(st.sampled_from(["raw", "relative"])) if operator in ("add", "add_norm") else "raw"
+        matrix = torch.eye(model.d_model).roll(1, 0) if operator == "map" else None
         edits.append(Intervention(
             vector, data.draw(st.integers(0, model.n_layers - 1), "layer"),
             data.draw(st.floats(-2, 2).filter(lambda s: abs(s) > 0.05), "strength"), site=data.draw(st.sampled_from(sites)),
             operator=operator, positions=data.draw(st.sampled_from(POSITIONS)),
-            unit=unit, norm=3.0 if unit == "relative" else None,
+            unit=unit, norm=3.0 if unit == "relative" else None, matrix=matrix,
         ))  # fmt: skip
     if len({(e.layer, e.site) for e in edits}) < len(edits):
         edits = edits[:1]  # two edits of one hook point act in the list's order, tested apart

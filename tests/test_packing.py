@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mechcla.errors import MechclaError
 from mechcla.items import Candidate, Item
-from mechcla.packing import Packed, collate, encode, pack, plan
+from mechcla.packing import PASS_TOKENS, Packed, collate, encode, pack, plan
 from tests.conftest import tiny_tokenizer, universal
 
 TOKENIZER = tiny_tokenizer()
@@ -52,9 +52,27 @@ def test_each_position_is_scored_once(candidates):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 120))
 @settings(max_examples=50, deadline=None)
 def test_plan_takes_every_item_once_and_keeps_the_bound(lengths, bound):
-    groups = list(plan(lengths, bound))
+    groups = plan(lengths, bound)
     assert sorted(i for g in groups for i in g) == list(range(len(lengths)))
     assert all(len(g) == 1 or len(g) * max(lengths[i] for i in g) <= bound for g in groups)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.integers(60, 400))
+@settings(max_examples=50, deadline=None)
+def test_plan_costs_no_more_than_any_other_way_to_cut_the_sorted_rows(lengths, bound):
+    ordered = sorted(lengths)
+
+    def cost(groups):
+        if any(len(g) > 1 and len(g) * g[-1] > bound for g in groups):
+            return float("inf")
+        return sum(len(g) * g[-1] + PASS_TOKENS for g in groups)
+
+    def cuts(rows):
+        yield [rows]
+        for k in range(1, len(rows)):
+            yield from ([rows[:k], *rest] for rest in cuts(rows[k:]))
+
+    assert cost([[lengths[i] for i in g] for g in plan(lengths, bound)]) == min(map(cost, cuts(ordered)))
 
 
 def test_a_token_across_the_join_moves_the_cut_back():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+import mechcla
 from mechcla.errors import MechclaError
-from mechcla.recipes import RECIPES, recipe
+from mechcla.recipes import RECIPES, en_vectors_by, loc_vectors_by, recipe
+from mechcla.residuals import cache_residuals
 
 
 def planted(nuisance: float, n=120, d=24):
@@ -45,3 +47,34 @@ def test_whitening_and_the_probe_see_past_a_nuisance_that_pca_follows():
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(MechclaError, match="did you mean 'logistic'"):
         recipe("logistics")
+
+
+def test_vectors_by_the_mean_difference_are_those_of_en_and_loc_vectors(tiny, small_items):
+    dev = small_items.dev
+    universal, implicit, explicit = (cache_residuals(tiny, i, f) for i, f in (
+        (dev.universal, "implicit"), (dev.cultural, "implicit"), (dev.cultural, "explicit")))  # fmt: skip
+    made = (en_vectors_by("mean_difference", universal), loc_vectors_by("mean_difference", explicit, implicit))
+    for found, expected in zip(made, (mechcla.en_vectors(tiny, dev.universal), mechcla.loc_vectors(tiny, dev.cultural)), strict=True):
+        assert found.name == expected.name
+        for language in expected.languages:
+            assert torch.allclose(found[language], expected[language], atol=1e-5)
+            assert torch.allclose(found.norms[language], expected.norms[language], rtol=1e-5)
+
+
+def test_language_means_need_no_pairs():
+    plus, minus = planted(0.2)
+    assert torch.allclose(RECIPES["language_mean"](plus, minus[:50]), plus.mean(0) - minus[:50].mean(0), atol=1e-6)
+
+
+def test_steered_residuals_differ_from_the_steered_block_on(tiny, small_items):
+    items = small_items.universal.dev.language("en", "es")
+    en = mechcla.en_vectors(tiny, items)
+    steps = mechcla.en_steering(en, language="es", layer=1, strength=2.0)
+    plain, steered = cache_residuals(tiny, items), cache_residuals(tiny, items, interventions={"es": steps})
+    assert torch.equal(plain["en"], steered["en"])
+    assert torch.equal(plain["es"][:, 0], steered["es"][:, 0])
+    assert torch.allclose(steered["es"][:, 1], plain["es"][:, 1] + 2 * en["es"][1], atol=1e-5)
+    assert not torch.allclose(steered["es"][:, 2], plain["es"][:, 2], atol=1e-3)
+    assert steered.record["interventions"]["es"][0]["layer"] == 1
+    with pytest.raises(MechclaError, match="name 'fr'"):
+        cache_residuals(tiny, items, interventions={"fr": steps})

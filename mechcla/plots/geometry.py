@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,13 +21,20 @@ ROLE_COLOURS = {"local": "#009E73", "correct": "#009E73", "english": "#D55E00", 
 def curves(panels: Mapping[str, Mapping[str, Curve]], level: float | None = None) -> Figure:
     """A panel a title, a line a label with its 95% band; a thin dotted line of the same colour is the curve's null.
 
+    Panels stand in rows of two or three, so that a page's width holds them.
+
     level: a dashed line through all panels, e.g. what two random directions would have.
     """
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
     colour = colours(labels)
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(2.5 * len(panels) + 1.0, 2.5, len(panels))
-        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(2.3 * columns + 1.0, 2.1 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for spare in axes[len(panels) :]:
+            spare.axis("off")
+        for axis, (title, lines) in zip(axes, panels.items(), strict=False):
             if level is not None:
                 axis.axhline(level, color="0.4", ls="--", lw=0.8)
             for label, c in lines.items():
@@ -76,6 +84,33 @@ def reliabilities(found: Mapping[str, Mapping[str, Reliability]]) -> Figure:
     return figure
 
 
+def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """A panel a vector, a line a recipe: pooled gain with its interval at each layer that was tried.
+
+    rows: records with vector, recipe, layer, gain, low, high.
+    """
+    recipes = list(dict.fromkeys(r["recipe"] for r in rows))
+    kinds = list(dict.fromkeys(r["vector"] for r in rows))
+    colour = dict(zip(recipes, COLOURS * len(recipes), strict=False)) | {"random": "0.5"}
+    axis_of = {"EN": "change in transfer (share)", "LOC": "change in localization (share)"}
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(2.9 * len(kinds) + 1.2, 2.7, len(kinds))
+        for axis, kind in zip(axes, kinds, strict=True):
+            layers = list(dict.fromkeys(r["layer"] for r in rows if r["vector"] == kind))
+            mine = [name for name in recipes if any((r["vector"], r["recipe"]) == (kind, name) for r in rows)]
+            for k, name in enumerate(mine):
+                part = [r for r in rows if (r["vector"], r["recipe"]) == (kind, name)]
+                x = [layers.index(r["layer"]) + 0.11 * (k - (len(mine) - 1) / 2) for r in part]
+                value = [r["gain"] for r in part]
+                spread = [[r["gain"] - r["low"] for r in part], [r["high"] - r["gain"] for r in part]]
+                axis.errorbar(x, value, yerr=spread, fmt="x" if name == "random" else "o", ms=3.5, lw=0.9, color=colour[name], label=name)
+            axis.axhline(0, color="0.6", lw=0.8)
+            axis.set(title=f"{kind} vectors", xlabel="layer", ylabel=axis_of[kind], xticks=range(len(layers)), xticklabels=layers)
+        entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(list(entries.values()), list(entries), loc="outside right center")
+    return figure
+
+
 def matrices(found: Mapping[str, Float[np.ndarray, "language language"]], languages: Sequence[str]) -> Figure:
     """Cosines between languages' directions, a panel a kind of vector, with the numbers written in."""
     with matplotlib.rc_context(STYLE):
@@ -106,4 +141,4 @@ def answers(table: Mapping[str, Mapping[str, str]]) -> Figure:
     return figure
 
 
-__all__ = ["COLOURS", "answers", "curves", "matrices", "projections", "reliabilities"]
+__all__ = ["COLOURS", "answers", "curves", "gains", "matrices", "projections", "reliabilities"]
