@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items import ItemSet
+from mechcla.sources.blend import blend_items
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import file_items
+from mechcla.sources.global_mmlu import global_mmlu_items
+from mechcla.sources.hub import hub_items
 
 Source = Callable[..., ItemSet]
-SOURCES: dict[str, Source] = {"demo": demo_items}
+SOURCES: dict[str, Source] = {"demo": demo_items, "blend": blend_items, "global_mmlu": global_mmlu_items, "hub": hub_items}
 
 
 def register_source(name: str, source: Source) -> None:
@@ -23,25 +27,26 @@ def register_source(name: str, source: Source) -> None:
 
 
 def load_items(source: str | Path, languages: Sequence[str] | None = None, **options: Any) -> ItemSet:
-    """Items from a named source ("demo") or a file of items (.jsonl, .parquet).
+    """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv, .parquet); docs/sources.md.
 
-    languages: keep these, and English, which transfer is measured against; None keeps all. options go to
-    the source. Raises MechclaError for an unknown source, a missing file, or a language without items.
+    languages: keep these, and English, which transfer is measured against; None keeps all. A source that has a
+    parameter `languages` reads these only. options go to the source. Raises MechclaError for an unknown source
+    or option, a missing file, or a language without items.
 
     >>> items = mechcla.load_items("demo", languages=["es", "ko"])
     >>> items.languages
     ('en', 'es', 'ko')
     """
+    if isinstance(languages, str):
+        languages = [languages]
     if isinstance(source, str) and source in SOURCES:
-        items = SOURCES[source](**options)
+        items = SOURCES[source](**_options(source, SOURCES[source], languages, options))
     elif Path(source).exists():
-        items = file_items(source, **options)
+        items = file_items(source, **_options(source, file_items, None, options))
     else:
         raise MechclaError(f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to JSONL")
     if languages is None:
         return items
-    if isinstance(languages, str):
-        languages = [languages]
     for language in languages:
         if language not in items.languages:
             raise MechclaError(
@@ -49,3 +54,17 @@ def load_items(source: str | Path, languages: Sequence[str] | None = None, **opt
             )
     keep = set(languages) | ({"en"} & set(items.languages))
     return items.where(lambda item: item.language in keep)
+
+
+def _options(name: str | Path, source: Source, languages: Sequence[str] | None, options: dict[str, Any]) -> dict[str, Any]:
+    known = inspect.signature(source).parameters
+    if languages is not None and "languages" in known:
+        options = {**options, "languages": languages}
+    if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        for option in options:
+            if option not in known:
+                raise MechclaError(f"{str(name)!r} has no option {option!r}; {nearest(option, known)}")
+    for option, p in known.items():
+        if name in SOURCES and option not in options and p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+            raise MechclaError(f"the source {name!r} needs {option}=...; its options are {', '.join(known)}")
+    return options

@@ -1,45 +1,129 @@
-"""Items from the user's own files in the item schema: JSON Lines or Parquet."""
+"""Items from the user's own files in the item schema: JSON Lines, CSV or Parquet (docs/sources.md)."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mechcla.errors import MechclaError
-from mechcla.items import Item, ItemSet, read_jsonl
+from mechcla.errors import MechclaError, nearest
+from mechcla.items import ROLES, Item, ItemSet
+from mechcla.sources.tables import SUFFIXES, Row, Skipped, clip, collect, item_set, read_rows, warn_skipped
+
+COLUMNS: tuple[str, ...] = (
+    "id", "language", "kind", "split", "prompt", "candidates", "country", "topic", "prompt_explicit",
+    "separator", "source", "licence",
+)  # fmt: skip
+SEPARATORS = {"space": " ", "none": ""}  # how a CSV cell spells what a spreadsheet would trim
+_FLAT = re.compile(r"(candidate|role|country)_([1-9][0-9]*)")
 
 
-def file_items(path: str | Path) -> ItemSet:
-    """The items of one .jsonl or .parquet file, or of every .jsonl file in a folder, sorted by name.
+@dataclass(frozen=True)
+class FileItems:
+    """The items of a file or folder, and the rows that were left out."""
 
-    Raises MechclaError that names file and row for anything that is not an item.
+    items: ItemSet
+    skipped: tuple[Skipped, ...]
+
+
+def file_items(path: str | Path, bad_rows: str = "raise") -> ItemSet:
+    """The items of one .jsonl, .csv or .parquet file, or of every such file in a folder, sorted by name.
+
+    bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. Rows left out are counted
+    and the first of them shown in a warning; `read_items` returns them all. Blank CSV rows are always left out.
+    Raises MechclaError that names file, row and column.
+
+    >>> mechcla.load_items("my.csv")                                         # doctest: +SKIP
+    >>> mechcla.load_items("my.csv", bad_rows="skip")                        # doctest: +SKIP
+    """
+    found = read_items(path, bad_rows)
+    warn_skipped(found.skipped, str(path))
+    return found.items
+
+
+def read_items(path: str | Path, bad_rows: str = "raise") -> FileItems:
+    """The same as `file_items`, without a warning and with every row that was left out.
+
+    >>> read_items("my.csv", bad_rows="skip").skipped                        # doctest: +SKIP
+    (Skipped(where='my.csv, row 3 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean 'correct'? ..."),)
     """
     path = Path(path)
+    files = [path]
     if path.is_dir():
-        files = sorted(path.glob("*.jsonl"))
+        files = sorted(f for f in path.iterdir() if f.suffix in SUFFIXES)
         if not files:
-            raise MechclaError(f"the folder {path} holds no .jsonl files")
-        return ItemSet(tuple(item for file in files for item in read_jsonl(file)))
-    if path.suffix == ".parquet":
-        return _read_parquet(path)
-    return read_jsonl(path)
+            raise MechclaError(f"the folder {path} holds no {', '.join(SUFFIXES)} files")
+    items, skipped = collect(_rows(files), _make, bad_rows)
+    return FileItems(item_set(items, str(path), skipped), skipped)
 
 
-def _read_parquet(path: Path) -> ItemSet:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _rows(files: list[Path]) -> Iterator[Row]:
+    for file in files:
+        checked = False
+        for row in read_rows(file):
+            if row.format in ("csv", "parquet") and not checked:
+                _check_columns(file, row)
+                checked = True
+            yield row
 
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise MechclaError(f"cannot read {path} as Parquet: {error}") from error
-    items = []
-    for number, row in enumerate(rows):
+
+def _check_columns(file: Path, row: Row) -> None:
+    # Once for the file: a renamed column is one mistake and not one a row.
+    for name in row.values:
+        if name not in COLUMNS and not _FLAT.fullmatch(name):
+            raise MechclaError(f"{file} has an unknown column {name!r}; {nearest(name, COLUMNS, 20)}")
+    for name in ("id", "language", "kind", "split", "prompt"):
+        row.cell(name)
+    has_list, has_flat = "candidates" in row.values, any(name.startswith("candidate_") for name in row.values)
+    if has_list == has_flat:
+        found = "both" if has_list else "neither"
+        raise MechclaError(f"{file} has {found} a column 'candidates' and columns 'candidate_1', ...; expected one of the two")
+    for name in row.values:
+        if name.startswith("candidate_") and (role := name.replace("candidate_", "role_")) not in row.values:
+            raise MechclaError(f"{file} has the column {name!r} without {role!r}; {nearest(role, row.values, 20)}")
+
+
+def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
+    """A row of CSV or Parquet as the JSON object of docs/items.md. A cell without content is a field left out."""
+    if csv and cells.get("separator") == "":
+        # Guessing would glue every candidate to its prompt, or part them, without a sign of it in the scores.
+        raise MechclaError("column 'separator' is empty; write 'space' or 'none', or leave the column out for a space everywhere")
+    values = {k: v for k, v in cells.items() if v is not None and not (csv and v == "")}
+    if csv and "separator" in values:
+        values["separator"] = SEPARATORS.get(values["separator"], values["separator"])
+    if "candidates" not in cells:
+        values["candidates"] = _flat_candidates(values)
+    elif isinstance(raw := values.get("candidates"), str):
         try:
-            present = {k: v for k, v in row.items() if v is not None}
-            present["candidates"] = [{k: v for k, v in c.items() if v is not None} for c in present.get("candidates", ())]
-            items.append(Item.from_dict(present))
-        except (MechclaError, TypeError, AttributeError) as error:
-            raise MechclaError(f"{path}, row {number}: {error}") from error
-    if not items:
-        raise MechclaError(f"{path} holds no items")
-    return ItemSet(tuple(items))
+            values["candidates"] = json.loads(raw)
+        except json.JSONDecodeError as error:
+            raise MechclaError(
+                f"column 'candidates' is not JSON ({error.msg}): {clip(raw)}; expected a list such as "
+                '[{"text": "euro", "role": "local", "country": "ES"}, ...]'
+            ) from error
+    candidates = values.get("candidates", [])
+    if not isinstance(candidates, list):
+        raise MechclaError(f"column 'candidates' is {clip(candidates)}; expected a list")
+    values["candidates"] = [{k: v for k, v in c.items() if v is not None} if isinstance(c, dict) else c for c in candidates]
+    return {k: v for k, v in values.items() if not _FLAT.fullmatch(k)}
+
+
+def _flat_candidates(values: dict[str, Any]) -> list[dict[str, Any]]:
+    numbers = sorted({int(m[2]) for name in values if (m := _FLAT.fullmatch(name))})
+    roles = ROLES.get(values.get("kind", ""), tuple(dict.fromkeys(r for names in ROLES.values() for r in names)))
+    candidates = []
+    for n in numbers:
+        text, role = values.get(f"candidate_{n}"), values.get(f"role_{n}")
+        if text is None:
+            raise MechclaError(f"column 'candidate_{n}' is empty, but 'role_{n}' or 'country_{n}' is not")
+        if role not in roles:
+            raise MechclaError(f"column 'role_{n}' is {role or ''!r}; {nearest(role, roles)}")
+        candidates.append({"text": text, "role": role, "country": values.get(f"country_{n}")})
+    return candidates
+
+
+def _make(row: Row) -> Item:
+    return Item.from_dict(row.values if row.format == "jsonl" else _from_columns(row.values, csv=row.format == "csv"))
