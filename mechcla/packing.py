@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechcla.chat import chat_prompt
 from mechcla.errors import MechclaError
 from mechcla.items import Item, PromptForm
 
@@ -62,18 +63,30 @@ def count_special(ids: Sequence[int], tokenizer: object) -> int:
     return count
 
 
-def pack(item: Item, tokenizer: object, form: PromptForm = "implicit", window: int | None = None) -> Packed:
+def start_token(tokenizer: object) -> int | None:
+    """What stands before a text's first token: BOS, or the end of the text before it; None where there is neither."""
+    bos = getattr(tokenizer, "bos_token_id", None)
+    return bos if bos is not None else getattr(tokenizer, "eos_token_id", None)
+
+
+def pack(
+    item: Item, tokenizer: object, form: PromptForm = "implicit", window: int | None = None, chat: bool = False
+) -> Packed:
     """Tokenise an item so that no candidate is scored as zero tokens.
 
     Prompt and candidate are tokenised as one text. Where a token spans the join, the shared prompt is cut
     back to the longest prefix that the prompt and all candidates have in common, so the sums of
-    log-likelihoods of an item's candidates stay comparable.
+    log-likelihoods of an item's candidates stay comparable. chat: the prompt is a user's turn in the model's chat
+    template, and the candidate, without the item's separator, the answer to it.
 
     Raises MechclaError if a candidate adds no token or the longest text exceeds the model's `window`.
     """
     text = item.prompt_text(form)
+    separator = item.separator
+    if chat:
+        text, separator = chat_prompt(text, tokenizer), ""
     prompt = encode(text, tokenizer)
-    full = [encode(text + item.separator + c.text, tokenizer) for c in item.candidates]
+    full = [encode(text + separator + c.text, tokenizer) for c in item.candidates]
     cut = min(_common(prompt, ids) for ids in full)
     special = count_special(prompt, tokenizer)
     if cut == 0 or cut < special:

@@ -1,7 +1,8 @@
 """Scores: the item-level table that `score` returns, and that every metric reads.
 
-A candidate's log-likelihood is the sum of its tokens' log-probabilities after the prompt. The four usual
-normalisations (sum, per token, per character, per byte) come from the same table; `sum` is the headline.
+A candidate's log-likelihood is the sum of its tokens' log-probabilities after the prompt. The usual normalisations
+(sum, per token, per character, per byte, prior-corrected) come from the same table; HEADLINE is what is reported
+unless another is asked for.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from mechcla.items import RIGHT
 if TYPE_CHECKING:
     import pandas as pd
 
-NORMALISATIONS = ("sum", "token", "char", "byte")
+NORMALISATIONS = ("sum", "token", "char", "byte", "prior")
+HEADLINE = "sum"
 
 
 @dataclass(frozen=True)
 class ItemScore:
-    """One item's row: its candidates and their summed log-likelihoods (natural log)."""
+    """One item's row: its candidates and their summed log-likelihoods (natural log).
+
+    prior: the same candidates' log-likelihoods without any prompt, unsteered; empty where it was not measured.
+    """
 
     id: str
     language: str
@@ -40,9 +45,14 @@ class ItemScore:
     countries: tuple[str | None, ...]
     log_likelihood: tuple[float, ...]
     n_tokens: tuple[int, ...]
+    prior: tuple[float, ...] = ()
 
-    def values(self, normalisation: str = "sum") -> Float[np.ndarray, " candidate"]:
-        """Log-likelihoods under one normalisation: sum, or divided by tokens, characters or UTF-8 bytes."""
+    def values(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
+        """Log-likelihoods under one normalisation: sum; divided by tokens, characters or UTF-8 bytes; less the prior.
+
+        "prior" is how much the prompt makes a candidate likelier than it is at the beginning of a text (pointwise
+        mutual information), so an answer that is common in itself gains nothing by it.
+        """
         total = np.asarray(self.log_likelihood)
         if normalisation == "sum":
             return total
@@ -52,9 +62,13 @@ class ItemScore:
             return total / np.asarray([len(t) for t in self.texts])
         if normalisation == "byte":
             return total / np.asarray([len(t.encode()) for t in self.texts])
+        if normalisation == "prior":
+            if not self.prior:
+                raise MechclaError(f"item {self.id!r} ({self.language}) was scored without priors; score(..., prior=True) measures them")
+            return total - np.asarray(self.prior)
         raise MechclaError(f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}")
 
-    def shares(self, normalisation: str = "sum") -> Float[np.ndarray, " candidate"]:
+    def shares(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
         """Each candidate's probability among the item's candidates; they sum to 1."""
         value = self.values(normalisation)
         weight = np.exp(value - value.max())
@@ -101,7 +115,7 @@ class Scores(Sequence[ItemScore]):
                  "share": [float(s) for s in row.shares()]}
             )  # fmt: skip
         frame = pd.DataFrame(rows)
-        for name in ("texts", "roles", "countries", "log_likelihood", "n_tokens"):
+        for name in ("texts", "roles", "countries", "log_likelihood", "n_tokens", "prior"):
             if name in frame:
                 frame[name] = frame[name].map(list)
         return frame
@@ -137,5 +151,5 @@ def _schema() -> Any:
     return pa.schema(
         [(n, text) for n in names]
         + [("texts", texts), ("roles", texts), ("countries", texts)]
-        + [("log_likelihood", pa.list_(pa.float64())), ("n_tokens", pa.list_(pa.int32()))]
+        + [("log_likelihood", pa.list_(pa.float64())), ("n_tokens", pa.list_(pa.int32())), ("prior", pa.list_(pa.float64()))]
     )

@@ -7,7 +7,7 @@ blocks below a steered one run once for all, and pairs of layers share the part 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -19,8 +19,8 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.interventions import Intervention, active
 from mechcla.items import ItemSet, PromptForm
 from mechcla.memory import halved, is_out_of_memory, limit, retry_smaller, too_large
-from mechcla.packing import Batch, collate, pack, plan
-from mechcla.scores import ItemScore, Scores
+from mechcla.packing import Batch, Packed, collate, pack, plan, start_token
+from mechcla.scores import HEADLINE, ItemScore, Scores
 from mechcla.spill import Shelf
 from mechcla.walk import Edits, steps, walk
 
@@ -46,6 +46,8 @@ class Prepared:
     states: tuple[State, ...]
     max_tokens: int
     shelf: Shelf
+    priors: tuple[tuple[float, ...], ...] = ()
+    chat: bool = False
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -65,26 +67,27 @@ class Prepared:
                     item.id, item.language, item.kind, item.split, item.topic, item.country, self.prompt,
                     tuple(c.text for c in item.candidates), tuple(c.role for c in item.candidates),
                     tuple(c.country for c in item.candidates), tuple(next(sums) for _ in item.candidates),
-                    tuple(next(lengths) for _ in item.candidates),
+                    tuple(next(lengths) for _ in item.candidates), self.priors[i] if self.priors else (),
                 )  # fmt: skip
-        settings = {"prompt": self.prompt, "interventions": [e.describe() for e in edits]}
+        settings = {"prompt": self.prompt, "chat": self.chat, "headline": HEADLINE, "interventions": [e.describe() for e in edits]}
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
 
 
 def prepare(
     model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
-    fast: bool | None = None, shelf: Shelf | None = None,
+    fast: bool | None = None, shelf: Shelf | None = None, chat: bool = False, prior: bool = True,
 ) -> Prepared:  # fmt: skip
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `plain.fits` decide, and sends texts that
-    reach beyond a sliding attention window to the plain path.
+    reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
+    without a prompt too, once, so that scores can be corrected for them.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [pack(item, model.tokenizer, prompt, model.window) for item in items]
+    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
     if fast is None:
         longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
         fast = (model.sliding_window is None or longest <= model.sliding_window) and plain.fits(model)
@@ -95,19 +98,40 @@ def prepare(
         groups = tuple(tuple(group) for group in plan(sizes, most))
         batches = tuple(collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups)
         states = tuple(shelf.keep(engine.start(model, b)) for b in batches) if fast else ()
-        return Prepared(model, items, prompt, batches, groups, states, most, shelf)
+        return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
+    priors = _priors(model, packed, max_tokens, fast) if prior else ()
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
+
+
+def _priors(model: HookedModel, packed: Sequence[Packed], max_tokens: int, fast: bool) -> tuple[tuple[float, ...], ...]:
+    """Log-likelihoods of every item's candidates at the beginning of a text; () where the tokenizer has no token for that."""
+    start = start_token(model.tokenizer)
+    if start is None:
+        return ()
+    alone = [Packed(None, (start,), p.candidates, 1) for p in packed]
+    sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
+
+    def run(most: int) -> tuple[tuple[float, ...], ...]:
+        found: dict[int, tuple[float, ...]] = {}
+        for group in plan(sizes, most):
+            batch = collate([alone[i] for i in group], model.pad_id, share_prompt=fast)
+            sums = iter(batch.sums(engine.finish(engine.start(model, batch)) if fast else plain.plain_log_probs(model, batch)))
+            found |= {i: tuple(next(sums) for _ in alone[i].candidates) for i in group}
+        return tuple(found[i] for i in range(len(alone)))
+
+    return retry_smaller(model, run, max_tokens, floor=max(sizes))
 
 
 def score(
     model: HookedModel, items: ItemSet, interventions: Intervention | Sequence[Intervention] = (),
-    prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
+    prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS, chat: bool = False, prior: bool = True,
 ) -> Scores:  # fmt: skip
     """Score every candidate of every item under interventions; () is the unsteered model.
 
-    prompt: "implicit", or "explicit" for cultural items with their country cue. Returns a table with a
-    row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    prompt: "implicit", or "explicit" for cultural items with their country cue. chat: ask in the model's chat template,
+    as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
+    "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
@@ -115,7 +139,7 @@ def score(
     if prompt not in ("implicit", "explicit"):
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}")
     edits = active(interventions, model)
-    return next(scores for _, scores in score_many(prepare(model, items, prompt, max_tokens=max_tokens), [edits]))
+    return next(scores for _, scores in score_many(prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]))
 
 
 def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -> Iterator[tuple[int, Scores]]:
@@ -144,7 +168,8 @@ def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -
 
 
 def _again(old: Prepared, max_tokens: int) -> Prepared:
-    return prepare(old.model, old.items, old.prompt, max_tokens=max_tokens, fast=bool(old.states), shelf=old.shelf)
+    again = prepare(old.model, old.items, old.prompt, max_tokens=max_tokens, fast=bool(old.states), shelf=old.shelf, chat=old.chat, prior=False)
+    return replace(again, priors=old.priors)
 
 
 def _run(prepared: Prepared, todo: dict[int, Edits]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:

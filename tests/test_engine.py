@@ -26,6 +26,8 @@ def edited(h, edit: Intervention, chosen):
         x = h[r, t]
         if edit.operator == "ablate":
             out[r, t] = x - edit.strength * torch.dot(x, v) / torch.dot(v, v) * v
+        elif edit.operator == "map":
+            out[r, t] = x + edit.strength * (torch.einsum("d,de->e", x, edit.matrix.to(h.dtype)) + v - x)
         else:
             step = edit.strength * (v if edit.unit == "raw" else edit.norm * v / v.norm())
             new = x + step

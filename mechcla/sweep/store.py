@@ -27,7 +27,7 @@ import yaml
 from mechcla.errors import MechclaError
 from mechcla.scores import Scores
 
-NUMERIC_MODULES = ("activations", "engine", "interventions", "items", "memory", "models", "packing", "plain", "scores", "scoring", "spill", "vectors", "walk")
+NUMERIC_MODULES = ("activations", "chat", "engine", "interventions", "items", "memory", "models", "packing", "plain", "scores", "scoring", "spill", "vectors", "walk")
 DECIDING = ("torch", "transformers", "transformer-lens")
 PACKAGES = ("mechcla", "torch", "transformers", "transformer-lens", "numpy", "datasets", "einops", "jaxtyping", "safetensors")
 

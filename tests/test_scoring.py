@@ -1,0 +1,83 @@
+"""Priors and chat prompts against transformers' own forward pass, and the normalisations by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import mechcla
+from mechcla import plain
+from mechcla.chat import chat_prompt
+from mechcla.errors import MechclaError
+from mechcla.models import wrap_model
+from mechcla.scores import NORMALISATIONS, ItemScore, Scores
+from tests.conftest import FAMILIES
+
+TEMPLATE = "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
+
+
+@torch.inference_mode()
+def log_likelihood(hf_model, prompt: list[int], answer: list[int]) -> float:
+    logs = hf_model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    return float(sum(logs[len(prompt) + k - 1, token] for k, token in enumerate(answer)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_prior_is_the_candidate_at_the_beginning_of_a_text(family, tiny_models, tiny_folders, small_items):
+    model = tiny_models[family]
+    hf_model = AutoModelForCausalLM.from_pretrained(tiny_folders[family]).eval()
+    items = small_items.test
+    for row, item in zip(mechcla.score(model, items), items, strict=True):
+        for candidate, prior in zip(item.candidates, row.prior, strict=True):
+            answer = model.tokenizer(item.separator + candidate.text, add_special_tokens=False)["input_ids"]
+            assert prior == pytest.approx(log_likelihood(hf_model, [model.tokenizer.bos_token_id], answer), abs=1e-4)
+
+
+def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(tiny, small_items, monkeypatch):
+    edit = mechcla.Intervention(torch.ones(tiny.d_model), 1, 3.0)
+    base, steered = mechcla.score(tiny, small_items), mechcla.score(tiny, small_items, edit)
+    assert [r.prior for r in base] == [r.prior for r in steered]
+    assert base.rows != steered.rows
+    monkeypatch.setitem(plain._fits, tiny, False)
+    for one, other in zip(base, mechcla.score(tiny, small_items), strict=True):
+        assert one.prior == pytest.approx(other.prior, abs=1e-4)
+
+
+def test_normalisations_by_hand_and_through_parquet(tmp_path):
+    row = ItemScore("q", "es", "universal", "test", "", None, "implicit", ("sí", "no sé"), ("correct", "wrong"), (None, None),
+                    (-2.0, -6.0), (1, 3), (-5.0, -12.0))  # fmt: skip
+    expected = {"sum": (-2, -6), "token": (-2, -2), "char": (-1, -6 / 5), "byte": (-2 / 3, -1), "prior": (3, 6)}
+    assert set(expected) == set(NORMALISATIONS)
+    for name, values in expected.items():
+        assert np.allclose(row.values(name), values)
+    Scores((row,)).to_parquet(tmp_path / "scores.parquet")
+    assert Scores.from_parquet(tmp_path / "scores.parquet").rows == (row,)
+    assert mechcla.transfer(Scores((row,)), normalisation="prior")["es"].value == 0.0
+
+
+def test_without_priors_the_message_says_how_to_get_them(tiny, small_items):
+    scores = mechcla.score(tiny, small_items, prior=False)
+    with pytest.raises(MechclaError, match="prior=True"):
+        scores[0].values("prior")
+
+
+def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_items):
+    hf_model = AutoModelForCausalLM.from_pretrained(tiny_folders["llama"]).eval()
+    model = wrap_model(tiny.bridge)
+    with pytest.raises(MechclaError, match="chat template"):
+        mechcla.score(model, small_items, chat=True)
+    model.tokenizer.chat_template = TEMPLATE
+    try:
+        items = small_items.language("es").test
+        scores = mechcla.score(model, items, chat=True)
+        assert scores.settings["chat"] is True
+        for row, item in zip(scores, items, strict=True):
+            prompt = model.tokenizer(chat_prompt(item.prompt, model.tokenizer))["input_ids"]
+            for candidate, found in zip(item.candidates, row.log_likelihood, strict=True):
+                whole = model.tokenizer(chat_prompt(item.prompt, model.tokenizer) + candidate.text)["input_ids"]
+                assert whole[: len(prompt)] == prompt
+                assert found == pytest.approx(log_likelihood(hf_model, prompt, whole[len(prompt) :]), abs=1e-4)
+    finally:
+        model.tokenizer.chat_template = None
