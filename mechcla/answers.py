@@ -1,0 +1,94 @@
+"""Answers: the table that `generate` returns, a row a question; it knows nothing of models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mechcla.errors import MechclaError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote after one prompt.
+
+    `text` is cut at the stop text and stripped; `tokens` are all ids that were generated, the one that ended the
+    answer included; `ended` is "stop", "eos", or "length" where max_new_tokens was reached first.
+    """
+
+    id: str
+    language: str
+    country: str | None
+    split: str
+    topic: str
+    prompt_form: str
+    text: str
+    tokens: tuple[int, ...]
+    ended: str
+
+
+@dataclass(frozen=True)
+class Answers(Sequence[Answer]):
+    """The answers of one run of `generate`, in the questions' order, with the settings that made them.
+
+    >>> answers.where(language="ko").to_pandas()[["id", "text"]]          # doctest: +SKIP
+    """
+
+    rows: tuple[Answer, ...] = field(repr=False)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Answer]:
+        return iter(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __add__(self, other: Answers) -> Answers:
+        return Answers(self.rows + other.rows, self.settings)
+
+    def where(self, **fields: str) -> Answers:
+        """The rows whose fields have these values. Raises MechclaError for a field that rows lack."""
+        known = list(Answer.__dataclass_fields__)
+        for name in fields:
+            if name not in known:
+                raise MechclaError(f"answers have no field {name!r}; {nearest(name, known)}")
+        return Answers(tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())), self.settings)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row an answer; `tokens` holds lists."""
+        import pandas as pd
+
+        frame = pd.DataFrame([{**vars(row)} for row in self.rows], columns=list(Answer.__dataclass_fields__))
+        frame["tokens"] = frame["tokens"].map(list)
+        return frame
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the table; the settings travel in the file's schema metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(Answer.__dataclass_fields__)
+        schema = pa.schema([(n, pa.list_(pa.int64()) if n == "tokens" else pa.string()) for n in names])
+        columns = {n: [list(v) if isinstance(v := getattr(r, n), tuple) else v for r in self.rows] for n in names}
+        meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
+        pq.write_table(pa.table(columns, schema=schema).replace_schema_metadata(meta), str(path))
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> Answers:
+        """Read what `to_parquet` wrote. Raises MechclaError for a table with other columns."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(str(path))
+        if table.column_names != list(Answer.__dataclass_fields__):
+            raise MechclaError(f"{path} has columns {table.column_names}; expected {list(Answer.__dataclass_fields__)}")
+        rows = tuple(Answer(**{**row, "tokens": tuple(row["tokens"])}) for row in table.to_pylist())
+        return cls(rows, json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")))
