@@ -45,7 +45,7 @@ def main() -> int:
     en = mechcla.en_vectors(model, evenly_paired(items.universal.dev, args.vector_items))
     every = tuple(range(model.n_layers))
     work = Workload(
-        model, evenly(items.language(args.language).universal.test, args.items), en, args.language,
+        model, evenly(items.language(args.language).test, args.items), en, args.language,
         every[:: args.layer_step], tuple(args.strengths), args.rows,
     )  # fmt: skip
     record: dict[str, Any] = {"settings": vars(args) | {"out": str(args.out)}, "machine": machine(model.device), "versions": versions()}
@@ -57,7 +57,7 @@ def main() -> int:
     if "extraction" in args.sections:
         record["extraction"] = compare_extraction(model, hf_model, evenly_paired(items.universal.dev, args.vector_items), args)
     if "scaling" in args.sections:
-        record["scaling"] = scaling(work, items.language(args.language).universal.test)
+        record["scaling"] = scaling(work, items.language(args.language).test)
     if "dtypes" in args.sections:
         record["dtypes"] = dtypes(work, args)
     for path in report.save(args.out, record):
@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default=None, help="default: cuda if present")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--language", default="es")
-    parser.add_argument("--items", type=int, default=3, help="universal test items scored in every cell")
+    parser.add_argument("--items", type=int, default=6, help="test items of both kinds scored in every cell")
     parser.add_argument("--vector-items", type=int, default=32, help="pairs for the vectors")
     parser.add_argument("--layer-step", type=int, default=1, help="1: every layer")
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.15, 0.3, 0.6])
