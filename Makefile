@@ -6,9 +6,9 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 
-FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval logit_lens controls recipes two_models
+FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval logit_lens probes controls contrast recipes two_models
 
-.PHONY: sweep quick figures test lint bench clean
+.PHONY: sweep quick figures test lint bench parity clean
 
 sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
 	$(BIN)/python -m mechcla.sweep $(ARGS)
@@ -29,6 +29,9 @@ lint: $(STAMP)  ## ruff and mypy
 
 bench: $(VENV)/.bench  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
+
+parity: $(VENV)/.bench  ## log-likelihoods and accuracies against lm-eval's
+	$(BIN)/python -m analyses.lm_eval_parity $(ARGS)
 
 # steering-vectors asks for transformers < 5; it runs with 5, so it goes in without its dependencies.
 $(VENV)/.bench: $(STAMP)

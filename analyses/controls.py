@@ -1,38 +1,21 @@
-"""What a line can read by layer: the language of a prompt, and the country named in it, against shuffled labels."""
+"""Control arms: each family's change on its own axis beside that of vectors which are like it in all but one thing."""
 
-import random
-from dataclasses import replace
+import csv
 
-import torch
-
-from analyses.common import arguments, load, write
-from mechcla import plots
-from mechcla.geometry.probes import probe
-from mechcla.items import ItemSet
-from mechcla.residuals import cache_residuals
-from mechcla.sources.demo import cues
-
-PROMPTS = 140
+from analyses.common import arguments, write
+from mechcla import MechclaError, plots
+from mechcla.sweep.evidence import OWN
 
 if __name__ == "__main__":
-    args = arguments(__doc__)
-    model, items = load(args)
-    found = {}
-    for name, h in (("universal", cache_residuals(model, items.universal)), ("cultural", cache_residuals(model, items.cultural))):
-        rows = torch.cat([h[k] for k in h.languages])
-        labels = [k for k in h.languages for _ in h.ids[k]]
-        found[name] = probe(rows, labels, [i for k in h.languages for i in h.ids[k]], resamples=args.resamples)
-    named, countries = cues(), sorted({i.country for i in items.cultural if i.country})
-    country = {}
-    for language in (k for k in items.languages if k != "en"):
-        asked = [
-            replace(i, id=f"{i.id}@{c}", prompt_explicit=f"{named[language][c]} {i.prompt}")
-            for i in items.cultural.language(language) for c in countries
+    args = arguments(__doc__, run=True)
+    path = args.run / "summary.csv"
+    if not path.exists():
+        raise MechclaError(f"{path} is not there; make the run first: python -m mechcla.sweep --out {args.run}")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [
+            {"method": r["method"], "metric": r["metric"], "change": float(r["difference"]), "low": float(r["difference_low"]),
+             "high": float(r["difference_high"]), "n": int(r["n"])}
+            for r in csv.DictReader(file)
+            if r["language"] == "all" and r["measure"] == "share" and r["difference"] and r["metric"] in OWN.get(r["method"].split(" ")[0], ())
         ]  # fmt: skip
-        h = cache_residuals(model, ItemSet(tuple(random.Random(0).sample(asked, min(PROMPTS, len(asked))))), "explicit")
-        ids = [i.split("@") for i in h.ids[language]]
-        country[language] = probe(h[language], [c for _, c in ids], [q for q, _ in ids], resamples=args.resamples)
-    write(args.out, "probes", [row for kind, cs in (("language", found), ("country", country)) for k, c in cs.items() for row in c.rows(reads=kind, of=k)],
-          plots.curves({"the language of the prompt": found}))  # fmt: skip
-    write(args.out, "probes_country", [row for k, c in country.items() for row in c.rows(language=k)],
-          plots.curves({"the country named before the prompt": country}))  # fmt: skip
+    write(args.out, "controls", rows, plots.arms(rows))

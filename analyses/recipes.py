@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from analyses.common import arguments, load, write
 from mechcla import Intervention, ItemSet, Scores, difference, en_steering, loc_steering, plots
+from mechcla.controls import random_like
 from mechcla.maps import fit_map, map_steering
 from mechcla.models import HookedModel
 from mechcla.recipes import RECIPES, en_vectors_by, loc_vectors_by
 from mechcla.residuals import cache_residuals
 from mechcla.scoring import prepare, score_many
-from mechcla.vectors import SteeringVectors, random_like
+from mechcla.vectors import SteeringVectors
 
 EN_STRENGTH, LOC_STRENGTH, MAP_STRENGTH = 0.3, 2.0, 0.5
 Arms = dict[tuple[str, str, int], tuple[Intervention, ...]]  # (vector, recipe, layer)

@@ -29,7 +29,9 @@ if __name__ == "__main__":
         after, name = {k: cache_residuals(other, part) for k, part in kinds.items()}, args.other
     else:
         layer = model.n_layers // 2 if args.en_layer is None else args.en_layer
-        en = mechcla.en_vectors(model, items.universal)
+        shown = set(items.ids)  # vectors from other questions, or languages would coincide at the steered block by construction
+        rest = mechcla.load_items("demo", languages=list(items.languages)).dev.universal.where(lambda i: i.id not in shown)
+        en = mechcla.en_vectors(model, rest)
         steps = {k: mechcla.en_steering(en, language=k, layer=layer, strength=args.en_strength) for k in en.languages}
         after, name = {k: cache_residuals(model, part, interventions=steps) for k, part in kinds.items()}, f"EN-steered at {layer}"
     curves = {

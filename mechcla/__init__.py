@@ -3,7 +3,9 @@
 The public API is what this page names; docs/method.md says what each number means.
 """
 
+from mechcla.answers import Answers
 from mechcla.errors import MechclaError
+from mechcla.generation import generate
 from mechcla.geometry import cosine_by_layer, perpendicularity_by_layer
 from mechcla.interventions import Intervention, en_steering, loc_steering, surgical_steering
 from mechcla.items import Candidate, Item, ItemSet
@@ -18,16 +20,23 @@ from mechcla.metrics import (
     transfer,
 )
 from mechcla.models import HookedModel, load_model, wrap_model
+from mechcla.open_items import OpenItem
+from mechcla.open_metrics import sem_b, sem_w
+from mechcla.output_language import output_language
 from mechcla.scores import Scores
 from mechcla.scoring import score
+from mechcla.selection_guard import Study
 from mechcla.sources import load_items, register_source
+from mechcla.statistics import compare, consistency, contrast, permutation_test
+from mechcla.sweep.configure import Configuration, configure
 from mechcla.vectors import SteeringVectors, en_vectors, loc_vectors
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Candidate", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError", "PlanePoint",
-    "Scores", "SteeringVectors", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
-    "load_items", "load_model", "loc_steering", "loc_vectors", "localization", "perpendicularity_by_layer",
-    "plane", "recoverable_fraction", "register_source", "score", "surgical_steering", "transfer", "wrap_model",
+    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
+    "OpenItem", "PlanePoint", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
+    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
+    "loc_steering", "loc_vectors", "localization", "output_language", "permutation_test", "perpendicularity_by_layer",
+    "plane", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

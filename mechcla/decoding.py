@@ -22,7 +22,6 @@ from torch import Tensor
 
 from mechcla import engine
 from mechcla.interventions import Intervention
-from mechcla.items import Candidate, Item
 from mechcla.packing import Batch, Packed
 from mechcla.plain import LOOSE, TOLERANCE
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 Ids = Sequence[Sequence[int]]
-NOBODY = Item("generated", "xx", "universal", "dev", "x", (Candidate("a", "correct"), Candidate("b", "wrong")))
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 
 
@@ -42,7 +40,7 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
     """
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
     rows, width = ids.shape
-    packed = tuple(Packed(NOBODY, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, n_special, strict=True))
+    packed = tuple(Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, n_special, strict=True))
     none = torch.zeros(0, dtype=torch.long)
     seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
     positions = torch.arange(begin, begin + width).expand(rows, -1)

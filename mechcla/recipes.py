@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.covariance import ledoit_wolf
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
@@ -47,6 +45,8 @@ def logistic(
     plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"], regularisation: float = 0.01
 ) -> Float[Tensor, "layer d_model"]:
     """Weights of a logistic probe of plus against minus, on activations divided by their overall scale."""
+    from sklearn.linear_model import LogisticRegression  # seconds to import, and few need it
+
     found = []
     for layer in range(plus.shape[1]):
         rows = torch.cat([plus[:, layer], minus[:, layer]]).double().numpy()
@@ -58,6 +58,8 @@ def logistic(
 
 def lda(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]) -> Float[Tensor, "layer d_model"]:
     """The mean difference, whitened by the within-side covariance (Ledoit and Wolf's shrinkage)."""
+    from sklearn.covariance import ledoit_wolf
+
     found = []
     for layer in range(plus.shape[1]):
         sides = [side[:, layer].double() for side in (plus, minus)]

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -100,20 +100,10 @@ class SteeringVectors:
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
 
 
-def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
-    """Random directions with the norms of these vectors, language by language and layer by layer: a control arm.
-
-    What the real vectors do and these do not is owed to the direction, not to the size of the push.
-    """
-    made = {}
-    for k, (language, stack) in enumerate(sorted(vectors.vectors.items())):
-        generator = torch.Generator().manual_seed(1_000_003 * seed + k)
-        noise = torch.randn(stack.shape, generator=generator, dtype=torch.float64)
-        made[language] = (noise / noise.norm(dim=-1, keepdim=True) * stack.double().norm(dim=-1, keepdim=True)).float()
-    return replace(vectors, name=f"random {vectors.name}", vectors=made, record=vectors.record | {"random_seed": seed})
+Signs = Mapping[str, int]  # by id: -1 swaps the two sides of its pair
 
 
-def en_requests(items: ItemSet, pivot: str = "en") -> list[Request]:
+def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None) -> list[Request]:
     """Which prompts count for v_EN, with which sign, by language."""
     universal = items.universal
     if pivot not in universal.languages:
@@ -127,20 +117,22 @@ def en_requests(items: ItemSet, pivot: str = "en") -> list[Request]:
         if not pairs:
             raise MechclaError(f"no universal item of {language!r} shares its id with one of {pivot!r}")
         for left, right in pairs:
-            _note(requests, left.prompt, ("EN", language), +1)
-            _note(requests, right.prompt, ("EN", language), -1)
+            sign = (signs or {}).get(left.id, 1)
+            _note(requests, left.prompt, ("EN", language), sign)
+            _note(requests, right.prompt, ("EN", language), -sign)
     return list(requests.values())
 
 
-def loc_requests(items: ItemSet) -> list[Request]:
+def loc_requests(items: ItemSet, signs: Signs | None = None) -> list[Request]:
     """Which prompts count for v_LOC, with which sign, by language."""
     cultural = items.cultural
     if not len(cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
     requests: dict[str, Request] = {}
     for item in cultural:
-        _note(requests, item.prompt_text("explicit"), ("LOC", item.language), +1)
-        _note(requests, item.prompt, ("LOC", item.language), -1)
+        sign = (signs or {}).get(item.id, 1)
+        _note(requests, item.prompt_text("explicit"), ("LOC", item.language), sign)
+        _note(requests, item.prompt, ("LOC", item.language), -sign)
     return list(requests.values())
 
 
@@ -149,16 +141,18 @@ def _note(requests: dict[str, Request], text: str, group: tuple[str, str], sign:
     request.groups.append((group, sign))
 
 
-def make_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> dict[str, SteeringVectors]:
+def make_vectors(
+    model: HookedModel, items: ItemSet, site: str = "resid_post", signs: Signs | None = None
+) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    Returns {"EN": ..., "LOC": ...}. Memory does not grow with the number of items.
+    signs: +1 or -1 by id, for a control that swaps the sides of some pairs. Returns {"EN": ..., "LOC": ...}. Memory does not grow with the number of items.
     """
     requests = []
     if len(items.universal):
-        requests += en_requests(items)
+        requests += en_requests(items, signs=signs)
     if len(items.cultural):
-        requests += loc_requests(items)
+        requests += loc_requests(items, signs)
     return _make(model, items, requests, site)
 
 

@@ -15,12 +15,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.demo
 def test_the_python_block_runs_as_printed(demo, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
     monkeypatch.setattr("mechcla.load_model", lambda name: demo)  # loaded once a session
     exec(compile(code, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"0\.\d{3} \[.*\] n=\d+ 0\.\d{3} \[.*\] n=\d+", lines[0])
     assert re.fullmatch(r"-?0\.\d{3} \[.*\] n=\d+", lines[1])
+
+
+def test_every_name_of_the_api_that_readme_and_docs_use_exists():
+    import mechcla
+
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name in re.findall(r"mechcla\.([A-Za-z_]+)", page.read_text(encoding="utf-8")):
+            assert hasattr(mechcla, name) or (ROOT / "mechcla" / name).exists() or (ROOT / f"mechcla/{name}.py").exists(), f"{page.name}: {name}"
 
 
 def test_make_targets_that_readme_names_exist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import mechcla
+from mechcla.controls import ARMS
 from mechcla.errors import MechclaError
 from mechcla.scores import Scores
 from mechcla.sweep.__main__ import main
@@ -78,7 +80,23 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
     assert row["value"] == pytest.approx(mechcla.transfer(Scores.from_parquet(path), "share")["es"].value)
     assert row["low"] <= row["value"] <= row["high"]
     assert row["n"] == 3
-    assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN random", "EN+restore", "LOC", "SUR"}
+    arms = {f"{family} {arm}" for family, arms in ARMS.items() for arm in arms} - {"LOC other_country"}  # there is one language
+    assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN+restore", "LOC", "SUR"} | arms
+
+
+def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run):
+    tested, arms = (list(csv.DictReader((run / name).open())) for name in ("tests.csv", "arms.csv"))
+    assert {r["against"] for r in tested} == {"unsteered"}
+    assert {(r["method"], r["against"]) for r in arms} == {(f, f"{f} {a}") for f, named in ARMS.items() for a in named if a != "other_country"}
+    assert all(0 < float(r["p_value"]) <= float(r["p_holm"]) <= 1 for r in tested + arms)
+
+
+def test_test_items_are_read_under_a_frozen_choice(run):
+    frozen = json.loads((run / "frozen.json").read_text())
+    chosen = json.loads((run / "selection.json").read_text())["chosen"]
+    for family, by_language in frozen["choice"].items():
+        assert by_language["es"].items() <= chosen[family]["es"].items()
+    assert frozen["test"]["items"] == frozen["dev"]["items"] == 12
 
 
 def test_the_choice_is_the_rules(run):

@@ -8,9 +8,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mechcla
 from mechcla.activations import last_token_residuals
+from mechcla.controls import random_like
 from mechcla.errors import MechclaError
 from mechcla.models import SITES
-from mechcla.vectors import SteeringVectors, make_vectors, random_like
+from mechcla.vectors import SteeringVectors, make_vectors
 
 
 def last_hidden(model, tokenizer, text):

@@ -19,7 +19,7 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
 
     After the source paper's Figure 2. Below the horizontal line is cultural erasure.
     """
-    methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit", "EN random")]
+    methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):
@@ -114,4 +114,24 @@ def surgical(
         bars.invert_yaxis()
         bars.set_xlabel(f"English bias ({measure}, test)")
         figure.legend(*plane_axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(pooled))
+    return figure
+
+
+def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """A panel a family and axis: its change against the unsteered model, and that of each of its control arms.
+
+    rows: records with method ("LOC", "LOC random", ...), metric, change, low, high; pooled over languages.
+    """
+    panels = list(dict.fromkeys((r["method"], r["metric"]) for r in rows if any(q["method"].startswith(f"{r['method']} ") for q in rows)))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(1.9 * len(panels) + 0.4, 1.9, max(1, len(panels)))
+        for axis, (family, metric) in zip(axes, panels, strict=True):
+            mine = [r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family]
+            names = [r["method"].removeprefix(f"{family} ").replace("_", " ") for r in mine]
+            for y, r in enumerate(mine):
+                look: Any = {"color": METHOD_COLOURS.get(family, "0.3"), "fmt": MARKS.get(family, "o")} if y == 0 else {"color": "0.5", "fmt": "o"}
+                axis.errorbar(r["change"], y, xerr=[[r["change"] - r["low"]], [r["high"] - r["change"]]], ms=4, lw=0.9, **look)
+            axis.axvline(0, color="0.6", lw=0.8)
+            axis.set(title=family, yticks=range(len(mine)), yticklabels=names, xlabel=f"change in {metric}")
+            axis.invert_yaxis()
     return figure

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mechcla.metrics import Estimate
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
-MARKS = {"EN random": "x", "unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
+MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
 STYLE: Any = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
     "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
@@ -22,7 +22,7 @@ STYLE: Any = {
 OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 VIOLET, ORANGE = "#5D3A9B", "#E66100"
 METHOD_COLOURS = {
-    "EN random": "#B8A1D9", "unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
+    "unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
 
 
 def save(figure: Figure, stem: str | Path) -> Path:

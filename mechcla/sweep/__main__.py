@@ -13,6 +13,8 @@ from mechcla.metrics import PlanePoint, plane
 from mechcla.scores import Scores
 from mechcla.sweep.choose import Choices, choose
 from mechcla.sweep.config import SweepConfig, parse
+from mechcla.sweep.evidence import against_arms, against_unsteered, arms_table, is_arm
+from mechcla.sweep.evidence import to_csv as tests_csv
 from mechcla.sweep.run import Sweep, open_sweep, report_test
 from mechcla.sweep.store import write_json, write_text
 from mechcla.sweep.summary import Row, pooled_table, remarks, summarise, to_csv
@@ -46,12 +48,21 @@ def _run(config: SweepConfig) -> int:
         "rows": [row.flat() for row in rows],
     })  # fmt: skip
     steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
-    planes = {m: plane(steered, m, resamples=config.resamples, seed=config.seed) for m in ("accuracy", "share")}
-    figures = draw(sweep, choices, planes, rows)
+    tested, arms = ([
+        row for measure in ("share", "accuracy") for row in compare(steered, measure, config.resamples, config.seed)
+    ] for compare in (against_unsteered, against_arms))  # fmt: skip
+    write_text(folder / "tests.csv", tests_csv(tested))
+    write_text(folder / "arms.csv", tests_csv(arms))
+    families = {k: v for k, v in steered.items() if not is_arm(k)}
+    planes = {m: plane(families, m, resamples=config.resamples, seed=config.seed) for m in ("accuracy", "share")}
+    figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
     print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
-    print(pooled_table(rows, config.measure))
+    shown = [r for r in rows if not is_arm(r.method)]
+    print(pooled_table(shown, config.measure))
     print("\nChanges against the unsteered model, paired by item:")
-    print(pooled_table([r for r in rows if r.method != "unsteered"], config.measure, change=True))
+    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, change=True))
+    if arms:
+        print(f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}")
     print(remarks(planes[config.measure], steered["unsteered"]))
     print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")

@@ -6,13 +6,13 @@ the same strength helps one language and harms another. With `choose: pooled` on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mechcla.errors import MechclaError
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.methods import Method, around, coarse_layers, grid, pairs, restorations
-from mechcla.sweep.run import KINDS, Sweep
+from mechcla.sweep.run import KINDS, UNSTEERED, Sweep
 from mechcla.sweep.select import DevPoint, best, merge, pareto_front, ranked
 from mechcla.sweep.store import write_json
 
@@ -108,6 +108,7 @@ class _Plan:
         per_layer = sum(map(len, strengths.values()))
         cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(restored)
         cells += config.pair_layers if restored else 0
+        cells += 2 * len(config.try_positions) * len(KINDS)
         return cls(layers, strengths, restored, cells)
 
 
@@ -140,5 +141,33 @@ def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
     points += sweep.dev_points(couples, languages)
     families = list(dict.fromkeys(p.method.family for p in points))
     chosen = {family: best(points, family, config.tolerance) for family in families}
+    if config.try_positions:
+        points += _elsewhere(sweep, languages, chosen)
+        chosen = {family: best(points, family, config.tolerance) for family in families}
     both = [p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization]
     return Choice(tuple(languages), tuple(points), tuple(pareto_front(both)), chosen)
+
+
+def _elsewhere(sweep: Sweep, languages: list[str], chosen: dict[str, DevPoint]) -> list[DevPoint]:
+    """The chosen methods at other positions: EN and LOC each, then what uses both at the better ones."""
+    config = sweep.config
+    tried: list[DevPoint] = []
+    better: dict[str, str | None] = {}
+    for family, part, own in (("EN", "en_positions", config.en_positions), ("LOC", "loc_positions", config.loc_positions)):
+        method = chosen[family].method
+        if method != UNSTEERED:
+            others = [p for p in config.try_positions if p != own]
+            tried += sweep.dev_points([_moved(method, {part: p}) for p in others], languages)
+            better[part] = getattr(best([chosen[family], *tried], family, config.tolerance).method, part)
+    for family in ("EN+restore", "SUR"):
+        method = chosen[family].method if family in chosen else UNSTEERED
+        moved = _moved(method, {k: v for k, v in better.items() if v and (k == "en_positions" or family == "SUR")})
+        if UNSTEERED not in (method, moved) and moved != method:
+            tried += sweep.dev_points([moved], languages)
+    return tried
+
+
+def _moved(method: Method, positions: dict[str, str]) -> Method:
+    return replace(
+        method, en_positions=positions.get("en_positions", method.en_positions), loc_positions=positions.get("loc_positions", method.loc_positions)
+    )

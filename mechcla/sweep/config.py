@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.interventions import POSITIONS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -82,7 +83,11 @@ class SweepConfig(BaseSettings):
     choose: Literal["language", "pooled"] = Field("language", description="one choice a language, or one for all")
     measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
     tolerance: float = Field(0.01, ge=0, description="how much of either gain SUR may lose on dev")
-    control: bool = Field(True, description="also score EN with random directions of the same norm on test")
+    controls: bool = Field(True, description="also score control arms on test: random, shuffled, swapped, same layer, ...")
+    try_positions: Words = Field([], description="other positions to try, on dev, at the chosen layers and strengths")
+    recipe: Literal["mean_difference", "pca_difference", "logistic", "lda"] = Field(
+        "mean_difference", description="how vectors are made from residuals"
+    )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, description="seed of the bootstrap")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
@@ -95,6 +100,14 @@ class SweepConfig(BaseSettings):
         for value in values if isinstance(values, list) else [] if values is None else [values]:
             if value != value or value in (float("inf"), float("-inf")):
                 raise ValueError(f"strength {value!r} is not finite; expected finite numbers such as 0.3,0.6")
+        return values
+
+    @field_validator("try_positions")
+    @classmethod
+    def _known(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if value not in POSITIONS:
+                raise ValueError(f"unknown positions {value!r}; {nearest(value, POSITIONS)}")
         return values
 
     @field_validator("en_strengths", "loc_strengths", "languages", "layers")
@@ -143,14 +156,22 @@ def parse(arguments: list[str]) -> SweepConfig:
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
             raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
-        config = SweepConfig(**{**PRESETS[preset], **from_file, **given})
-        if config.operator == "ablate" and (config.restore or config.unit != "raw"):
-            raise MechclaError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
-        return config
+        return make({**PRESETS[preset], **from_file, **given})
     except SettingsError as error:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
     except ValidationError as error:
         raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
+
+
+def make(settings: dict[str, Any]) -> SweepConfig:
+    """The config of these settings, checked. Raises MechclaError that names the setting, the value and what was expected."""
+    try:
+        config = SweepConfig(**settings)
+    except ValidationError as error:
+        raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
+    if config.operator == "ablate" and (config.restore or config.unit != "raw"):
+        raise MechclaError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
+    return config
 
 
 def _explain(error: Any) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mechcla.controls import control
 from mechcla.interventions import Intervention, en_steering, loc_steering
 from mechcla.sweep.config import SweepConfig
-from mechcla.vectors import SteeringVectors, random_like
+from mechcla.vectors import SteeringVectors
 
 
 @dataclass(frozen=True, order=True)
 class Method:
     """EN and LOC settings; None where a part is absent. The unsteered model is Method().
 
-    control: the same with random directions of the vectors' own norms.
+    control: an arm of mechcla.controls. en_positions, loc_positions: None is the config's.
     """
 
     en_layer: int | None = None
@@ -22,7 +23,9 @@ class Method:
     restore_layer: int | None = None
     loc_layer: int | None = None
     loc_strength: float = 0.0
-    control: bool = False
+    control: str = ""
+    en_positions: str | None = None
+    loc_positions: str | None = None
 
     @property
     def family(self) -> str:
@@ -43,8 +46,11 @@ class Method:
             parts.append(f"R{self.restore_layer}")
         if self.loc_layer is not None:
             parts.append(f"LOC{self.loc_layer}x{self.loc_strength:g}")
+        for label, positions in (("EN", self.en_positions), ("LOC", self.loc_positions)):
+            if positions is not None:
+                parts.append(f"{label}@{positions}")
         if self.control:
-            parts.append("random")
+            parts.append(self.control)
         return "-".join(parts) or "unsteered"
 
     @property
@@ -53,26 +59,34 @@ class Method:
         layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
         return (abs(self.en_strength) + abs(self.loc_strength), min(layers, default=0))
 
+    def arm(self, name: str) -> Method:
+        """The control arm of this method: other vectors, or both at LOC's layer. The unsteered model is its own."""
+        if self == Method():
+            return self
+        if name == "same_layer":
+            return replace(self, control=name, en_layer=self.loc_layer, restore_layer=None)
+        return replace(self, control=name)
+
     def edits(self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig) -> tuple[Intervention, ...]:
         """The interventions of this method in one language."""
         if self.control:
-            vectors = {name: random_like(v, config.seed) for name, v in vectors.items()}
+            vectors = control(self.control, vectors, config.seed)
         steps: tuple[Intervention, ...] = ()
         how: dict[str, Any] = {"operator": config.operator, "unit": config.unit}
         if self.en_layer is not None:
             steps += en_steering(
                 vectors["EN"], language=language, layer=self.en_layer, strength=self.en_strength,
-                restore_layer=self.restore_layer, positions=config.en_positions, **how,
+                restore_layer=self.restore_layer, positions=self.en_positions or config.en_positions, **how,
             )  # fmt: skip
         if self.loc_layer is not None:
             steps += loc_steering(
                 vectors["LOC"], language=language, layer=self.loc_layer, strength=self.loc_strength,
-                positions=config.loc_positions, **how,
+                positions=self.loc_positions or config.loc_positions, **how,
             )  # fmt: skip
         return steps
 
     def describe(self) -> dict[str, Any]:
-        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v is not None and v is not False}
+        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v not in (None, "")}
 
 
 def coarse_layers(n_layers: int, step: int) -> list[int]:
@@ -115,7 +129,7 @@ def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[
         ((i + j, e, x) for i, e in enumerate(en) for j, x in enumerate(loc)), key=lambda triple: triple[0]
     )
     made = [
-        Method(e.en_layer, e.en_strength, e.restore_layer, x.loc_layer, x.loc_strength)
+        Method(e.en_layer, e.en_strength, e.restore_layer, x.loc_layer, x.loc_strength, "", e.en_positions, x.loc_positions)
         for _, e, x in ranked
         if e.en_layer is not None and x.loc_layer is not None and x.loc_layer > e.en_layer
     ]  # fmt: skip

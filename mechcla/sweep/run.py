@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from mechcla.controls import ARMS, shuffled_vectors
 from mechcla.errors import MechclaError
 from mechcla.items import ItemSet, PromptForm
 from mechcla.models import HookedModel, load_model
 from mechcla.packing import pack
+from mechcla.recipes import en_vectors_by, loc_vectors_by
+from mechcla.residuals import cache_residuals
 from mechcla.scores import Scores
 from mechcla.scoring import Prepared, prepare, score_many
+from mechcla.selection_guard import Study
 from mechcla.sources import load_items
 from mechcla.spill import Shelf
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.methods import Method
 from mechcla.sweep.select import DevPoint, dev_point
-from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_whole
+from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_json, write_whole
 from mechcla.vectors import SteeringVectors, en_requests, make_vectors
 
 PIVOT = "en"
@@ -67,6 +71,7 @@ class Sweep:
     model: HookedModel
     items: ItemSet
     store: Store
+    study: Study
     vectors: dict[str, SteeringVectors]
     bar: tqdm
     shelf: Shelf
@@ -79,8 +84,9 @@ class Sweep:
         return [language for language in self.items.languages if language != PIVOT]
 
     def items_of(self, job: Job) -> ItemSet:
-        """A job's items."""
-        return sample(self.items, self.config, job.language, job.kind, job.split)
+        """A job's items. Those of test are shut until the choice is frozen."""
+        part = self.study.dev if job.split == "dev" else self.study.test
+        return sample(part, self.config, job.language, job.kind, job.split)
 
     def run(self, jobs: Iterable[Job]) -> dict[Job, Scores]:
         """Scores of all jobs: read if they are there, computed together by items where they are not."""
@@ -146,17 +152,22 @@ class Sweep:
         return points
 
 
-def open_sweep(config: SweepConfig) -> Sweep:
-    """Load model and items, check the config against them, open the run folder, make or read the vectors."""
+def open_sweep(config: SweepConfig, model: HookedModel | None = None, items: ItemSet | None = None) -> Sweep:
+    """Load model and items, check the config against them, open the run folder, make or read the vectors.
+
+    model, items: those to use instead of what the config names.
+    """
     if config.threads:
         torch.set_num_threads(config.threads)
-    items = load_items(config.items, list(config.languages) if config.languages else None)
+    if items is None:
+        items = load_items(config.items, list(config.languages) if config.languages else None)
     _check_items(items, config)
     if config.layers and len(set(config.layers)) < 2:
         raise MechclaError(
             f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be swept; give --layers at least two"
         )
-    model = load_model(config.model, dtype=config.dtype, device=config.device, revision=config.revision)
+    if model is None:
+        model = load_model(config.model, dtype=config.dtype, device=config.device, revision=config.revision)
     for layer in config.layers or ():
         model.hook_name(layer, config.site)
     model.hook_name(0, config.site)
@@ -169,7 +180,7 @@ def open_sweep(config: SweepConfig) -> Sweep:
     if not (store.folder / "items.jsonl").exists():
         write_whole(store.folder / "items.jsonl", items.to_jsonl)
     bar = tqdm(total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1)
-    return Sweep(config, model, items, store, _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20, str(store.folder)))
+    return Sweep(config, model, items, store, Study(items), _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20, str(store.folder)))
 
 
 def _backend(model: HookedModel) -> dict[str, str]:
@@ -192,29 +203,47 @@ def _check_items(items: ItemSet, config: SweepConfig) -> None:
 
 
 def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Store) -> dict[str, SteeringVectors]:
-    folder = store.folder / "vectors"
-    if not all((folder / f"{name}.safetensors").exists() for name in ("en", "loc")):
-        folder.mkdir(exist_ok=True)
-        for name, vectors in make_vectors(model, items.dev, config.site).items():
-            vectors.save(folder / f"{name.lower()}.safetensors")
-    return {n: SteeringVectors.load(folder / f"{n.lower()}.safetensors") for n in ("EN", "LOC")}
+    """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
+    names = ["EN", "LOC"] + (["EN shuffled", "LOC shuffled"] if config.controls else [])
+    paths = {name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors" for name in names}
+    if not all(path.exists() for path in paths.values()):
+        paths["EN"].parent.mkdir(exist_ok=True)
+        made = _made(model, items.dev, config)
+        if config.controls:
+            made |= shuffled_vectors(model, items.dev, made, config.site, config.seed)
+        for name, vectors in made.items():
+            vectors.save(paths[name])
+    return {name: SteeringVectors.load(path) for name, path in paths.items()}
+
+
+def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
+    if config.recipe == "mean_difference":
+        return make_vectors(model, dev, config.site)
+    universal = cache_residuals(model, dev.universal, site=config.site)
+    implicit, explicit = (cache_residuals(model, dev.cultural, form, config.site) for form in ("implicit", "explicit"))
+    return {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
 
 
 def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
-    Returns scores by method name: unsteered, explicit, each family, and EN's control arm. Explicit prompting leaves universal
-    items as they are, so its transfer is the unsteered model's.
+    Freezes the choice, which opens the test items. Returns scores by method name: unsteered, explicit, each family,
+    and its control arms ("EN random", ...). Explicit prompting leaves universal items as they are, so its transfer is
+    the unsteered model's.
     """
+    record = sweep.study.freeze({family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()})
+    write_json(sweep.store.folder / "frozen.json", record.to_dict() | {"digest": record.digest})
     jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
     explicit = [Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages]
     steered = {
         family: [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
         for family, methods in chosen.items()
     }
-    if sweep.config.control:
-        random = {lang: replace(m, control=True) if m != UNSTEERED else m for lang, m in chosen["EN"].items()}
-        steered["EN random"] = [Job(random[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
+    for family, arms in ARMS.items() if sweep.config.controls else ():
+        for arm in arms if len(sweep.languages) > 1 or family != "LOC" else arms[:-1]:  # another country needs a second language
+            methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
+            if methods:
+                steered[f"{family} {arm}"] = [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
     done = sweep.run(everything)

@@ -3,6 +3,7 @@
     config.yaml           what was asked for            record.json   versions and digests
     vectors/*.safetensors                               cells/SPLIT/LANGUAGE/*.parquet  item-level scores
     selection.json        dev points, front, choice     summary.csv, summary.json       test numbers
+    frozen.json           the choice that opened test   tests.csv, arms.csv   p-values, control arms
     items.jsonl           the items themselves          figures/*.png, *.svg, *.json (the numbers drawn)
 
 A file appears by a rename, so one that is there is whole. A cell's name ends in the digest of everything
@@ -27,7 +28,10 @@ import yaml
 from mechcla.errors import MechclaError
 from mechcla.scores import Scores
 
-NUMERIC_MODULES = ("activations", "chat", "engine", "interventions", "items", "memory", "models", "packing", "plain", "scores", "scoring", "spill", "vectors", "walk")
+NUMERIC_MODULES = (
+    "activations", "chat", "controls", "engine", "interventions", "items", "memory", "models", "packing", "plain", "recipes",
+    "residuals", "scores", "scoring", "spill", "vectors", "walk",
+)  # fmt: skip
 DECIDING = ("torch", "transformers", "transformer-lens")
 PACKAGES = ("mechcla", "torch", "transformers", "transformer-lens", "numpy", "datasets", "einops", "jaxtyping", "safetensors")
 

@@ -59,7 +59,7 @@ def summarise(
                     changes = metrics.difference(scores, base, metric, measure, **options) if name != "unsteered" else {}
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
         for name, scores in steered.items():
-            if name not in ("unsteered", "explicit"):
+            if name not in ("unsteered", "explicit") and " " not in name:  # control arms recover nothing
                 found = metrics.recoverable_fraction(
                     scores, steered["unsteered"], steered["explicit"], measure, **options
                 )

@@ -1,0 +1,96 @@
+"""configure: the layers, strengths and positions for a model and items, in one call, with the evidence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.interventions import Intervention
+from mechcla.items import ItemSet
+from mechcla.models import HookedModel
+from mechcla.selection_guard import FrozenChoice
+from mechcla.sweep.choose import Choices, choose
+from mechcla.sweep.config import SweepConfig, make
+from mechcla.sweep.methods import Method, restorations
+from mechcla.sweep.run import KINDS, PIVOT, open_sweep
+from mechcla.vectors import SteeringVectors
+
+TRIED = ["last_prompt_token", "prompt_and_answer"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What dev chose, by family (EN, EN+restore, LOC, SUR) and language, and what it was chosen from.
+
+    cells: scored on the way, one being a method on one language's dev items of one kind. full_grid: cells of every
+    layer and strength of both vectors, every restoration and every pair of layers. record: the frozen choice, with
+    the digests of the items it was made on. Limit: the best of what was tried on so many dev items; report on test.
+    """
+
+    choices: Choices
+    vectors: dict[str, SteeringVectors] = field(repr=False)
+    config: SweepConfig = field(repr=False)
+    cells: int
+    full_grid: int
+    record: FrozenChoice
+
+    @property
+    def fraction(self) -> float:
+        """The cost as a share of the full grid's."""
+        return self.cells / self.full_grid
+
+    def method(self, family: str, language: str) -> Method:
+        """Layers, strengths and positions; Method() where dev gave no gain."""
+        if family not in self.choices.families:
+            raise MechclaError(f"no family {family!r}; {nearest(family, self.choices.families)}")
+        if language not in self.choices.by_language:
+            raise MechclaError(f"nothing was chosen for {language!r}; {nearest(language, self.choices.by_language)}")
+        return self.choices.method(family, language)
+
+    def interventions(self, family: str, language: str) -> tuple[Intervention, ...]:
+        """What `mechcla.score` takes; () where the unsteered model was the best."""
+        return self.method(family, language).edits(language, self.vectors, self.config)
+
+    def __str__(self) -> str:
+        return f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n{self.choices}"
+
+
+def configure(
+    model: HookedModel, items: ItemSet, languages: Sequence[str] | None = None, *, out: str | None = None, **settings: Any
+) -> Configuration:
+    """Choose layers, strengths and positions of EN, LOC and Surgical Steering on the dev items.
+
+    Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of either vector, then
+    other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.select`'s, and test items are
+    not scored. settings: any of `python -m mechcla.sweep --help`, e.g. coarse_step=2, dev_items=None,
+    en_strengths=[0.3, 0.6]. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
+    Raises MechclaError for a setting that does not exist and for items without English or without one of the kinds or
+    splits. Operationalisation: ours.
+
+    >>> found = mechcla.configure(model, items, ["es"]); print(found)                      # doctest: +SKIP
+    >>> mechcla.score(model, items.test.language("es"), found.interventions("SUR", "es"))   # doctest: +SKIP
+    """
+    if languages is not None:
+        items = items.language(PIVOT, *languages)
+    with ExitStack() as stack:
+        folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
+        given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
+        config = make(given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"})
+        sweep = open_sweep(config, model, items)
+        choices = choose(sweep)
+        sweep.bar.close()
+        record = sweep.study.freeze(choices.chosen())
+    each = full_grid(model.n_layers, config)
+    return Configuration(choices, sweep.vectors, config, len(sweep.counted), each * len(sweep.languages), record)
+
+
+def full_grid(n_layers: int, config: SweepConfig) -> int:
+    """Cells of one language's full grid: every layer and strength, restoration and pair, on both kinds, in one position."""
+    en, loc = len(config.en_strengths), len(config.loc_strengths)
+    pairs = n_layers * (n_layers - 1) // 2 * en * loc
+    restored = len(restorations(list(range(n_layers)), 1.0, n_layers)) if config.restore else 0
+    return (1 + n_layers * (en + loc) + pairs + restored) * len(KINDS)

@@ -1,0 +1,101 @@
+"""Is it more than chance, and more than its control arms? Test-set p-values of a run, corrected for being many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mechcla.metrics import POOLED, Estimate, difference
+from mechcla.scores import Scores
+from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
+
+OWN = {"EN": ("transfer",), "EN+restore": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
+BOTH = ("transfer", "localization")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One method against another on one metric in one language: difference with interval, p-values, what was detectable.
+
+    p_holm is corrected over the rows of the same table: over the pooled ones, and over those of single languages.
+    detectable: the smallest difference that this many questions would have shown (power 0.8, alpha 0.05, uncorrected).
+    """
+
+    method: str
+    against: str
+    metric: str
+    language: str
+    measure: str
+    difference: Estimate
+    test: TestResult
+    detectable: float
+    p_holm: float = float("nan")
+
+    def flat(self) -> dict[str, Any]:
+        d = self.difference
+        return {
+            "method": self.method, "against": self.against, "metric": self.metric, "language": self.language,
+            "measure": self.measure, "difference": d.value, "low": d.low, "high": d.high, "p_value": self.test.p_value,
+            "p_holm": self.p_holm, "exact": self.test.exact, "detectable": self.detectable, "n": d.n,
+            "questions": self.test.clusters, "changed": self.test.changed,
+        }  # fmt: skip
+
+
+def is_arm(method: str) -> bool:
+    """Whether a method's name is a control arm's ("EN random") and not a family's ("EN+restore")."""
+    return " " in method
+
+
+def against_unsteered(tables: Mapping[str, Scores], measure: str, resamples: int, seed: int) -> list[Tested]:
+    """Every family on both axes, and explicit prompting on localization, against the unsteered model."""
+    pairs = [
+        (name, "unsteered", metric) for name in tables if name != "unsteered" and not is_arm(name)
+        for metric in (BOTH if name != "explicit" else BOTH[1:])
+    ]  # fmt: skip
+    return _tested(tables, pairs, measure, resamples, seed)
+
+
+def against_arms(tables: Mapping[str, Scores], measure: str, resamples: int, seed: int) -> list[Tested]:
+    """Every family against each of its control arms, on the axis that the family is for (SUR: on both)."""
+    pairs = [(name.split(" ")[0], name, metric) for name in tables if is_arm(name) for metric in OWN[name.split(" ")[0]]]
+    return _tested(tables, pairs, measure, resamples, seed)
+
+
+def _tested(
+    tables: Mapping[str, Scores], pairs: Sequence[tuple[str, str, str]], measure: str, resamples: int, seed: int
+) -> list[Tested]:
+    rows: list[Tested] = []
+    for method, other, metric in pairs:
+        one, two = tables[method], tables[other]
+        gains = difference(one, two, metric, measure, resamples=resamples, seed=seed)
+        least = minimum_detectable_effect(one, two, metric, measure)
+        for language, test in permutation_test(one, two, metric, measure, seed=seed).items():
+            rows.append(Tested(method, other, metric, language, measure, gains[language], test, least[language].value))
+    corrected: dict[int, float] = {}
+    for pooled in (True, False):
+        corrected |= correct({k: r.test.p_value for k, r in enumerate(rows) if (r.language == POOLED) == pooled})
+    return [Tested(**{**vars(r), "p_holm": corrected[k]}) for k, r in enumerate(rows)]
+
+
+def to_csv(rows: Sequence[Tested]) -> str:
+    """A row a comparison."""
+    out = io.StringIO()
+    flat = [row.flat() for row in rows]
+    if flat:
+        writer = csv.DictWriter(out, fieldnames=list(flat[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    return out.getvalue()
+
+
+def arms_table(rows: Sequence[Tested]) -> str:
+    """The pooled comparisons with control arms as text."""
+    lines = [f"{'method':<6}{'less its control':<22}{'on':<14}{'difference':<28}p (Holm)"]
+    for r in rows:
+        if r.language == POOLED:
+            d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
+            lines.append(f"{r.method:<6}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}")
+    return "\n".join(lines)
