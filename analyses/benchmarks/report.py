@@ -60,9 +60,10 @@ def _bars(record: dict[str, Any]) -> plt.Figure:
         axis.barh([r["path"] for r in rows], medians, xerr=spread, color="#4477AA", ecolor="#222222", capsize=2)
         for k, r in enumerate(rows):
             axis.annotate(f"{r['times_faster']:.1f}x", (r["max_s"], k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-        axis.set_xlim(0, 1.18 * max(r["max_s"] for r in rows))
+        axis.set_xlim(0, 1.35 * max(r["max_s"] for r in rows))
         axis.set_xlabel("seconds (median, min to max)")
         axis.set_title(title, fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
