@@ -20,7 +20,7 @@ STRENGTH, OTHER = 2.0, "US"
 def named(items: ItemSet, country: str) -> ItemSet:
     """The items with an explicit prompt that names this country, whatever their own one is."""
     said = cues()
-    return ItemSet(tuple(replace(i, prompt_explicit=f"{said[i.language][country]} {i.prompt}") for i in items))
+    return ItemSet(tuple(replace(i, prompt_explicit=f"{said[i.language][country]}{i.separator}{i.prompt}") for i in items))
 
 
 if __name__ == "__main__":

@@ -18,4 +18,6 @@ if __name__ == "__main__":
             for r in csv.DictReader(file)
             if r["language"] == "all" and r["measure"] == "share" and r["difference"] and r["metric"] in OWN.get(r["method"].split(" ")[0], ())
         ]  # fmt: skip
+    if not any(" " in r["method"] for r in rows):
+        raise MechclaError(f"{args.run} has no control arms; run the sweep without --no-controls")
     write(args.out, "controls", rows, plots.arms(rows))

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     country = {}
     for language in (k for k in items.languages if k != "en"):
         asked = [
-            replace(i, id=f"{i.id}@{c}", prompt_explicit=f"{named[language][c]} {i.prompt}")
+            replace(i, id=f"{i.id}@{c}", prompt_explicit=f"{named[language][c]}{i.separator}{i.prompt}")
             for i in items.cultural.language(language) for c in countries
         ]  # fmt: skip
         h = cache_residuals(model, ItemSet(tuple(random.Random(0).sample(asked, min(PROMPTS, len(asked))))), "explicit")

@@ -1,18 +1,19 @@
 """Control arms: vectors that are like the real ones in everything but the one thing that is claimed to matter.
 
     random         random directions                         is it the direction at all?
-    shuffled       difference of means with the two sides of every pair swapped or not by a coin
+    shuffled       difference of means with the two sides of every pair swapped in half of them
     swapped        v_LOC where v_EN was and the reverse      does each do its own work?
     orthogonal     v_LOC without what it shares with v_EN    is localization more than "not English"?
     other_country  another language's v_LOC                  is it this country's?
-    same_layer     both vectors at LOC's layer               (a change of method, not of vectors)
+    same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
 
-Every arm keeps the norms of the vectors it stands in for, language by language and layer by layer, so a strength is
+Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm keeps the norms of the vectors it stands in for, language by language and layer by layer, so a strength is
 the same push. Source: ours, after the ablations that the source paper's reviewers asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 
 
+AXIS = {"EN": ("universal",), "LOC": ("cultural",), "SUR": ("universal", "cultural")}  # the items that a family's arms are scored on
+
+
 def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
     """The directions of one set with the norms of another, in the languages that both have."""
     made = {k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages}
@@ -53,22 +57,25 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
     What the real vectors do and these do not is owed to the direction, not to the size of the push.
     """
     made = {}
-    for k, (language, stack) in enumerate(sorted(vectors.vectors.items())):
-        generator = torch.Generator().manual_seed(1_000_003 * seed + k)
+    for language, stack in vectors.vectors.items():
+        key = hashlib.sha256(f"{seed}|{vectors.name}|{language}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
         made[language] = torch.randn(stack.shape, generator=generator, dtype=torch.float64).float()
     noise = replace(vectors, vectors=made, record=vectors.record | {"random_seed": seed})
     return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
 
 
 def shuffled_vectors(model: HookedModel, items: ItemSet, real: Vectors, site: str = "resid_post", seed: int = 0) -> dict[str, SteeringVectors]:
-    """EN and LOC vectors of the same prompts with shuffled labels: which side of a pair counts as plus is a coin toss.
+    """EN and LOC vectors of the same prompts with shuffled labels: in half of the pairs the two sides are swapped.
 
-    Returns {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms. They hold what a difference of
-    means has in it when there is nothing to find.
+    Returns {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms. Exactly half of the questions of a
+    kind (to one) are swapped, so that nothing of the real direction is left in the mean, which is then scaled up.
     """
-    ids = sorted(items.ids)
-    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
-    signs = {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
+    signs: dict[str, int] = {}
+    for kind in (items.universal, items.cultural):
+        ids = sorted(set(kind.ids))
+        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
+        signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
     made = make_vectors(model, items, site, signs)
     return {f"{name} shuffled": like(v, real[name], f"shuffled {name}") for name, v in made.items()}
 

@@ -94,7 +94,7 @@ class Intervention:
         v = self.vector.to(device=h.device, dtype=torch.float32)
         if self.matrix is not None:
             image = h.float() @ self.matrix.to(device=h.device, dtype=torch.float32) + v
-            return torch.where(where.unsqueeze(-1), h + (self.strength * (image - h.float())).to(h.dtype), h)
+            return torch.where(where.unsqueeze(-1), (h.float() + self.strength * (image - h.float())).to(h.dtype), h)
         length = v.norm()
         if float(length) == 0.0:
             return h

@@ -40,8 +40,8 @@ def fit_map(universal: Residuals, language: str, layer: int, ridge: float = 1.0,
     """The ridge regression of the pivot's residuals on the language's, over the questions that both have.
 
     Minimises |X A - D|^2 + lambda |A|^2 with X the language's centred residuals and D what centred English ones have
-    beyond them; the map is h -> mean_en + (h - mean_L)(1 + A). ridge: lambda over the mean square of X's singular
-    values, so 1 is of the data's own size; math.inf gives h + v_EN. Raises MechclaError for a negative ridge, a layer
+    beyond them; the map is h -> mean_en + (h - mean_L)(1 + A). ridge: lambda over the mean squared
+    length of X's rows, so 1 is of the data's own size; math.inf gives h + v_EN. Raises MechclaError for a negative ridge, a layer
     or language that the residuals lack, or fewer than two shared questions.
 
     >>> learnt = fit_map(cache_residuals(model, items.universal.dev), "es", layer=9)      # doctest: +SKIP

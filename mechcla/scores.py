@@ -30,7 +30,8 @@ HEADLINE = "sum"
 class ItemScore:
     """One item's row: its candidates and their summed log-likelihoods (natural log).
 
-    prior: the same candidates' log-likelihoods without any prompt, unsteered; empty where it was not measured.
+    prior: the same candidates' log-likelihoods without any prompt, unsteered; empty where it was not measured. Where a
+    token spans the join of prompt and answer, both sums begin at that token, and so does the prior.
     """
 
     id: str

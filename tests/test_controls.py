@@ -38,6 +38,13 @@ def cosine(a, b):
     return torch.nn.functional.cosine_similarity(a, b, dim=-1)
 
 
+def test_random_directions_of_en_and_loc_and_of_languages_are_not_the_same(real):
+    made = control("random", real)
+    stacks = [made["EN"]["es"], made["EN"]["ko"], made["LOC"]["es"], made["LOC"]["ko"]]
+    for k, one in enumerate(stacks):
+        assert all(float(cosine(one, other).abs().max()) < 0.99 for other in stacks[:k])
+
+
 def test_what_each_arm_changes(real):
     en, loc = real["EN"], real["LOC"]
     assert torch.allclose(cosine(control("swapped", real)["EN"]["ko"], loc["ko"]), torch.ones(3), atol=1e-5)
@@ -54,7 +61,7 @@ def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
     assert set(made) == {"EN shuffled", "LOC shuffled"}
     found, whole = made["EN shuffled"]["es"], real["EN"]["es"]
     assert torch.allclose(found.norm(dim=-1), whole.norm(dim=-1), rtol=1e-4)
-    ids = sorted(small_items.dev.ids)
+    ids = sorted(small_items.dev.universal.ids)
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(0)).tolist()
     signs = {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
     h = mechcla.residuals.cache_residuals(tiny, small_items.dev.universal)
@@ -69,6 +76,7 @@ def test_an_arm_of_a_method_has_its_vectors_and_places(real):
     moved = sur.arm("same_layer")
     steps = moved.edits("es", real, config)
     assert [(e.layer, e.label) for e in steps] == [(1, "EN"), (1, "LOC")]
+    assert float(steps[0].strength * steps[0].vector.norm()) == pytest.approx(0.5 * float(real["EN"]["es"][0].norm()), rel=1e-5)
     assert Method().arm("random") == Method()
     swapped: tuple[Intervention, ...] = sur.arm("swapped").edits("es", real, config)
     assert [e.layer for e in swapped] == [e.layer for e in sur.edits("es", real, config)]

@@ -94,7 +94,7 @@ def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run
 def test_test_items_are_read_under_a_frozen_choice(run):
     frozen = json.loads((run / "frozen.json").read_text())
     chosen = json.loads((run / "selection.json").read_text())["chosen"]
-    for family, by_language in frozen["choice"].items():
+    for family, by_language in frozen["choice"]["methods"].items():
         assert by_language["es"].items() <= chosen[family]["es"].items()
     assert frozen["test"]["items"] == frozen["dev"]["items"] == 12
 

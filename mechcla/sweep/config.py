@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
         "languages": ["es", "ko"], "coarse_step": 6, "refine": 0, "restore": False, "dev_items": 10, "test_items": 20,
-        "pair_layers": 1, "en_strengths": [0.3], "loc_strengths": [2.0], "out": "runs/quick",
+        "pair_layers": 1, "en_strengths": [0.3], "loc_strengths": [2.0], "controls": False, "out": "runs/quick",
     },
 }  # fmt: skip
 
@@ -89,7 +89,7 @@ class SweepConfig(BaseSettings):
         "mean_difference", description="how vectors are made from residuals"
     )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
-    seed: int = Field(0, description="seed of the bootstrap")
+    seed: int = Field(0, description="seed of the bootstrap, the tests and the control arms")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
     cache_mib: int = Field(2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")

@@ -20,7 +20,7 @@ BOTH = ("transfer", "localization")
 class Tested:
     """One method against another on one metric in one language: difference with interval, p-values, what was detectable.
 
-    p_holm is corrected over the rows of the same table: over the pooled ones, and over those of single languages.
+    p_holm is corrected over the comparisons of the same measure: over the pooled ones, and over those of single languages.
     detectable: the smallest difference that this many questions would have shown (power 0.8, alpha 0.05, uncorrected).
     """
 

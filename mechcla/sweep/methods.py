@@ -64,7 +64,7 @@ class Method:
         if self == Method():
             return self
         if name == "same_layer":
-            return replace(self, control=name, en_layer=self.loc_layer, restore_layer=None)
+            return replace(self, control=name, restore_layer=None)
         return replace(self, control=name)
 
     def edits(self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig) -> tuple[Intervention, ...]:
@@ -74,8 +74,13 @@ class Method:
         steps: tuple[Intervention, ...] = ()
         how: dict[str, Any] = {"operator": config.operator, "unit": config.unit}
         if self.en_layer is not None:
+            layer, strength = self.en_layer, self.en_strength
+            if self.control == "same_layer" and self.loc_layer is not None:
+                layer = self.loc_layer
+                if config.unit == "raw":  # the push keeps its size, though norms grow with depth
+                    strength *= float(vectors["EN"][language][self.en_layer].norm() / vectors["EN"][language][layer].norm())
             steps += en_steering(
-                vectors["EN"], language=language, layer=self.en_layer, strength=self.en_strength,
+                vectors["EN"], language=language, layer=layer, strength=strength,
                 restore_layer=self.restore_layer, positions=self.en_positions or config.en_positions, **how,
             )  # fmt: skip
         if self.loc_layer is not None:

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mechcla.controls import ARMS, shuffled_vectors
+from mechcla.controls import ARMS, AXIS, shuffled_vectors
 from mechcla.errors import MechclaError
 from mechcla.items import ItemSet, PromptForm
+from mechcla.memory import limit
 from mechcla.models import HookedModel, load_model
 from mechcla.packing import pack
 from mechcla.recipes import en_vectors_by, loc_vectors_by
@@ -29,7 +30,7 @@ from mechcla.spill import Shelf
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.methods import Method
 from mechcla.sweep.select import DevPoint, dev_point
-from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_json, write_whole
+from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_whole
 from mechcla.vectors import SteeringVectors, en_requests, make_vectors
 
 PIVOT = "en"
@@ -119,6 +120,8 @@ class Sweep:
     def _prepare(self, job: Job) -> Prepared:
         self.bar.set_postfix_str(f"{job.split} {job.language} {job.kind}")
         key = (job.language, job.kind, job.split, job.prompt)
+        if key in self.kept and self.kept[key].max_tokens > limit(self.model, self.kept[key].max_tokens):
+            del self.kept[key]  # it was too large for the memory, and would be made again at every call
         if key not in self.kept:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
@@ -204,16 +207,21 @@ def _check_items(items: ItemSet, config: SweepConfig) -> None:
 
 def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Store) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
-    names = ["EN", "LOC"] + (["EN shuffled", "LOC shuffled"] if config.controls else [])
+    names = ["EN", "LOC"] + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
     paths = {name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors" for name in names}
     if not all(path.exists() for path in paths.values()):
         paths["EN"].parent.mkdir(exist_ok=True)
         made = _made(model, items.dev, config)
-        if config.controls:
+        if "EN shuffled" in paths:
             made |= shuffled_vectors(model, items.dev, made, config.site, config.seed)
         for name, vectors in made.items():
             vectors.save(paths[name])
     return {name: SteeringVectors.load(path) for name, path in paths.items()}
+
+
+def _shuffles(config: SweepConfig) -> bool:
+    """Shuffled vectors are differences of means, so they are a control of those alone."""
+    return config.controls and config.recipe == "mean_difference"
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
@@ -231,8 +239,8 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
     and its control arms ("EN random", ...). Explicit prompting leaves universal items as they are, so its transfer is
     the unsteered model's.
     """
-    record = sweep.study.freeze({family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()})
-    write_json(sweep.store.folder / "frozen.json", record.to_dict() | {"digest": record.digest})
+    described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
+    sweep.store.freeze(sweep.study.freeze({"methods": described, "settings": sweep.config.resolved()}))
     jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
     explicit = [Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages]
     steered = {
@@ -240,10 +248,12 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         for family, methods in chosen.items()
     }
     for family, arms in ARMS.items() if sweep.config.controls else ():
-        for arm in arms if len(sweep.languages) > 1 or family != "LOC" else arms[:-1]:  # another country needs a second language
+        for arm in arms:
+            if (arm == "other_country" and len(sweep.languages) < 2) or (arm == "shuffled" and not _shuffles(sweep.config)):
+                continue
             methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
             if methods:
-                steered[f"{family} {arm}"] = [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
+                steered[f"{family} {arm}"] = [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in AXIS[family]]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
     done = sweep.run(everything)

@@ -27,6 +27,7 @@ import yaml
 
 from mechcla.errors import MechclaError
 from mechcla.scores import Scores
+from mechcla.selection_guard import FrozenChoice
 
 NUMERIC_MODULES = (
     "activations", "chat", "controls", "engine", "interventions", "items", "memory", "models", "packing", "plain", "recipes",
@@ -131,6 +132,19 @@ class Store:
             write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             write_json(record, {"config": config, "identity": identity, "versions": versions()})
         return cls(folder, identity)
+
+    def freeze(self, record: FrozenChoice) -> None:
+        """Write frozen.json, once. Raises MechclaError if test was opened in this folder under another choice."""
+        path = self.folder / "frozen.json"
+        if not path.exists():
+            write_json(path, record.to_dict() | {"digest": record.digest})
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["digest"] != record.digest:
+            raise MechclaError(
+                f"test was opened in {str(self.folder)!r} under another choice (digest {before['digest'][:12]}..., now "
+                f"{record.digest[:12]}...), so a new one could have been made on test; choose another --out"
+            )
 
     def cell_path(self, split: str, language: str, name: str, decides: dict[str, Any]) -> Path:
         """Where the scores of a cell lie: a name to read and a digest of everything that decides them."""

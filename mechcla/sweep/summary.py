@@ -55,6 +55,8 @@ def summarise(
                 for name, scores in group.items():
                     if name == "explicit" and metric == "transfer":
                         continue  # explicit prompting leaves universal items as they are
+                    if not len(scores.where(kind=metrics.METRICS[metric][0])):
+                        continue  # a control arm is scored on its family's axis alone
                     values = metrics.metric(scores, metric, measure, **options)
                     changes = metrics.difference(scores, base, metric, measure, **options) if name != "unsteered" else {}
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
