@@ -22,7 +22,6 @@ from mechcla.metrics import (
 from mechcla.models import HookedModel, load_model, wrap_model
 from mechcla.open_items import OpenItem
 from mechcla.open_metrics import sem_b, sem_w
-from mechcla.output_language import output_language
 from mechcla.scores import Scores
 from mechcla.scoring import score
 from mechcla.selection_guard import Study
@@ -37,6 +36,6 @@ __all__ = [
     "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
     "OpenItem", "PlanePoint", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
     "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
-    "loc_steering", "loc_vectors", "localization", "output_language", "permutation_test", "perpendicularity_by_layer",
+    "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
     "plane", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mechcla import decoding, memory, plain
+from mechcla import memory, plain
 from mechcla.answers import Answers
 from mechcla.chat import chat_prompt
 from mechcla.decoding import cache_fits, cached_logits, full_logits
@@ -134,7 +134,7 @@ def test_each_generated_token_is_the_best_scored_one(positions, tiny):
     prompt = tuple(encode(QUESTIONS[1].prompt, tiny.tokenizer))
     for t, token in enumerate(row.tokens):
         rivals = tuple((*row.tokens[:t], v) for v in range(320))
-        batch = collate([Packed(decoding.NOBODY, prompt, rivals, 1)], tiny.pad_id, share_prompt=False)
+        batch = collate([Packed(None, prompt, rivals, 1)], tiny.pad_id, share_prompt=False)
         sums = batch.sums(plain.plain_log_probs(tiny, batch, [edit]))
         assert int(torch.tensor(sums).argmax()) == token
 
