@@ -93,9 +93,9 @@ def to_csv(rows: Sequence[Tested]) -> str:
 
 def arms_table(rows: Sequence[Tested]) -> str:
     """The pooled comparisons with control arms as text."""
-    lines = [f"{'method':<6}{'less its control':<22}{'on':<14}{'difference':<28}p (Holm)"]
+    lines = [f"{'method':<8}{'less its control':<22}{'on':<14}{'difference':<28}p (Holm)"]
     for r in rows:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
-            lines.append(f"{r.method:<6}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}")
+            lines.append(f"{r.method:<8}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}")
     return "\n".join(lines)
