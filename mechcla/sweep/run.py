@@ -126,7 +126,9 @@ class Sweep:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
             items = self.items_of(job)
-            self.kept[key] = prepare(self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf)
+            self.kept[key] = prepare(
+                self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf, prior=job.split == "test"
+            )
         return self.kept[key]
 
     def _path(self, job: Job) -> Path:
