@@ -109,6 +109,7 @@ def cultural_items(
                     topic=concept["topic"],
                     prompt=prompt,
                     prompt_explicit=cues[language][country] + gap + prompt,
+                    prompt_us=None if country == ENGLISH else cues[language][ENGLISH] + gap + prompt,
                     separator=gap,
                     candidates=candidates,
                     source="mechcla",

@@ -4,7 +4,8 @@
     shuffled       difference of means with the two sides of every pair swapped in half of them
     swapped        v_LOC where v_EN was and the reverse      does each do its own work?
     orthogonal     v_LOC without what it shares with v_EN    is localization more than "not English"?
-    other_country  another language's v_LOC                  is it this country's?
+    us_country     the v_LOC of the United States, named in the same language: is it this country's?
+    other_country  another language's v_LOC                  does it hold across languages?
     same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
 
 Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm keeps the norms of the vectors it stands in for, language by language and layer by layer, so a strength is
@@ -29,10 +30,10 @@ from mechcla.vectors import SteeringVectors, make_vectors
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
-Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and "EN shuffled" and "LOC shuffled" where they were made
+Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and "LOC US", "EN shuffled" and "LOC shuffled" where they were made
 ARMS: dict[str, tuple[str, ...]] = {
     "EN": ("random", "shuffled"),
-    "LOC": ("random", "shuffled", "orthogonal", "other_country"),
+    "LOC": ("random", "shuffled", "orthogonal", "us_country", "other_country"),
     "SUR": ("random", "swapped", "same_layer"),
 }
 
@@ -91,6 +92,13 @@ def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
     return like(replace(loc, vectors=made), loc, "orthogonal LOC")
 
 
+def us_country(vectors: Vectors) -> SteeringVectors:
+    """In each language the v_LOC of the United States, made from the same questions with that country named."""
+    if "LOC US" not in vectors:
+        raise MechclaError("the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none")
+    return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
+
+
 def other_country(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
     """In each steered language the v_LOC of the next one (the last takes the first's)."""
     steered = [k for k in loc.languages if k in en.languages]
@@ -110,6 +118,7 @@ _CONTROLS: dict[str, Callable[[Vectors, int], dict[str, SteeringVectors]]] = {
     "shuffled": lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
     "swapped": _swapped,
     "orthogonal": lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])},
+    "us_country": lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
     "other_country": lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
     "same_layer": lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
 }

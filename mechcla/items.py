@@ -18,10 +18,12 @@ from mechcla.errors import MechclaError, nearest
 Kind = str  # one of KINDS; these names are checked when an Item is made
 Split = str  # one of SPLITS
 Role = str  # one of ROLES of the kind
-PromptForm = str  # "implicit" or "explicit"
+PromptForm = str  # one of FORMS
 
 KINDS: tuple[str, ...] = ("universal", "cultural")
 SPLITS: tuple[str, ...] = ("dev", "test")
+FORMS: tuple[str, ...] = ("implicit", "explicit", "us")  # no cue, the item's own country named, the United States named
+_TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}
 ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
 RIGHT = {"universal": "correct", "cultural": "local"}
 
@@ -56,6 +58,7 @@ class Item:
     country: str | None = None
     topic: str = ""
     prompt_explicit: str | None = None
+    prompt_us: str | None = None
     separator: str = " "
     source: str = ""
     licence: str = ""
@@ -65,9 +68,9 @@ class Item:
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
                 raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a non-empty text")
-        for name in ("country", "topic", "prompt_explicit", "separator", "source", "licence"):
-            value, optional = getattr(self, name), name in ("country", "prompt_explicit")
-            if not (isinstance(value, str) or (optional and value is None)) or (name == "prompt_explicit" and value == ""):
+        for name in ("country", "topic", "prompt_explicit", "prompt_us", "separator", "source", "licence"):
+            value, optional = getattr(self, name), name in ("country", "prompt_explicit", "prompt_us")
+            if not (isinstance(value, str) or (optional and value is None)) or (name in ("prompt_explicit", "prompt_us") and value == ""):
                 raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a text" + (" or nothing" if optional else ""))
         for name, known in (("kind", KINDS), ("split", SPLITS)):
             if getattr(self, name) not in known:
@@ -102,13 +105,14 @@ class Item:
     def prompt_text(self, form: PromptForm = "implicit") -> str:
         """The prompt in the form asked for. Universal items have one form only.
 
-        Raises MechclaError for a cultural item without an explicit prompt.
+        Raises MechclaError for an unknown form, and for a cultural item without a text for it.
         """
-        if form == "implicit" or self.kind == "universal":
-            return self.prompt
-        if self.prompt_explicit is None:
-            raise MechclaError(f"{self.label} has no 'prompt_explicit', which prompt='explicit' scores")
-        return self.prompt_explicit
+        if form not in FORMS:
+            raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
+        text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
+        if text is None:
+            raise MechclaError(f"{self.label} has no {_TEXTS[form]!r}, which prompt={form!r} scores")
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of docs/items.md; empty optional fields are left out."""
@@ -141,7 +145,7 @@ def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
     for name in row:
         if name not in known:
             raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
-    optional = {"country", "topic", "prompt_explicit", "separator", "source", "licence"}
+    optional = {"country", "topic", "prompt_explicit", "prompt_us", "separator", "source", "licence"}
     missing = [name for name in known if name not in optional and name not in row]
     if missing:
         raise MechclaError(f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}")

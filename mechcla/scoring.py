@@ -17,7 +17,7 @@ from mechcla import engine, plain
 from mechcla.engine import State
 from mechcla.errors import MechclaError, nearest
 from mechcla.interventions import Intervention, active
-from mechcla.items import ItemSet, PromptForm
+from mechcla.items import FORMS, ItemSet, PromptForm
 from mechcla.memory import halved, is_out_of_memory, limit, retry_smaller, too_large
 from mechcla.packing import Batch, Packed, collate, pack, plan, start_token
 from mechcla.scores import HEADLINE, ItemScore, Scores
@@ -129,15 +129,16 @@ def score(
 ) -> Scores:  # fmt: skip
     """Score every candidate of every item under interventions; () is the unsteered model.
 
-    prompt: "implicit", or "explicit" for cultural items with their country cue. chat: ask in the model's chat template,
+    prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
+    named instead. chat: ask in the model's chat template,
     as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
     """
-    if prompt not in ("implicit", "explicit"):
-        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}")
+    if prompt not in FORMS:
+        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
     edits = active(interventions, model)
     return next(scores for _, scores in score_many(prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]))
 

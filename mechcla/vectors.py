@@ -26,7 +26,7 @@ from torch import Tensor
 
 from mechcla.activations import Request, streaming_means
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import ItemSet, pair_ids
+from mechcla.items import ItemSet, PromptForm, pair_ids
 
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
@@ -100,6 +100,7 @@ class SteeringVectors:
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
 
 
+LOC_NAMES = {"explicit": "LOC", "us": "LOC US"}  # by the cue that is named: the item's own country, the United States
 Signs = Mapping[str, int]  # by id: -1 swaps the two sides of its pair
 
 
@@ -123,16 +124,19 @@ def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None) -
     return list(requests.values())
 
 
-def loc_requests(items: ItemSet, signs: Signs | None = None) -> list[Request]:
-    """Which prompts count for v_LOC, with which sign, by language."""
+def loc_requests(items: ItemSet, signs: Signs | None = None, cue: PromptForm = "explicit") -> list[Request]:
+    """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the vector of the United States."""
     cultural = items.cultural
     if not len(cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
+    if cue not in LOC_NAMES:
+        raise MechclaError(f"unknown cue {cue!r}; {nearest(cue, LOC_NAMES)}")
     requests: dict[str, Request] = {}
     for item in cultural:
         sign = (signs or {}).get(item.id, 1)
-        _note(requests, item.prompt_text("explicit"), ("LOC", item.language), sign)
-        _note(requests, item.prompt, ("LOC", item.language), -sign)
+        group = (LOC_NAMES[cue], item.language)
+        _note(requests, item.prompt_text(cue), group, sign)
+        _note(requests, item.prompt, group, -sign)
     return list(requests.values())
 
 
@@ -146,13 +150,17 @@ def make_vectors(
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    signs: +1 or -1 by id, for a control that swaps the sides of some pairs. Returns {"EN": ..., "LOC": ...}. Memory does not grow with the number of items.
+    signs: +1 or -1 by id, for a control that swaps the sides of some pairs. Returns {"EN": ..., "LOC": ...}, and "LOC US",
+    the control with the United States named, of the items that have such a prompt. Memory does not grow with the number
+    of items.
     """
     requests = []
     if len(items.universal):
         requests += en_requests(items, signs=signs)
     if len(items.cultural):
         requests += loc_requests(items, signs)
+        american = items.cultural.where(lambda i: i.prompt_us is not None)
+        requests += loc_requests(american, signs, "us") if len(american) and signs is None else []
     return _make(model, items, requests, site)
 
 
@@ -165,12 +173,15 @@ def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> 
     return _make(model, items, en_requests(items), site)["EN"]
 
 
-def loc_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> SteeringVectors:
+def loc_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", cue: PromptForm = "explicit") -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
+
+    cue: "explicit", the item's own country named; "us", the United States named instead, in the same language: what a
+    LOC vector is to be held against.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
     """
-    return _make(model, items, loc_requests(items), site)["LOC"]
+    return _make(model, items, loc_requests(items, cue=cue), site)[LOC_NAMES[cue]]
 
 
 def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str) -> dict[str, SteeringVectors]:

@@ -114,7 +114,8 @@ def cultural(id: str, language: str, country: str, prompt: str, cue: str, *answe
     roles = ("local", "english", "other", "other") if country != "US" else ("local", "other", "other", "other")
     candidates = tuple(Candidate(a, r) for a, r in zip(answers, roles, strict=False))
     return Item(id, language, "cultural", split, prompt, candidates, country=country, topic="drink",
-                prompt_explicit=f"{cue} {prompt}")  # fmt: skip
+                prompt_explicit=f"{cue} {prompt}",
+                prompt_us=None if country == "US" else f"Vivo en Estados Unidos. {prompt}")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

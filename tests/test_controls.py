@@ -23,7 +23,7 @@ def vectors(seed: int, name: str, languages: tuple[str, ...]) -> SteeringVectors
 @pytest.fixture
 def real() -> dict[str, SteeringVectors]:
     en, loc = vectors(0, "EN", ("es", "ko")), vectors(1, "LOC", ("en", "es", "ko"))
-    return {"EN": en, "LOC": loc, "EN shuffled": vectors(2, "EN", ("es", "ko")), "LOC shuffled": vectors(3, "LOC", ("es", "ko"))}
+    return {"EN": en, "LOC": loc, "LOC US": vectors(4, "LOC US", ("es", "ko")), "EN shuffled": vectors(2, "EN", ("es", "ko")), "LOC shuffled": vectors(3, "LOC", ("es", "ko"))}
 
 
 @pytest.mark.parametrize("name", [c for c in CONTROLS if c != "shuffled"])
@@ -50,6 +50,7 @@ def test_what_each_arm_changes(real):
     assert torch.allclose(cosine(control("swapped", real)["EN"]["ko"], loc["ko"]), torch.ones(3), atol=1e-5)
     assert torch.allclose(cosine(control("orthogonal", real)["LOC"]["es"], en["es"]), torch.zeros(3), atol=1e-5)
     assert torch.allclose(cosine(control("other_country", real)["LOC"]["ko"], loc["es"]), torch.ones(3), atol=1e-5)
+    assert torch.allclose(cosine(control("us_country", real)["LOC"]["es"], real["LOC US"]["es"]), torch.ones(3), atol=1e-5)
     assert control("same_layer", real)["LOC"] is loc
     assert set(CONTROLS) == {arm for arms in ARMS.values() for arm in arms}
 
@@ -86,6 +87,8 @@ def test_an_arm_of_a_method_has_its_vectors_and_places(real):
 def test_what_an_arm_cannot_do_is_said(real):
     with pytest.raises(MechclaError, match="did you mean 'orthogonal'"):
         control("orthogonl", real)
+    with pytest.raises(MechclaError, match="items with 'prompt_us'"):
+        control("us_country", {k: v for k, v in real.items() if k != "LOC US"})
     one = {"EN": vectors(0, "EN", ("es",)), "LOC": vectors(1, "LOC", ("en", "es"))}
     with pytest.raises(MechclaError, match="two steered languages; there is es"):
         other_country(one["EN"], one["LOC"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -79,9 +80,14 @@ def test_unknown_names_come_with_the_nearest(small_items):
 def test_an_explicit_prompt_that_is_missing_is_named():
     item = cultural("c", "es", "ES", "Bebemos", "Vivo en España.", "vino", "tea", "té", "agua")
     assert item.prompt_text("explicit") == "Vivo en España. Bebemos"
+    assert item.prompt_text("us") == "Vivo en Estados Unidos. Bebemos"
+    with pytest.raises(MechclaError, match="unknown prompt form 'explicitt'; did you mean 'explicit'"):
+        item.prompt_text("explicitt")
     bare = Item(**{**vars(item), "prompt_explicit": None})
     with pytest.raises(MechclaError, match=r"item 'c' \(es\) has no 'prompt_explicit'"):
         bare.prompt_text("explicit")
+    with pytest.raises(MechclaError, match=r"has no 'prompt_us', which prompt='us' scores"):
+        replace(item, prompt_us=None).prompt_text("us")
 
 
 def test_a_source_is_one_function_and_one_registration(small_items):

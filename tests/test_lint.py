@@ -136,6 +136,9 @@ def test_the_explicit_prompt_must_be_there_and_end_with_the_implicit_one() -> No
     assert rules(replace(CULTURAL, prompt_explicit=None)) == ["explicit-missing"]
     assert rules(replace(CULTURAL, prompt_explicit="Vivo en España. La moneda es")) == ["explicit-differs"]
     assert rules(replace(CULTURAL, prompt_explicit=CULTURAL.prompt)) == ["explicit-differs"]
+    assert rules(replace(CULTURAL, prompt_us="Vivo en Estados Unidos. " + CULTURAL.prompt)) == []
+    assert rules(replace(CULTURAL, prompt_us="Vivo en Estados Unidos.")) == ["explicit-differs"]
+    assert rules(replace(CULTURAL, prompt_us=CULTURAL.prompt_explicit)) == ["us-is-own"]
     assert rules(replace(CULTURAL, prompt_explicit="Estoy en Madrid. " + CULTURAL.prompt)) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -343,6 +344,28 @@ def test_contrast_follows_the_priors_if_one_condition_is_only_sharper():
     flat = {f"q{i}": (-1.0 - i / 10, -3.0, -5.0) for i in range(10)}
     sharp = {k: tuple(2 * x for x in v) for k, v in flat.items()}
     assert contrast(answers(sharp), answers(flat), ("ES", "KR"))["es"].share.value == 1.0
+
+
+def test_contrast_of_roles_pools_languages_of_several_countries():
+    """Spanish with ES against US, Korean with KR against US: the same as each pair of countries by itself."""
+    def run(spanish, korean):
+        rows = []
+        for language, country, values in (("es", "ES", spanish), ("ko", "KR", korean)):
+            rows += [
+                ItemScore(f"q{i}", language, "cultural", "test", "", country, "implicit", ("a", "b", "c"), ("local", "english", "other"),
+                          (country, "US", "IR"), tuple(v), (1, 1, 1)) for i, v in enumerate(values)
+            ]  # fmt: skip
+        return Scores(tuple(rows))
+
+    rng = np.random.default_rng(3)
+    first, second = (run(rng.normal(size=(9, 3)), rng.normal(size=(9, 3))) for _ in range(2))
+    pooled = contrast(first, second)
+    for language, country in (("es", "ES"), ("ko", "KR")):
+        alone = contrast(first.where(language=language), second.where(language=language), (country, "US"))[language]
+        assert (pooled[language].share, pooled[language].nats, pooled[language].p_value) == (alone.share, alone.nats, alone.p_value)
+    assert pooled["all"].nats.value == pytest.approx((pooled["es"].nats.value + pooled["ko"].nats.value) / 2)
+    with pytest.raises(MechclaError, match="roles are"):
+        contrast(*(Scores(tuple(replace(r, roles=("local", "other", "other")) for r in s)) for s in (first, second)))
 
 
 def test_contrast_says_what_is_missing():

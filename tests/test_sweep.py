@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,34 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
     assert row["low"] <= row["value"] <= row["high"]
     assert row["n"] == 3
     arms = {f"{family} {arm}" for family, arms in ARMS.items() for arm in arms} - {"LOC other_country"}  # there is one language
-    assert {r["method"] for r in rows} == {"unsteered", "explicit", "EN", "EN+restore", "LOC", "SUR"} | arms
+    assert {r["method"] for r in rows} == {"unsteered", "explicit", "explicit us_country", "EN", "EN+restore", "LOC", "SUR"} | arms
 
 
 def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run):
     tested, arms = (list(csv.DictReader((run / name).open())) for name in ("tests.csv", "arms.csv"))
     assert {r["against"] for r in tested} == {"unsteered"}
-    assert {(r["method"], r["against"]) for r in arms} == {(f, f"{f} {a}") for f, named in ARMS.items() for a in named if a != "other_country"}
+    assert {(r["method"], r["against"]) for r in arms} == {("explicit", "explicit us_country")} | {
+        (f, f"{f} {a}") for f, named in ARMS.items() for a in named if a != "other_country"}  # fmt: skip
     assert all(0 < float(r["p_value"]) <= float(r["p_holm"]) <= 1 for r in tested + arms)
+
+
+def test_the_contrast_is_that_of_the_cells(run, tiny_models, small_items):
+    """The own country named against the United States, scored by themselves."""
+    rows = {(r["condition"], r["language"]): r for r in csv.DictReader((run / "contrast.csv").open())}
+    assert {name for name, _ in rows} == {"prompt", "LOC", "control"}
+    test = small_items.cultural.test.language("es")
+    own, us = (mechcla.score(tiny_models["llama"], test, prompt=form) for form in ("explicit", "us"))
+    expected = mechcla.contrast(own, us)["es"]
+    assert float(rows["prompt", "es"]["nats"]) == pytest.approx(expected.nats.value, abs=1e-3)
+    assert float(rows["prompt", "all"]["share"]) == expected.share.value
+
+
+def test_without_a_prompt_that_names_the_us_there_is_no_such_control(arguments, small_items, tmp_path):
+    bare = mechcla.ItemSet(tuple(replace(i, prompt_us=None) for i in small_items))
+    bare.to_jsonl(tmp_path / "items.jsonl")
+    assert main([*arguments[:3], str(tmp_path / "items.jsonl"), *arguments[4:-1], str(tmp_path / "run")]) == 0
+    assert not (tmp_path / "run/vectors/loc_us.safetensors").exists()
+    assert {r["condition"] for r in csv.DictReader((tmp_path / "run/contrast.csv").open())} == {"control"}
 
 
 def test_test_items_are_read_under_a_frozen_choice(run):

@@ -49,6 +49,13 @@ def test_vectors_equal_a_direct_transformers_computation(family, tiny_folders, t
         expected = (explicit - implicit).mean(0)
         assert torch.allclose(made["LOC"][language].double(), expected, atol=1e-5 * float(expected.abs().max()))
     assert made["EN"].counts == {"es": 3}
+    cultural = dev.cultural.language("es")
+    american, implicit = (torch.stack([last_hidden(model, tokenizer, i.prompt_text(form)) for i in cultural]) for form in ("us", "implicit"))
+    expected = (american - implicit).mean(0)
+    assert torch.allclose(made["LOC US"]["es"].double(), expected, atol=1e-5 * float(expected.abs().max()))
+    assert made["LOC US"].languages == ("es",)
+    alone = mechcla.loc_vectors(tiny_models[family], cultural, cue="us")
+    assert torch.allclose(alone["es"], made["LOC US"]["es"], atol=1e-5 * float(expected.abs().max()))
 
 
 def test_one_pass_gives_what_two_give(tiny, small_items):

@@ -20,7 +20,7 @@ _SLOT = re.compile(r"\{([^{}]+)\}")
 class Columns:
     """Which column holds what. A field without a column is None.
 
-    prompt, prompt_explicit: a column, or a text with columns in braces ("{question}\\nAnswer:"); a prompt ends where
+    prompt, prompt_explicit, prompt_us: a column, or a text with columns in braces ("{question}\\nAnswer:"); a prompt ends where
     the answer begins. choices: a column that holds a list, or several columns. answer: the right one, as a
     place counted from 0 ("index") or from 1 ("index1"), a letter, or its text; answer_is="auto" takes whole numbers
     as "index", texts as a text or a letter, and asks where a row can be read in two ways. id: one column or
@@ -44,6 +44,7 @@ class Columns:
     topic: str | None = None
     split: str | None = None
     prompt_explicit: str | None = None
+    prompt_us: str | None = None
     choice_countries: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ def item_of(row: Row, columns: Columns, constants: Constants) -> Item:
         prompt=_fill(row, columns.prompt), separator=constants.separator,
         topic="" if columns.topic is None else _text(row, columns.topic),
         prompt_explicit=None if columns.prompt_explicit is None else _fill(row, columns.prompt_explicit),
+        prompt_us=None if columns.prompt_us is None else _fill(row, columns.prompt_us),
         source=constants.source, licence=constants.licence,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from mechcla.sources.tables import SUFFIXES, Row, Skipped, clip, collect, item_s
 
 COLUMNS: tuple[str, ...] = (
     "id", "language", "kind", "split", "prompt", "candidates", "country", "topic", "prompt_explicit",
-    "separator", "source", "licence",
+    "prompt_us", "separator", "source", "licence",
 )  # fmt: skip
 SEPARATORS = {"space": " ", "none": ""}  # how a CSV cell spells what a spreadsheet would trim
 _FLAT = re.compile(r"(candidate|role|country)_([1-9][0-9]*)")

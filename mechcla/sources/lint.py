@@ -122,14 +122,18 @@ def _explicit(item: Item) -> list[Finding]:
         return [
             Finding(item.id, item.language, "explicit-missing", "a cultural item needs 'prompt_explicit'")
         ]
-    if not explicit.endswith(item.prompt) or explicit == item.prompt:
-        message = f"{explicit!r} is not a cue followed by the implicit prompt {item.prompt!r}"
-        return [Finding(item.id, item.language, "explicit-differs", message)]
-    return []
+    found = []
+    for text in (explicit, item.prompt_us):
+        if text is not None and (not text.endswith(item.prompt) or text == item.prompt):
+            message = f"{text!r} is not a cue followed by the implicit prompt {item.prompt!r}"
+            found.append(Finding(item.id, item.language, "explicit-differs", message))
+    if item.prompt_us == explicit:
+        found.append(Finding(item.id, item.language, "us-is-own", f"'prompt_us' and 'prompt_explicit' are both {explicit!r}"))
+    return found
 
 
 def _texts(item: Item) -> list[tuple[str, bool]]:
-    prompts = [(item.prompt, False)] + ([(item.prompt_explicit, False)] if item.prompt_explicit else [])
+    prompts = [(text, False) for text in (item.prompt, item.prompt_explicit, item.prompt_us) if text]
     return prompts + [(c.text, True) for c in item.candidates]
 
 

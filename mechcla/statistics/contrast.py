@@ -10,6 +10,8 @@ from mechcla.scores import ItemScore, Scores
 from mechcla.statistics.differences import Table, clustered, estimate_of, unique_rows
 from mechcla.statistics.permutation import sign_flip
 
+ROLE_PAIR = ("local", "english")
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -23,7 +25,7 @@ class Contrast:
     share: Estimate
     nats: Estimate
     p_value: float
-    countries: tuple[str, str]
+    countries: tuple[str, str]  # or ("local", "english"), where each item's own two were compared
     resamples: int
     seed: int
 
@@ -32,7 +34,7 @@ class Contrast:
 
 
 def contrast(
-    first: Scores, second: Scores, countries: tuple[str, str], *, resamples: int = RESAMPLES, seed: int = 0
+    first: Scores, second: Scores, countries: tuple[str, str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Contrast]:
     """Does condition 1 favour country 1's answer, against condition 2 and country 2's? By language and pooled.
 
@@ -42,7 +44,8 @@ def contrast(
     cultural items (id, language, these two answers) scored under
     (i) two prompts, the first naming country 1 and the second country 2, or
     (ii) the same implicit prompt, steered by the LOC vectors of culture 1 and of culture 2.
-    Items without an answer of each country are left out, and n is what is left.
+    Items without an answer of each country are left out, and n is what is left. countries=None: each item's local
+    answer against its American one (roles local and english), so that languages of several countries are pooled.
 
     Raises MechclaError, naming what is missing, if the two countries are one, no item has both answers, the
     tables share no such item, or an item's answers differ between the tables. Limits: chance is one half if the
@@ -54,6 +57,7 @@ def contrast(
     >>> print(contrast(as_spain, as_korea, ("ES", "KR"))["es"])        # doctest: +SKIP
     ES/KR: share 0.787 [0.660, 0.894] n=47, p=0.0001; nats 1.204 [0.823, 1.615] n=47
     """
+    countries = countries or ROLE_PAIR
     if countries[0] == countries[1]:
         raise MechclaError(f"both countries are {countries[0]!r}; a contrast needs two, e.g. countries=('ES', 'KR')")
     one, other = (_answered(s, countries, name) for s, name in ((first, "first"), (second, "second")))
@@ -93,17 +97,18 @@ def _answered(scores: Scores, countries: tuple[str, str], what: str) -> dict[tup
     rows = unique_rows([r for r in scores if r.kind == "cultural"], what)
     found = {}
     for key, row in rows.items():
-        counts = [row.countries.count(country) for country in countries]
+        whose = row.roles if countries == ROLE_PAIR else row.countries
+        counts = [whose.count(country) for country in countries]
         if max(counts) > 1:
             raise MechclaError(
                 f"{what}: item {row.id!r} ({row.language}) has several answers of one of {countries}; a contrast needs one"
             )
         if min(counts) == 1:
-            found[key] = (row, row.countries.index(countries[0]), row.countries.index(countries[1]))
+            found[key] = (row, whose.index(countries[0]), whose.index(countries[1]))
     if not found:
-        have = sorted({c for row in rows.values() for c in row.countries if c})
+        have = sorted({c for row in rows.values() for c in (row.roles if countries == ROLE_PAIR else row.countries) if c})
         raise MechclaError(
             f"{what}: none of {len(rows)} cultural items has an answer of {countries[0]!r} and one of {countries[1]!r}; "
-            f"its candidates' countries are {', '.join(have) or 'not given'}"
+            f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} are {', '.join(have) or 'not given'}"
         )
     return found

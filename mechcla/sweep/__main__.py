@@ -13,7 +13,16 @@ from mechcla.metrics import PlanePoint, plane
 from mechcla.scores import Scores
 from mechcla.sweep.choose import Choices, choose
 from mechcla.sweep.config import SweepConfig, parse
-from mechcla.sweep.evidence import against_arms, against_unsteered, arms_table, is_arm
+from mechcla.sweep.evidence import (
+    against_arms,
+    against_unsteered,
+    arms_table,
+    contrast_rows,
+    contrast_table,
+    contrasts,
+    is_arm,
+    table,
+)
 from mechcla.sweep.evidence import to_csv as tests_csv
 from mechcla.sweep.run import Sweep, open_sweep, report_test
 from mechcla.sweep.store import write_json, write_text
@@ -53,6 +62,8 @@ def _run(config: SweepConfig) -> int:
     ] for compare in (against_unsteered, against_arms))  # fmt: skip
     write_text(folder / "tests.csv", tests_csv(tested))
     write_text(folder / "arms.csv", tests_csv(arms))
+    held = contrasts(tables, config.resamples, config.seed)
+    write_text(folder / "contrast.csv", table(contrast_rows(held)))
     families = {k: v for k, v in steered.items() if not is_arm(k)}
     planes = {m: plane(families, m, resamples=config.resamples, seed=config.seed) for m in ("accuracy", "share")}
     figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
@@ -63,6 +74,8 @@ def _run(config: SweepConfig) -> int:
     print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, change=True))
     if arms:
         print(f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}")
+    if held:
+        print(f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}")
     print(remarks(planes[config.measure], steered["unsteered"]))
     print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")

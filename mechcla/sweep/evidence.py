@@ -10,9 +10,16 @@ from typing import Any
 
 from mechcla.metrics import POOLED, Estimate, difference
 from mechcla.scores import Scores
-from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
+from mechcla.statistics import (
+    Contrast,
+    TestResult,
+    contrast,
+    correct,
+    minimum_detectable_effect,
+    permutation_test,
+)
 
-OWN = {"EN": ("transfer",), "EN+restore": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
+OWN = {"explicit": ("localization",), "EN": ("transfer",), "EN+restore": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
 BOTH = ("transfer", "localization")
 
 
@@ -64,6 +71,40 @@ def against_arms(tables: Mapping[str, Scores], measure: str, resamples: int, see
     return _tested(tables, pairs, measure, resamples, seed)
 
 
+CONTRASTS = {  # by condition: the two tables whose answers are held against each other
+    "prompt": ("explicit", "explicit us_country"),
+    "LOC": ("LOC", "LOC us_country"),
+    "control": ("LOC random", "LOC shuffled"),
+}
+
+
+def contrasts(tables: Mapping[str, Scores], resamples: int, seed: int) -> dict[str, dict[str, Contrast]]:
+    """The matched-pair contrast of the local answer and the American one, by condition, then by language and pooled.
+
+    prompt: the own country named against the United States named. LOC: the same implicit prompt under the two countries'
+    LOC vectors, of equal norms. control: under two directions that mean no country. Conditions whose tables the run
+    lacks are left out. A language that dev left unsteered has the share 0.5, which is chance.
+    """
+    return {
+        name: contrast(tables[one], tables[two], resamples=resamples, seed=seed)
+        for name, (one, two) in CONTRASTS.items() if one in tables and two in tables
+    }  # fmt: skip
+
+
+def contrast_rows(found: Mapping[str, Mapping[str, Contrast]]) -> list[dict[str, Any]]:
+    """A row a condition and language."""
+    return [
+        {"condition": name, "language": k, "share": c.share.value, "low": c.share.low, "high": c.share.high, "n": c.share.n,
+         "p_value": c.p_value, "nats": c.nats.value, "nats_low": c.nats.low, "nats_high": c.nats.high}
+        for name, by in found.items() for k, c in by.items()
+    ]  # fmt: skip
+
+
+def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:
+    """The pooled contrasts as text."""
+    return "\n".join(f"{name:<10}{by[POOLED]}" for name, by in found.items())
+
+
 def _tested(
     tables: Mapping[str, Scores], pairs: Sequence[tuple[str, str, str]], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
@@ -82,8 +123,12 @@ def _tested(
 
 def to_csv(rows: Sequence[Tested]) -> str:
     """A row a comparison."""
+    return table([row.flat() for row in rows])
+
+
+def table(flat: Sequence[Mapping[str, Any]]) -> str:
+    """Records as CSV; nothing for none."""
     out = io.StringIO()
-    flat = [row.flat() for row in rows]
     if flat:
         writer = csv.DictWriter(out, fieldnames=list(flat[0]), lineterminator="\n")
         writer.writeheader()

@@ -34,6 +34,7 @@ from mechcla.sweep.store import DECIDING, Store, code_digest, versions, write_wh
 from mechcla.vectors import SteeringVectors, en_requests, make_vectors
 
 PIVOT = "en"
+US = "us_country"  # the control arm that names the United States
 UNSTEERED = Method()
 KINDS = ("universal", "cultural")
 
@@ -177,7 +178,7 @@ def open_sweep(config: SweepConfig, model: HookedModel | None = None, items: Ite
         model.hook_name(layer, config.site)
     model.hook_name(0, config.site)
     for item in items:  # whatever a text can do wrong is said before anything is written
-        for form in ("implicit", "explicit") if item.kind == "cultural" else ("implicit",):
+        for form in ("implicit", "explicit", *(["us"] if item.prompt_us else [])) if item.kind == "cultural" else ("implicit",):
             pack(item, model.tokenizer, form, model.window)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {"model": model.digest, **packages, "items": items.digest, "code": code_digest(), **_backend(model)}
@@ -209,16 +210,21 @@ def _check_items(items: ItemSet, config: SweepConfig) -> None:
 
 def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Store) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
-    names = ["EN", "LOC"] + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
+    names = ["EN", "LOC"] + (["LOC US"] if _names_us(items, config) else []) + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
     paths = {name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors" for name in names}
     if not all(path.exists() for path in paths.values()):
         paths["EN"].parent.mkdir(exist_ok=True)
         made = _made(model, items.dev, config)
         if "EN shuffled" in paths:
             made |= shuffled_vectors(model, items.dev, made, config.site, config.seed)
-        for name, vectors in made.items():
-            vectors.save(paths[name])
+        for name, path in paths.items():
+            made[name].save(path)
     return {name: SteeringVectors.load(path) for name, path in paths.items()}
+
+
+def _names_us(items: ItemSet, config: SweepConfig) -> bool:
+    """The United States as a control: every cultural item outside English says what its prompt is with them named."""
+    return config.controls and all(i.prompt_us for i in items.cultural if i.language != PIVOT)
 
 
 def _shuffles(config: SweepConfig) -> bool:
@@ -231,14 +237,19 @@ def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, St
         return make_vectors(model, dev, config.site)
     universal = cache_residuals(model, dev.universal, site=config.site)
     implicit, explicit = (cache_residuals(model, dev.cultural, form, config.site) for form in ("implicit", "explicit"))
-    return {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
+    made = {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
+    if _names_us(dev, config):
+        steered = dev.cultural.where(lambda i: i.language != PIVOT)
+        implicit, us = (cache_residuals(model, steered, form, config.site) for form in ("implicit", "us"))
+        made["LOC US"] = loc_vectors_by(config.recipe, us, implicit)
+    return made
 
 
 def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
     Freezes the choice, which opens the test items. Returns scores by method name: unsteered, explicit, each family,
-    and its control arms ("EN random", ...). Explicit prompting leaves universal items as they are, so its transfer is
+    and its control arms ("EN random", ...; that of explicit prompting names the United States). Explicit prompting leaves universal items as they are, so its transfer is
     the unsteered model's.
     """
     described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
@@ -251,11 +262,14 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
     }
     for family, arms in ARMS.items() if sweep.config.controls else ():
         for arm in arms:
-            if (arm == "other_country" and len(sweep.languages) < 2) or (arm == "shuffled" and not _shuffles(sweep.config)):
+            needs = {"other_country": len(sweep.languages) > 1, "shuffled": _shuffles(sweep.config), "us_country": "LOC US" in sweep.vectors}
+            if not needs.get(arm, True):
                 continue
             methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
             if methods:
                 steered[f"{family} {arm}"] = [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in AXIS[family]]
+    if "LOC US" in sweep.vectors:
+        steered[f"explicit {US}"] = [Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
     done = sweep.run(everything)
