@@ -2,51 +2,49 @@
 
 Every cultural test item is scored under two conditions, one of the language's own country and one of the US: two prompts
 that name them, or the same implicit prompt under their two LOC vectors (made on dev from the same two cues), and, as a
-control, under two random directions of the same norms. Chance is 0.5, with no prior or length of an answer in it.
+control, under two random directions of the same norms. Chance is 0.5, with no prior or length of an answer in it. A sweep
+reports it at the layer and strength that dev chose; this is the course over layers.
 """
 
-from dataclasses import replace
+from typing import Any
 
 import mechcla
 from analyses.common import arguments, load, write
+from mechcla import plots
 from mechcla.controls import like, random_like
-from mechcla.items import ItemSet
-from mechcla.sources.demo import cues
-from mechcla.statistics import Contrast, contrast
+from mechcla.scores import Scores
+from mechcla.scoring import prepare, score_many
+from mechcla.statistics import contrast
 
-STRENGTH, OTHER = 2.0, "US"
-
-
-def named(items: ItemSet, country: str) -> ItemSet:
-    """The items with an explicit prompt that names this country, whatever their own one is."""
-    said = cues()
-    return ItemSet(tuple(replace(i, prompt_explicit=f"{said[i.language][country]}{i.separator}{i.prompt}") for i in items))
-
+STRENGTH = 2.0
 
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, dev = load(args)
     languages = [k for k in dev.languages if k != "en"]
-    test = mechcla.load_items("demo", languages=languages).test.cultural
-    layers = [model.n_layers * k // 18 for k in (5, 9, 13)]
-    scored: dict[str, dict[str, Contrast]] = {}
+    test = mechcla.load_items("demo", languages=languages).test.cultural.where(lambda i: i.language != "en")
+    own = mechcla.loc_vectors(model, dev.cultural)
+    us = like(mechcla.loc_vectors(model, dev.cultural.language(*languages), cue="us"), own, "LOC of the US")
+    pairs = {"LOC": (own, us), "random": (random_like(own, 1), random_like(own, 2))}
+    layers = sorted({model.n_layers * k // 18 for k in (2, 5, 9, 13, 16)})
+    keys = [(name, layer, side) for name in pairs for layer in layers for side in (0, 1)]
+    scored: dict[tuple[str, int, int], list[Any]] = {key: [] for key in keys}
     for language in languages:
-        mine, own = test.language(language), next(i.country for i in test.language(language) if i.country)
-        vectors = [mechcla.loc_vectors(model, named(dev.cultural.language(language), c)) for c in (own, OTHER)]
-        vectors[1] = like(vectors[1], vectors[0], "LOC of the US")  # equal pushes, so that neither only sharpens more
-        conditions = {"prompt": [mechcla.score(model, named(mine, c), prompt="explicit") for c in (own, OTHER)]}
-        for layer in layers:
-            for name, pair in (("LOC", vectors), ("random", [random_like(vectors[0], 1), random_like(vectors[0], 2)])):
-                conditions[f"{name} at {layer}"] = [
-                    mechcla.score(model, mine, mechcla.loc_steering(v, language=language, layer=layer, strength=STRENGTH)) for v in pair
-                ]  # fmt: skip
-        for name, (first, second) in conditions.items():
-            found = contrast(first, second, (own, OTHER))[language]
-            scored.setdefault(name, {})[language] = found
-            print(f"{language} {name:<14} {found}")
+        steps = [
+            mechcla.loc_steering(pairs[name][side], language=language, layer=layer, strength=STRENGTH) for name, layer, side in keys
+        ]
+        for n, table in score_many(prepare(model, test.language(language), prior=False), steps):
+            scored[keys[n]].extend(table.rows)
+        print(f"{language}: {len(keys)} variants scored", flush=True)
+    found = {("prompt", -1): contrast(*(mechcla.score(model, test, prompt=form, prior=False) for form in ("explicit", "us")))}
+    found |= {
+        (name, layer): contrast(*(Scores(tuple(scored[name, layer, side])) for side in (0, 1))) for name in pairs for layer in layers
+    }
     rows = [
-        {"condition": name, "language": k, "share": c.share.value, "low": c.share.low, "high": c.share.high, "n": c.share.n,
+        {"condition": name, "layer": layer, "language": k, "share": c.share.value, "low": c.share.low, "high": c.share.high, "n": c.share.n,
          "p_value": c.p_value, "nats": c.nats.value, "nats_low": c.nats.low, "nats_high": c.nats.high}
-        for name, by in scored.items() for k, c in by.items()
+        for (name, layer), by in found.items() for k, c in by.items()
     ]  # fmt: skip
-    write(args.out, "contrast", rows)
+    for (name, layer), by in found.items():
+        print(f"{name:<8}{'' if layer < 0 else layer:<4}{by['all']}")
+    write(args.out, "contrast", rows, plots.contrasts(rows))

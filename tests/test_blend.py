@@ -188,6 +188,21 @@ def test_pairs_show_the_same_two_answers(tmp_path):
         blend_pairs(tmp_path, "ES", "ES")
 
 
+def test_the_contrast_asks_one_question_with_either_country_named(tmp_path):
+    from analyses.blend_contrast import two_ways
+
+    items, countries = two_ways(write(tmp_path), "ES", "MX")
+    assert (items.languages, countries) == (("es",), ("ES", "MX"))
+    for item in items:
+        assert item.prompt_explicit == item.prompt.replace("nuestro país", "España")
+        assert item.prompt_us == item.prompt.replace("nuestro país", "México")
+        assert [c.country for c in item.candidates if c.role == "local"] == ["ES"]
+    english, _ = two_ways(tmp_path, "KR", "US")
+    assert english.languages == ("en",)
+    assert all("in South Korea" in str(i.prompt_explicit) or "of South Korea" in str(i.prompt_explicit) for i in english)
+    assert all("the US" in str(i.prompt_us) for i in english)
+
+
 def test_questions_carry_all_answers(tmp_path):
     questions = blend_questions(["ES", "KR"], write(tmp_path))
     soup = questions[0]

@@ -1,10 +1,12 @@
 """Every figure. Plots take results, never models; `save` writes PNG and SVG.
 
 plane.py    tradeoff, layers, surgical, arms           geometry.py   curves, projections, reliabilities, gains, matrices, answers
+contrast.py   contrasts
 """
 
+from mechcla.plots.contrast import contrasts
 from mechcla.plots.geometry import answers, curves, gains, matrices, projections, reliabilities
 from mechcla.plots.plane import arms, layers, surgical, tradeoff
 from mechcla.plots.style import save
 
-__all__ = ["answers", "arms", "curves", "gains", "layers", "matrices", "projections", "reliabilities", "save", "surgical", "tradeoff"]
+__all__ = ["answers", "arms", "contrasts", "curves", "gains", "layers", "matrices", "projections", "reliabilities", "save", "surgical", "tradeoff"]
