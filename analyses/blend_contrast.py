@@ -61,8 +61,5 @@ if __name__ == "__main__":
         items, countries = two_ways(args.path, *pair.split("-"))
         for name, c in contrasts(model, items, countries, layers).items():
             print(f"{pair} {name:<14} {c}", flush=True)
-            rows.append({
-                "pair": pair, "language": items.languages[0], "condition": name, "share": c.share.value, "low": c.share.low, "high": c.share.high,
-                "n": c.share.n, "p_value": c.p_value, "nats": c.nats.value, "nats_low": c.nats.low, "nats_high": c.nats.high,
-            })  # fmt: skip
+            rows.append({"pair": pair, "language": items.languages[0], "condition": name} | c.flat())
     write(args.out, "blend_contrast", rows)

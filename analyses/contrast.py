@@ -40,11 +40,7 @@ if __name__ == "__main__":
     found |= {
         (name, layer): contrast(*(Scores(tuple(scored[name, layer, side])) for side in (0, 1))) for name in pairs for layer in layers
     }
-    rows = [
-        {"condition": name, "layer": layer, "language": k, "share": c.share.value, "low": c.share.low, "high": c.share.high, "n": c.share.n,
-         "p_value": c.p_value, "nats": c.nats.value, "nats_low": c.nats.low, "nats_high": c.nats.high}
-        for (name, layer), by in found.items() for k, c in by.items()
-    ]  # fmt: skip
+    rows = [{"condition": name, "layer": layer, "language": k} | c.flat() for (name, layer), by in found.items() for k, c in by.items()]
     for (name, layer), by in found.items():
         print(f"{name:<8}{'' if layer < 0 else layer:<4}{by['all']}")
     write(args.out, "contrast", rows, plots.contrasts(rows))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 MAX_TOKENS = 2048
+Priors = dict[tuple[tuple[int, ...], ...], tuple[float, ...]]  # an item's candidates' tokens, and their log-likelihoods alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +76,15 @@ class Prepared:
 
 def prepare(
     model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
-    fast: bool | None = None, shelf: Shelf | None = None, chat: bool = False, prior: bool = True,
+    fast: bool | None = None, shelf: Shelf | None = None, chat: bool = False, prior: bool = True, known: Priors | None = None,
 ) -> Prepared:  # fmt: skip
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `plain.fits` decide, and sends texts that
     reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them.
+    without a prompt too, once, so that scores can be corrected for them. known: priors by candidates' tokens, read
+    where it has all of these items' and added to where not, so that two prompt forms of the same items measure them once.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
@@ -100,7 +102,11 @@ def prepare(
         states = tuple(shelf.keep(engine.start(model, b)) for b in batches) if fast else ()
         return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
-    priors = _priors(model, packed, max_tokens, fast) if prior else ()
+    known = {} if known is None else known
+    if prior and any(p.candidates not in known for p in packed):
+        known.update(zip((p.candidates for p in packed), _priors(model, packed, max_tokens, fast), strict=False))
+    found = [known[p.candidates] for p in packed if p.candidates in known] if prior else []
+    priors = tuple(found) if len(found) == len(packed) else ()  # none without a start token
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 

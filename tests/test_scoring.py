@@ -9,10 +9,12 @@ from transformers import AutoModelForCausalLM
 
 import mechcla
 from mechcla import plain
+from mechcla import scoring as scoring_module
 from mechcla.chat import chat_prompt
 from mechcla.errors import MechclaError
 from mechcla.models import wrap_model
 from mechcla.scores import NORMALISATIONS, ItemScore, Scores
+from mechcla.scoring import prepare
 from tests.conftest import FAMILIES
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
@@ -81,3 +83,14 @@ def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_
                 assert found == pytest.approx(log_likelihood(hf_model, prompt, whole[len(prompt) :]), abs=1e-4)
     finally:
         model.tokenizer.chat_template = None
+
+
+def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeypatch):
+    """Another prompt form of the same items has the same candidates, and so the same priors to the last bit."""
+    test, known = small_items.test.language("es"), {}
+    first = prepare(tiny, test, known=known)
+    assert len(known) > 0
+    assert first.priors == prepare(tiny, test).priors
+    alone = prepare(tiny, test, "explicit").priors
+    monkeypatch.setattr(scoring_module, "_priors", lambda *a: pytest.fail("measured again"))
+    assert prepare(tiny, test, "explicit", known=known).priors == alone

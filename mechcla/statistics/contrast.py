@@ -29,6 +29,13 @@ class Contrast:
     resamples: int
     seed: int
 
+    def flat(self) -> dict[str, float]:
+        """The numbers as one record of a table."""
+        return {
+            "share": self.share.value, "low": self.share.low, "high": self.share.high, "n": self.share.n, "p_value": self.p_value,
+            "nats": self.nats.value, "nats_low": self.nats.low, "nats_high": self.nats.high,
+        }  # fmt: skip
+
     def __str__(self) -> str:
         return f"{'/'.join(self.countries)}: share {self.share}, p={self.p_value:.4f}; nats {self.nats}"
 

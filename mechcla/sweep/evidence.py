@@ -93,11 +93,7 @@ def contrasts(tables: Mapping[str, Scores], resamples: int, seed: int) -> dict[s
 
 def contrast_rows(found: Mapping[str, Mapping[str, Contrast]]) -> list[dict[str, Any]]:
     """A row a condition and language."""
-    return [
-        {"condition": name, "language": k, "share": c.share.value, "low": c.share.low, "high": c.share.high, "n": c.share.n,
-         "p_value": c.p_value, "nats": c.nats.value, "nats_low": c.nats.low, "nats_high": c.nats.high}
-        for name, by in found.items() for k, c in by.items()
-    ]  # fmt: skip
+    return [{"condition": name, "language": k} | c.flat() for name, by in found.items() for k, c in by.items()]
 
 
 def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:

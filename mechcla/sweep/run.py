@@ -23,7 +23,7 @@ from mechcla.packing import pack
 from mechcla.recipes import en_vectors_by, loc_vectors_by
 from mechcla.residuals import cache_residuals
 from mechcla.scores import Scores
-from mechcla.scoring import Prepared, prepare, score_many
+from mechcla.scoring import Prepared, Priors, prepare, score_many
 from mechcla.selection_guard import Study
 from mechcla.sources import load_items
 from mechcla.spill import Shelf
@@ -79,6 +79,7 @@ class Sweep:
     shelf: Shelf
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
     counted: set[Job] = field(default_factory=set)
+    priors: Priors = field(default_factory=dict)
 
     @property
     def languages(self) -> list[str]:
@@ -128,8 +129,9 @@ class Sweep:
                 self.kept.clear()  # dev is over; a test group is used once
             items = self.items_of(job)
             self.kept[key] = prepare(
-                self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf, prior=job.split == "test"
-            )
+                self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf, prior=job.split == "test",
+                known=self.priors,
+            )  # fmt: skip
         return self.kept[key]
 
     def _path(self, job: Job) -> Path:
