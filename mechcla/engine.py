@@ -39,7 +39,8 @@ CPU_PIECE, GPU_PIECE = 2_048, 65_536
 class State:
     """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
 
-    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are.
+    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. unsteered: what the recording pass
+    leaves for the unembedding, so that the unsteered model need not run again; it belongs to block 0 alone.
     """
 
     model: HookedModel
@@ -47,6 +48,7 @@ class State:
     layer: int
     resid: Float[Tensor, "row seq d_model"]
     calls: tuple[dict[str, Any], ...]
+    unsteered: Scored | None = None
 
 
 def tree_mask(visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype) -> Float[Tensor, "row 1 seq seq"]:
@@ -64,6 +66,10 @@ def start(model: HookedModel, batch: Batch) -> State:
     device = model.device
     calls: list[dict[str, Any]] = []
     first: list[Tensor] = []
+    last: list[Tensor] = []
+
+    def end(_block: Any, _args: Any, out: Any) -> None:
+        last.append(out[0] if isinstance(out, tuple) else out)
 
     def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         names = list(inspect.signature(block.original_component.forward).parameters)
@@ -77,10 +83,11 @@ def start(model: HookedModel, batch: Batch) -> State:
     with ExitStack() as stack:
         for block in model.blocks:
             stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
+        stack.callback(model.blocks[-1].register_forward_hook(end).remove)
         model.bridge.original_model.base_model(
             input_ids=batch.ids.to(device), attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False,
         )  # fmt: skip
-    return State(model, batch, 0, first[0], tuple(calls))
+    return State(model, batch, 0, first[0], tuple(calls), scored(State(model, batch, model.n_layers, last[0], ())))
 
 
 def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
@@ -150,7 +157,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
             out = model.blocks[k](h, **_on(state.calls[k], h.device))
         h = out[0] if isinstance(out, tuple) else out
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
-    return replace(state, layer=layer, resid=h)
+    return replace(state, layer=layer, resid=h, unsteered=None)
 
 
 def _on(value: Any, device: torch.device) -> Any:
@@ -168,7 +175,7 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
     for edit in edits:
         if edit.site != "resid_post" or edit.layer != state.layer - 1:
             raise MechclaError(f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}")
-    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits))
+    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits), unsteered=None)
 
 
 def join(states: Sequence[State]) -> State | None:
@@ -190,7 +197,7 @@ def join(states: Sequence[State]) -> State | None:
     if rows == width:
         return None
     calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
-    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls)
+    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls, unsteered=None)
 
 
 @torch.inference_mode()
@@ -208,7 +215,7 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
             done += [advance(s, layer) for s in part]
         else:
             rows = advance(wide, layer).resid.chunk(len(part))
-            done += [replace(s, layer=layer, resid=h) for s, h in zip(part, rows, strict=True)]
+            done += [replace(s, layer=layer, resid=h, unsteered=None) for s, h in zip(part, rows, strict=True)]
     return done
 
 

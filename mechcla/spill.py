@@ -38,7 +38,8 @@ class Shelf:
     def keep(self, state: State) -> State:
         """The same State, in memory or mapped. Tensors that its blocks share are kept once."""
         seen: dict[int, Tensor] = {}
-        return replace(state, resid=self._keep(state.resid, seen), calls=self._tree(state.calls, seen))
+        ended = state.unsteered and replace(state.unsteered, rows=self._keep(state.unsteered.rows, seen))
+        return replace(state, resid=self._keep(state.resid, seen), calls=self._tree(state.calls, seen), unsteered=ended)
 
     def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
         if isinstance(value, Tensor):

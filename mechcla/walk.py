@@ -47,7 +47,11 @@ def walk(states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int,
     """
     wave = _Wave(max_tokens)
     done = [i for i, todo in branches if not todo]
-    if done:
+    if done and all(s.unsteered is not None for s in states):  # the recording pass ran it already
+        gathered = _Gathered([s.unsteered for s in states if s.unsteered is not None])
+        _unembed([gathered], states[0].model)
+        yield from _found([done], [gathered])
+    elif done:
         yield from wave.add(states, [(done, ())], states[0].layer)
     groups: dict[tuple[int, tuple[tuple[object, ...], ...]], list[Branch]] = {}
     for branch in branches:

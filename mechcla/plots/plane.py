@@ -124,7 +124,7 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """
     panels = list(dict.fromkeys((r["method"], r["metric"]) for r in rows if any(q["method"].startswith(f"{r['method']} ") for q in rows)))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(1.9 * len(panels) + 0.4, 1.9, max(1, len(panels)))
+        figure, axes = new_figure(1.75 * len(panels) + 0.4, 1.9, max(1, len(panels)))
         for axis, (family, metric) in zip(axes, panels, strict=True):
             mine = [r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family]
             names = [r["method"].removeprefix(f"{family} ").replace("_", " ") for r in mine]
@@ -132,6 +132,6 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 look: Any = {"color": METHOD_COLOURS.get(family, "0.3"), "fmt": MARKS.get(family, "o")} if y == 0 else {"color": "0.5", "fmt": "o"}
                 axis.errorbar(r["change"], y, xerr=[[r["change"] - r["low"]], [r["high"] - r["change"]]], ms=4, lw=0.9, **look)
             axis.axvline(0, color="0.6", lw=0.8)
-            axis.set(title=family, yticks=range(len(mine)), yticklabels=names, xlabel=f"change in {metric}")
-            axis.invert_yaxis()
+            axis.set(title=family, yticks=range(len(mine)), yticklabels=names, xlabel=f"change in {metric}", ylim=(len(mine) - 0.5, -0.5))
+            axis.locator_params(axis="x", nbins=3)
     return figure
