@@ -17,7 +17,7 @@ quick: $(STAMP)  ## the same in two languages with coarse layers
 	$(BIN)/python -m mechcla.sweep --preset quick $(ARGS)
 
 figures: $(STAMP)  ## every figure of the paper and the new ones, from runs/demo and the demo model
-	@test -d runs/demo || $(BIN)/python -m mechcla.sweep
+	@test -f runs/demo/summary.csv || $(BIN)/python -m mechcla.sweep
 	@for name in $(FIGURES); do $(BIN)/python -m analyses.$$name || exit 1; done
 
 test: $(STAMP)  ## all tests, the demo model among them

@@ -19,19 +19,24 @@ from mechcla.sources.blend.regions import find_region
 from mechcla.statistics import Contrast, contrast
 
 STRENGTH = 2.0
+NAMES = {"ES": "España", "MX": "México", "KR": "대한민국", "KP": "북한"}  # as the published questions name them
 
 
-def two_ways(path: Path, left: str, right: str) -> tuple[ItemSet, tuple[str, str]]:
-    """The left region's items: prompt_explicit names its country, prompt_us the right one's; and the two countries."""
+def two_ways(path: Path, left: str, right: str) -> tuple[ItemSet, tuple[str, str], int]:
+    """The left region's items: prompt_explicit names its country, prompt_us the right one's; the two countries; how many were left out.
+
+    One text with either name in it: the two regions' published questions differ in wording too, which would be read as culture.
+    Questions whose published text does not name the left country as NAMES does are left out.
+    """
     sides = find_region(left), find_region(right)
     alike = sides[0].language == sides[1].language
-    items = blend_pairs(path, left, right, form="local" if alike else "english")
-    theirs = {i.id: i for i in items if i.country == sides[1].country}
-    mine = tuple(
-        replace(i, language=sides[0].language if alike else "en", prompt_us=theirs[i.id].prompt_explicit)
-        for i in items if i.country == sides[0].country
-    )  # fmt: skip
-    return ItemSet(mine), (sides[0].country, sides[1].country)
+    names = [NAMES[side.code] if alike and side.language != "en" else side.english for side in sides]
+    items = blend_pairs(path, left, right, form="local" if alike else "english").where(lambda i: i.country == sides[0].country)
+    named = items.where(lambda i: names[0] in (i.prompt_explicit or ""))
+    asked = tuple(
+        replace(i, language=sides[0].language if alike else "en", prompt_us=str(i.prompt_explicit).replace(*names)) for i in named
+    )
+    return ItemSet(asked), (sides[0].country, sides[1].country), len(items) - len(named)
 
 
 def contrasts(model: mechcla.HookedModel, items: ItemSet, countries: tuple[str, str], layers: list[int]) -> dict[str, Contrast]:
@@ -58,7 +63,10 @@ if __name__ == "__main__":
     layers = sorted({model.n_layers * k // 18 for k in (5, 9, 13)})
     rows = []
     for pair in args.pairs.split(","):
-        items, countries = two_ways(args.path, *pair.split("-"))
+        if pair.count("-") != 1:
+            raise mechcla.MechclaError(f"--pairs has {pair!r}; expected two region codes such as ES-MX")
+        items, countries, left_out = two_ways(args.path, *pair.split("-"))
+        print(f"{pair}: {len(items)} questions, {left_out} left out")
         for name, c in contrasts(model, items, countries, layers).items():
             print(f"{pair} {name:<14} {c}", flush=True)
             rows.append({"pair": pair, "language": items.languages[0], "condition": name} | c.flat())

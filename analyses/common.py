@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -29,9 +32,19 @@ def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParse
         parser.add_argument("--languages", default=None, help="comma-separated; default: all")
         parser.add_argument("--items", type=int, default=48, help="dev questions a kind and language")
         parser.add_argument("--resamples", type=int, default=200)
+    sys.excepthook = _one_message
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     return args
+
+
+def _one_message(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Bad input ends in its message and exit code 2; anything else in its traceback, as ever."""
+    if not issubclass(kind, mechcla.MechclaError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet]:

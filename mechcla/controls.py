@@ -66,11 +66,12 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
     return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
 
 
-def shuffled_vectors(model: HookedModel, items: ItemSet, real: Vectors, site: str = "resid_post", seed: int = 0) -> dict[str, SteeringVectors]:
-    """EN and LOC vectors of the same prompts with shuffled labels: in half of the pairs the two sides are swapped.
+def shuffled_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0) -> dict[str, SteeringVectors]:
+    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
 
-    Returns {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms. Exactly half of the questions of a
-    kind (to one) are swapped, so that nothing of the real direction is left in the mean, which is then scaled up.
+    Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same pass. Exactly half of the questions of a
+    kind (to one) are swapped, so that little of the real direction is left in the mean, which is then scaled up; where a
+    language has only some of the questions, its own halves may be uneven, and more of it is left.
     """
     signs: dict[str, int] = {}
     for kind in (items.universal, items.cultural):
@@ -78,7 +79,7 @@ def shuffled_vectors(model: HookedModel, items: ItemSet, real: Vectors, site: st
         order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
         signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
     made = make_vectors(model, items, site, signs)
-    return {f"{name} shuffled": like(v, real[name], f"shuffled {name}") for name, v in made.items()}
+    return made | {f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}") for name in ("EN", "LOC")}
 
 
 def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:

@@ -110,6 +110,8 @@ class Item:
         if form not in FORMS:
             raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
+        if form == "us" and text is None and self.country == "US":  # an American item names its own country
+            text = self.prompt_explicit
         if text is None:
             raise MechclaError(f"{self.label} has no {_TEXTS[form]!r}, which prompt={form!r} scores")
         return text

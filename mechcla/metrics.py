@@ -183,7 +183,8 @@ def recoverable_fraction(
 ) -> dict[str, Estimate]:  # fmt: skip
     """(localization steered - implicit) / (localization explicit - implicit), paired by item.
 
-    A ratio whose denominator's interval touches 0 means nothing; its value is then nan.
+    Where naming the country does not raise localization by more than its interval there is nothing to recover; the value
+    is then nan.
     """
     tables = [_metric_table(s, "localization", measure, normalisation) for s in (steered, implicit, explicit)]
     shared = [lang for lang in tables[0] if all(lang in t for t in tables)]
@@ -194,10 +195,10 @@ def recoverable_fraction(
     for key in draws[0]:
         s, i, e = (d[key] for d in draws)
         gap = e - i
-        low, high = np.nanpercentile(gap[1:], [2.5, 97.5])
+        low = np.nanpercentile(gap[1:], 2.5)
         n = sum(map(len, parts[0].values())) if key == POOLED else len(parts[0][key])
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (s - i) / gap if low * high > 0 else np.full_like(gap, np.nan)
+            ratio = (s - i) / gap if low > 0 else np.full_like(gap, np.nan)
         result[key] = Estimate(float(ratio[0]), *_interval(ratio), n, f"recoverable fraction of {measure}")
     return result
 

@@ -104,7 +104,7 @@ LOC_NAMES = {"explicit": "LOC", "us": "LOC US"}  # by the cue that is named: the
 Signs = Mapping[str, int]  # by id: -1 swaps the two sides of its pair
 
 
-def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None) -> list[Request]:
+def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None, name: str = "EN") -> list[Request]:
     """Which prompts count for v_EN, with which sign, by language."""
     universal = items.universal
     if pivot not in universal.languages:
@@ -112,37 +112,31 @@ def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None) -
     others = [language for language in universal.languages if language != pivot]
     if not others:
         raise MechclaError(f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} only")
-    requests: dict[str, Request] = {}
+    requests: list[Request] = []
     for language in others:
         pairs = pair_ids(universal.language(pivot), universal.language(language))
         if not pairs:
             raise MechclaError(f"no universal item of {language!r} shares its id with one of {pivot!r}")
         for left, right in pairs:
-            sign = (signs or {}).get(left.id, 1)
-            _note(requests, left.prompt, ("EN", language), sign)
-            _note(requests, right.prompt, ("EN", language), -sign)
-    return list(requests.values())
+            requests += _pair(left.prompt, right.prompt, (name, language), (signs or {}).get(left.id, 1))
+    return requests
 
 
-def loc_requests(items: ItemSet, signs: Signs | None = None, cue: PromptForm = "explicit") -> list[Request]:
+def loc_requests(items: ItemSet, signs: Signs | None = None, cue: PromptForm = "explicit", name: str | None = None) -> list[Request]:
     """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the vector of the United States."""
     cultural = items.cultural
     if not len(cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
     if cue not in LOC_NAMES:
         raise MechclaError(f"unknown cue {cue!r}; {nearest(cue, LOC_NAMES)}")
-    requests: dict[str, Request] = {}
+    requests: list[Request] = []
     for item in cultural:
-        sign = (signs or {}).get(item.id, 1)
-        group = (LOC_NAMES[cue], item.language)
-        _note(requests, item.prompt_text(cue), group, sign)
-        _note(requests, item.prompt, group, -sign)
-    return list(requests.values())
+        requests += _pair(item.prompt_text(cue), item.prompt, (name or LOC_NAMES[cue], item.language), (signs or {}).get(item.id, 1))
+    return requests
 
 
-def _note(requests: dict[str, Request], text: str, group: tuple[str, str], sign: int) -> None:
-    request = requests.setdefault(text, Request(text, []))
-    request.groups.append((group, sign))
+def _pair(plus: str, minus: str, group: tuple[str, str], sign: int) -> list[Request]:
+    return [Request(plus, [(group, sign)]), Request(minus, [(group, -sign)])]
 
 
 def make_vectors(
@@ -150,17 +144,19 @@ def make_vectors(
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    signs: +1 or -1 by id, for a control that swaps the sides of some pairs. Returns {"EN": ..., "LOC": ...}, and "LOC US",
-    the control with the United States named, of the items that have such a prompt. Memory does not grow with the number
-    of items.
+    Returns {"EN": ..., "LOC": ...}, and "LOC US", the control with the United States named, of the items that have such a
+    prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
+    swapped, from the same pass. Memory does not grow with the number of items.
     """
-    requests = []
+    requests: list[Request] = []
     if len(items.universal):
-        requests += en_requests(items, signs=signs)
+        requests += en_requests(items)
+        requests += en_requests(items, signs=signs, name="EN shuffled") if signs else []
     if len(items.cultural):
-        requests += loc_requests(items, signs)
+        requests += loc_requests(items)
+        requests += loc_requests(items, signs, name="LOC shuffled") if signs else []
         american = items.cultural.where(lambda i: i.prompt_us is not None)
-        requests += loc_requests(american, signs, "us") if len(american) and signs is None else []
+        requests += loc_requests(american, cue="us") if len(american) else []
     return _make(model, items, requests, site)
 
 
@@ -185,7 +181,10 @@ def loc_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", cu
 
 
 def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str) -> dict[str, SteeringVectors]:
-    sums = streaming_means(model, requests, site)
+    merged: dict[str, Request] = {}
+    for request in requests:  # every distinct prompt runs once
+        merged.setdefault(request.text, Request(request.text, [])).groups.extend(request.groups)
+    sums = streaming_means(model, list(merged.values()), site)
     record = {"model": model.describe(), "items": items.digest, "site": site, "position": "last_prompt_token"}
     result = {}
     for name in dict.fromkeys(group[0] for group in sums):

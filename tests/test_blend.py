@@ -191,13 +191,15 @@ def test_pairs_show_the_same_two_answers(tmp_path):
 def test_the_contrast_asks_one_question_with_either_country_named(tmp_path):
     from analyses.blend_contrast import two_ways
 
-    items, countries = two_ways(write(tmp_path), "ES", "MX")
-    assert (items.languages, countries) == (("es",), ("ES", "MX"))
+    folder = write(tmp_path)
+    edit(folder / "questions/Mexico_questions.csv", "¿Qué sopa se toma en México?", "¿Qué sopa acostumbra comer la gente en México?")
+    items, countries, left_out = two_ways(folder, "ES", "MX")  # Mexico's own wording must not enter
+    assert (items.languages, countries, left_out) == (("es",), ("ES", "MX"), 0)
     for item in items:
         assert item.prompt_explicit == item.prompt.replace("nuestro país", "España")
         assert item.prompt_us == item.prompt.replace("nuestro país", "México")
         assert [c.country for c in item.candidates if c.role == "local"] == ["ES"]
-    english, _ = two_ways(tmp_path, "KR", "US")
+    english, _, _ = two_ways(tmp_path, "KR", "US")
     assert english.languages == ("en",)
     assert all("South Korea" in str(i.prompt_explicit) for i in english)
     assert all("the US" in str(i.prompt_us) for i in english)

@@ -58,8 +58,9 @@ def test_what_each_arm_changes(real):
 def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
     """Flipping by hand: the mean of the item-wise differences with the same signs, rescaled."""
     real = mechcla.vectors.make_vectors(tiny, small_items.dev)
-    made = shuffled_vectors(tiny, small_items.dev, real)
-    assert set(made) == {"EN shuffled", "LOC shuffled"}
+    made = shuffled_vectors(tiny, small_items.dev)
+    assert set(made) == {*real, "EN shuffled", "LOC shuffled"}
+    assert all(made[name]["es"].equal(real[name]["es"]) for name in real)
     found, whole = made["EN shuffled"]["es"], real["EN"]["es"]
     assert torch.allclose(found.norm(dim=-1), whole.norm(dim=-1), rtol=1e-4)
     ids = sorted(small_items.dev.universal.ids)

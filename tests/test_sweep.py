@@ -96,7 +96,7 @@ def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run
 def test_the_contrast_is_that_of_the_cells(run, tiny_models, small_items):
     """The own country named against the United States, scored by themselves."""
     rows = {(r["condition"], r["language"]): r for r in csv.DictReader((run / "contrast.csv").open())}
-    assert {name for name, _ in rows} == {"prompt", "LOC", "control"}
+    assert {name for name, _ in rows} == {"prompt", "LOC"}
     test = small_items.cultural.test.language("es")
     own, us = (mechcla.score(tiny_models["llama"], test, prompt=form) for form in ("explicit", "us"))
     expected = mechcla.contrast(own, us)["es"]
@@ -104,12 +104,13 @@ def test_the_contrast_is_that_of_the_cells(run, tiny_models, small_items):
     assert float(rows["prompt", "all"]["share"]) == expected.share.value
 
 
-def test_without_a_prompt_that_names_the_us_there_is_no_such_control(arguments, small_items, tmp_path):
+def test_without_a_prompt_that_names_the_us_there_is_no_such_control(arguments, small_items, tmp_path, capsys):
     bare = mechcla.ItemSet(tuple(replace(i, prompt_us=None) for i in small_items))
     bare.to_jsonl(tmp_path / "items.jsonl")
     assert main([*arguments[:3], str(tmp_path / "items.jsonl"), *arguments[4:-1], str(tmp_path / "run")]) == 0
     assert not (tmp_path / "run/vectors/loc_us.safetensors").exists()
-    assert {r["condition"] for r in csv.DictReader((tmp_path / "run/contrast.csv").open())} == {"control"}
+    assert (tmp_path / "run/contrast.csv").read_text() == ""
+    assert "without 'prompt_us'" in capsys.readouterr().err
 
 
 def test_test_items_are_read_under_a_frozen_choice(run):

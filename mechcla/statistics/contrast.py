@@ -13,13 +13,18 @@ from mechcla.statistics.permutation import sign_flip
 ROLE_PAIR = ("local", "english")
 
 
+def _p(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else f"={value:.4f}"
+
+
 @dataclass(frozen=True)
 class Contrast:
     """How often, and by how much, each condition moves a model towards its own country's answer.
 
     share    share of items whose contrast is above 0 (ties count one half); chance is 0.5
     nats     mean contrast, in nats of log-likelihood
-    p_value  that the share is 0.5: two-sided, by question (`sign_flip`)
+    p_value  that the share is 0.5: two-sided, by question (`sign_flip`), for these very conditions. Two vectors that mean
+             nothing move all items together, so their share is one half only on average over draws
     """
 
     share: Estimate
@@ -37,7 +42,7 @@ class Contrast:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{'/'.join(self.countries)}: share {self.share}, p={self.p_value:.4f}; nats {self.nats}"
+        return f"{'/'.join(self.countries)}: share {self.share}, p{_p(self.p_value)}; nats {self.nats}"
 
 
 def contrast(
@@ -52,7 +57,8 @@ def contrast(
     (i) two prompts, the first naming country 1 and the second country 2, or
     (ii) the same implicit prompt, steered by the LOC vectors of culture 1 and of culture 2.
     Items without an answer of each country are left out, and n is what is left. countries=None: each item's local
-    answer against its American one (roles local and english), so that languages of several countries are pooled.
+    answer against its American one (roles local and english; items with several of either are left out), so that
+    languages of several countries are pooled.
 
     Raises MechclaError, naming what is missing, if the two countries are one, no item has both answers, the
     tables share no such item, or an item's answers differ between the tables. Limits: chance is one half if the
@@ -106,6 +112,8 @@ def _answered(scores: Scores, countries: tuple[str, str], what: str) -> dict[tup
     for key, row in rows.items():
         whose = row.roles if countries == ROLE_PAIR else row.countries
         counts = [whose.count(country) for country in countries]
+        if max(counts) > 1 and countries == ROLE_PAIR:
+            continue  # two American answers: which one is meant cannot be told
         if max(counts) > 1:
             raise MechclaError(
                 f"{what}: item {row.id!r} ({row.language}) has several answers of one of {countries}; a contrast needs one"

@@ -89,7 +89,7 @@ class SweepConfig(BaseSettings):
         "mean_difference", description="how vectors are made from residuals"
     )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
-    seed: int = Field(0, description="seed of the bootstrap, the tests and the control arms")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap, the tests and the control arms")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
     cache_mib: int = Field(2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")

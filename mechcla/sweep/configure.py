@@ -74,6 +74,9 @@ def configure(
     >>> found = mechcla.configure(model, items, ["es"]); print(found)                      # doctest: +SKIP
     >>> mechcla.score(model, items.test.language("es"), found.interventions("SUR", "es"))   # doctest: +SKIP
     """
+    for name in ("preset", "config"):
+        if name in settings:
+            raise MechclaError(f"configure takes settings themselves, not {name}={settings[name]!r}; expected e.g. coarse_step=2")
     if languages is not None:
         items = items.language(PIVOT, *languages)
     with ExitStack() as stack:

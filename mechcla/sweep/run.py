@@ -212,13 +212,15 @@ def _check_items(items: ItemSet, config: SweepConfig) -> None:
 
 def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Store) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
+    lacking = sum(not i.prompt_us for i in items.cultural if i.language != PIVOT)
+    if config.controls and lacking:
+        print(f"mechcla.sweep: {lacking} cultural items are without 'prompt_us' (docs/items.md), so there is no control with the "
+              "United States named, and no contrast", file=sys.stderr)  # fmt: skip
     names = ["EN", "LOC"] + (["LOC US"] if _names_us(items, config) else []) + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
     paths = {name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors" for name in names}
     if not all(path.exists() for path in paths.values()):
         paths["EN"].parent.mkdir(exist_ok=True)
         made = _made(model, items.dev, config)
-        if "EN shuffled" in paths:
-            made |= shuffled_vectors(model, items.dev, made, config.site, config.seed)
         for name, path in paths.items():
             made[name].save(path)
     return {name: SteeringVectors.load(path) for name, path in paths.items()}
@@ -236,7 +238,7 @@ def _shuffles(config: SweepConfig) -> bool:
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
     if config.recipe == "mean_difference":
-        return make_vectors(model, dev, config.site)
+        return shuffled_vectors(model, dev, config.site, config.seed) if _shuffles(config) else make_vectors(model, dev, config.site)
     universal = cache_residuals(model, dev.universal, site=config.site)
     implicit, explicit = (cache_residuals(model, dev.cultural, form, config.site) for form in ("implicit", "explicit"))
     made = {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
