@@ -136,8 +136,7 @@ def score(
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
-    named instead. chat: ask in the model's chat template,
-    as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
+    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
