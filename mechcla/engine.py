@@ -31,16 +31,17 @@ from mechcla.packing import Batch
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
-HEAD_ROWS = 512
-CPU_PIECE, GPU_PIECE = 2_048, 65_536
+HEAD_ROWS = 1_024
+CPU_PIECE, GPU_PIECE = 2_048, 32_768
 
 
 @dataclass(frozen=True, eq=False)
 class State:
     """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
 
-    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. unsteered: what the recording pass
-    leaves for the unembedding, so that the unsteered model need not run again; it belongs to block 0 alone.
+    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the recording pass leaves
+    behind, so that nothing unsteered runs again; a State that was steered has neither. trunk: what each block was given,
+    where there is memory for it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
     """
 
     model: HookedModel
@@ -48,6 +49,7 @@ class State:
     layer: int
     resid: Float[Tensor, "row seq d_model"]
     calls: tuple[dict[str, Any], ...]
+    trunk: tuple[Float[Tensor, "row seq d_model"], ...] = ()
     unsteered: Scored | None = None
 
 
@@ -65,7 +67,7 @@ def start(model: HookedModel, batch: Batch) -> State:
     """
     device = model.device
     calls: list[dict[str, Any]] = []
-    first: list[Tensor] = []
+    trunk: list[Tensor] = []
     last: list[Tensor] = []
 
     def end(_block: Any, _args: Any, out: Any) -> None:
@@ -74,9 +76,7 @@ def start(model: HookedModel, batch: Batch) -> State:
     def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         names = list(inspect.signature(block.original_component.forward).parameters)
         given = dict(zip(names, args, strict=False)) | kwargs
-        stream = given.pop(names[0])
-        if not first:
-            first.append(stream)
+        trunk.append(given.pop(names[0]))
         calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
 
     mask = tree_mask(batch.visible.to(device), model.dtype)
@@ -87,7 +87,8 @@ def start(model: HookedModel, batch: Batch) -> State:
         model.bridge.original_model.base_model(
             input_ids=batch.ids.to(device), attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False,
         )  # fmt: skip
-    return State(model, batch, 0, first[0], tuple(calls), scored(State(model, batch, model.n_layers, last[0], ())))
+    ended = scored(State(model, batch, model.n_layers, last[0], ()))
+    return State(model, batch, 0, trunk[0], tuple(calls), tuple(trunk), ended)
 
 
 def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
@@ -145,10 +146,13 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
     A resid_post edit of block layer-1 is included; a resid_pre edit of block `layer` is not yet.
     Edits of other blocks are ignored here, so the same list can be passed to every step.
     """
-    model, h = state.model, state.resid.to(state.model.device)
+    model = state.model
     if not state.layer <= layer <= model.n_layers:
         raise MechclaError(f"cannot advance from block {state.layer} to {layer} of {model.n_layers}")
-    for k in range(state.layer, layer):
+    first = min((e.layer for e in edits if state.layer <= e.layer < layer), default=layer)  # below it nothing is steered
+    known = min(first, len(state.trunk) - 1) if state.trunk else state.layer
+    h = (state.trunk[known] if known > state.layer else state.resid).to(model.device)
+    for k in range(max(known, state.layer), layer):
         mine = [e for e in edits if e.layer == k]
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
@@ -157,7 +161,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
             out = model.blocks[k](h, **_on(state.calls[k], h.device))
         h = out[0] if isinstance(out, tuple) else out
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
-    return replace(state, layer=layer, resid=h, unsteered=None)
+    return replace(state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None)
 
 
 def _on(value: Any, device: torch.device) -> Any:
@@ -175,7 +179,7 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
     for edit in edits:
         if edit.site != "resid_post" or edit.layer != state.layer - 1:
             raise MechclaError(f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}")
-    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits), unsteered=None)
+    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits), trunk=(), unsteered=None)
 
 
 def join(states: Sequence[State]) -> State | None:
@@ -197,7 +201,7 @@ def join(states: Sequence[State]) -> State | None:
     if rows == width:
         return None
     calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
-    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls, unsteered=None)
+    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls, trunk=(), unsteered=None)
 
 
 @torch.inference_mode()
@@ -215,14 +219,15 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
             done += [advance(s, layer) for s in part]
         else:
             rows = advance(wide, layer).resid.chunk(len(part))
-            done += [replace(s, layer=layer, resid=h, unsteered=None) for s, h in zip(part, rows, strict=True)]
+            done += [replace(s, layer=layer, resid=h, trunk=(), unsteered=None) for s, h in zip(part, rows, strict=True)]
     return done
 
 
 @torch.inference_mode()
 def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
     """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""
-    return log_probs(state.model, [scored(advance(state, state.model.n_layers, edits))])[0]
+    ended = None if edits else state.unsteered
+    return log_probs(state.model, [ended or scored(advance(state, state.model.n_layers, edits))])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +260,8 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     hidden, totals = [], []
     if not parts:
         return []
-    for rows in torch.cat([part.rows for part in parts]).split(HEAD_ROWS):
+    together = torch.cat([part.rows for part in parts])
+    for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):  # even pieces: each reads the whole matrix once
         hidden.append(model.bridge.ln_final(rows.unsqueeze(0)).squeeze(0))
         totals.append(_log_normaliser(hidden[-1], weight, bias, shape_logits))
     normed, total = torch.cat(hidden), torch.cat(totals)
@@ -279,7 +285,9 @@ def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_log
         logits = torch.mm(rows, piece.T, out=buffer[:, : len(piece)] if len(piece) == step else None)
         if bias is not None:
             logits = logits + bias[begin : begin + step]
-        total = torch.logaddexp(total, shape_logits(logits.to(precise)).logsumexp(-1))
+        shaped = shape_logits(logits.to(precise))
+        most = shaped.amax(-1, keepdim=True)
+        total = torch.logaddexp(total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1))  # in place: no copies
     return total
 
 

@@ -23,6 +23,10 @@ from mechcla.errors import MechclaError
 BOUND = 2 << 30
 
 
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
 class Shelf:
     """Keeps States: in memory while their bytes stay within `bound`, in mapped files beyond.
 
@@ -36,10 +40,15 @@ class Shelf:
         self._where: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def keep(self, state: State) -> State:
-        """The same State, in memory or mapped. Tensors that its blocks share are kept once."""
+        """The same State, in memory or mapped. Tensors that its blocks share are kept once.
+
+        Its trunk only saves time: it is kept while half of the bound is free, and dropped rather than mapped.
+        """
         seen: dict[int, Tensor] = {}
+        if state.trunk and state.layer == 0 and 2 * (self.held + sum(_size(t) for t in state.trunk)) > self.bound:
+            state = replace(state, trunk=())
         ended = state.unsteered and replace(state.unsteered, rows=self._keep(state.unsteered.rows, seen))
-        return replace(state, resid=self._keep(state.resid, seen), calls=self._tree(state.calls, seen), unsteered=ended)
+        return replace(state, resid=self._keep(state.resid, seen), trunk=self._tree(state.trunk, seen), calls=self._tree(state.calls, seen), unsteered=ended)
 
     def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
         if isinstance(value, Tensor):
@@ -53,7 +62,7 @@ class Shelf:
             return seen[id(tensor)]
         if self._where.get(id(tensor)) is tensor:  # kept already, at an earlier block
             return tensor
-        size = tensor.numel() * tensor.element_size()
+        size = _size(tensor)
         if self.held + size <= self.bound or not size:
             kept = tensor
             self.held += size

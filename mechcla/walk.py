@@ -24,7 +24,7 @@ from mechcla.interventions import Intervention
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
-GATHERED_ROWS = 4 * HEAD_ROWS
+GATHERED_ROWS = 2 * HEAD_ROWS
 Edits = tuple[Intervention, ...]
 Step = tuple[int, Edits]
 Branch = tuple[int, tuple[Step, ...]]
