@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 
-FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval logit_lens probes controls contrast recipes two_models
+FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval subspaces logit_lens probes controls contrast recipes two_models
 
 .PHONY: sweep quick figures test lint bench parity clean
 

@@ -20,7 +20,7 @@ from mechcla.metrics import Estimate, PlanePoint
 
 
 def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParser | None = None) -> argparse.Namespace:
-    """--out, and either a run folder or a model, languages and how many items; and what a script's own parent adds."""
+    """--out, and either a run folder or a model, items, languages and how many; and what a script's own parent adds."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[parent] if parent else []
     )
@@ -30,7 +30,8 @@ def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParse
     else:
         parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
         parser.add_argument("--languages", default=None, help="comma-separated; default: all")
-        parser.add_argument("--items", type=int, default=48, help="dev questions a kind and language")
+        parser.add_argument("--items", default="demo", help="'demo', another source, a file or folder of items, or a run folder")
+        parser.add_argument("--questions", type=int, default=48, help="how many dev questions a kind and language")
         parser.add_argument("--resamples", type=int, default=200)
     sys.excepthook = _one_message
     args = parser.parse_args()
@@ -47,13 +48,21 @@ def _one_message(kind: type[BaseException], error: BaseException, trace: Traceba
     os._exit(2)
 
 
+def all_items(args: argparse.Namespace) -> mechcla.ItemSet:
+    """The items asked for, both splits, in the languages asked for and English."""
+    within = Path(args.items) / "items.jsonl"  # a run folder has them there
+    return mechcla.load_items(str(within) if within.exists() else args.items, languages=args.languages.split(",") if args.languages else None)
+
+
 def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet]:
-    """The model and the same `items` dev questions in every language, spread over the topics."""
-    items = mechcla.load_items("demo", languages=args.languages.split(",") if args.languages else None).dev
+    """The model and the same `questions` dev questions of either kind in every language, spread over the topics."""
+    items = all_items(args).dev
     chosen: set[str] = set()
     for kind in ("universal", "cultural"):
         ids = list(dict.fromkeys(i.id for i in items if i.kind == kind))
-        n = min(args.items, len(ids))
+        if not ids:
+            raise mechcla.MechclaError(f"--items {args.items} has no {kind} dev questions in {', '.join(items.languages) or 'any language'}; the figures need both kinds")
+        n = min(args.questions, len(ids))
         chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
     return mechcla.load_model(args.model), items.where(lambda i: i.id in chosen)
 

@@ -7,7 +7,7 @@ import argparse
 import time
 
 import mechcla
-from analyses.common import arguments, write
+from analyses.common import all_items, arguments, write
 from mechcla.metrics import difference
 
 AXES = {"EN": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
@@ -16,8 +16,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--dev-items", type=int, default=12, help="dev items a kind and language in every cell")
     args = arguments(__doc__, parent=parser)
-    languages = args.languages.split(",") if args.languages else ["es"]
-    model, items = mechcla.load_model(args.model), mechcla.load_items("demo", languages=languages)
+    args.languages = args.languages or "es"
+    languages = args.languages.split(",")
+    model, items = mechcla.load_model(args.model), all_items(args)
     common = {"dev_items": args.dev_items, "restore": False, "try_positions": []}  # the same positions in both
     ways = {"coarse to fine": {}, "full grid": {"coarse_step": 1, "refine": 0, "pair_layers": model.n_layers}}
     rows = []

@@ -26,6 +26,8 @@ def worded(items: ItemSet, cues: dict[str, dict[str, str]]) -> ItemSet:
 
 if __name__ == "__main__":
     args = arguments(__doc__)
+    if args.items != "demo":
+        raise mechcla.MechclaError(f"--items {args.items}: the wordings are those of the demo items' countries, and are compared on them only")
     model, dev = load(args)
     items = dev.cultural.where(lambda i: i.language != "en")
     wordings = {"Our country is ...": items}

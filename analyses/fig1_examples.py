@@ -1,10 +1,13 @@
 """Figure 1: which questions languages answer alike and which apart, from a run's own unsteered answers on test."""
 
+import mechcla
 from analyses.common import arguments, write
 from mechcla import MechclaError, plots
+from mechcla.plots.fonts import undrawable
 from mechcla.scores import Scores
 
-SHOWN = 14
+SHOWN = 10
+TITLES = {"universal": "Universal questions: one right answer", "cultural": "Cultural questions: each language's own answer is right"}
 
 if __name__ == "__main__":
     args = arguments(__doc__, run=True)
@@ -13,9 +16,9 @@ if __name__ == "__main__":
         rows += Scores.from_parquet(path).rows
     if not rows:
         raise MechclaError(f"{args.run} holds no unsteered test cells; make the run first: python -m mechcla.sweep --out {args.run}")
-    languages = list(dict.fromkeys(r.language for r in rows))
+    languages = mechcla.load_items(args.run / "items.jsonl").languages
     by_question: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    for r in rows:
+    for r in sorted(rows, key=lambda r: languages.index(r.language)):
         best = max(range(len(r.texts)), key=lambda k, r=r: r.log_likelihood[k])
         by_question.setdefault((r.kind, r.id), {})[r.language] = (r.texts[best], r.roles[best])
     table = [
@@ -25,9 +28,11 @@ if __name__ == "__main__":
     ]  # fmt: skip
     table.sort(key=lambda row: (row["kind"], -row["right_in"], row["english_in"]))
     shown = {}
-    for kind in ("universal", "cultural"):
+    for kind, title in TITLES.items():
         mine = [row for row in table if row["kind"] == kind]
         step = max(1, len(mine) // SHOWN)
-        for row in mine[::step][:SHOWN]:
-            shown[row["question"]] = {k: role for k, (_, role) in by_question[kind, row["question"]].items()}
-    write(args.out, "fig1_examples", table, plots.answers(shown))
+        shown[title] = {row["question"]: by_question[kind, row["question"]] for row in mine[::step][:SHOWN]}
+    blank = undrawable(text for panel in shown.values() for row in panel.values() for text, _ in row.values())
+    if blank:
+        print(f"{len(blank)} answers are in a script that no installed font draws, and show their colour only; install Noto Sans CJK for them")
+    write(args.out, "fig1_examples", table, plots.answers({title: panel for title, panel in shown.items() if panel}))

@@ -290,7 +290,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
     parser.add_argument("--languages", default=None, help="comma-separated; default: all")
-    parser.add_argument("--items", type=int, default=20, help="dev questions a kind and language")
+    parser.add_argument("--questions", type=int, default=20, help="dev questions a kind and language")
     parser.add_argument("--rows", type=int, default=8, help="rows a batch of lm-eval")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="on a candidate's log-likelihood")
     parser.add_argument("--out", type=Path, default=Path("runs/parity"))

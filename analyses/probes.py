@@ -22,6 +22,10 @@ if __name__ == "__main__":
         rows = torch.cat([h[k] for k in h.languages])
         labels = [k for k in h.languages for _ in h.ids[k]]
         found[name] = probe(rows, labels, [i for k in h.languages for i in h.ids[k]], resamples=args.resamples)
+    if args.items != "demo":
+        print(f"--items {args.items}: the country's probe names every country in every language, for which only the demo items have sentences; left out")
+        write(args.out, "probes", [row for k, c in found.items() for row in c.rows(reads="language", of=k)], plots.curves({"the language of the prompt": found}))
+        raise SystemExit
     named, countries = cues(), sorted({i.country for i in items.cultural if i.country})
     country = {}
     for language in (k for k in items.languages if k != "en"):

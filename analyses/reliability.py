@@ -25,10 +25,6 @@ if __name__ == "__main__":
                 for layer, (c, lo, hi) in enumerate(zip(cs, ls, hs, strict=True))
             ]  # fmt: skip
     write(args.out, "reliability", rows, plots.reliabilities(shown))
-    shared = {name: across_languages(by_language) for name, by_language in found.items()}
-    rows = [
-        {"vector": name, "layer": layer, "left": a, "right": b, "corrected_cosine": float(m[layer, i, j])}
-        for name, m in shared.items() for layer in range(len(m))
-        for i, a in enumerate(languages) for j, b in enumerate(languages) if i < j
-    ]  # fmt: skip
-    write(args.out, "shared_directions", rows, plots.matrices({n: m[2 * len(m) // 3] for n, m in shared.items()}, languages))
+    shared = {name: across_languages(by_language, name == "EN", args.resamples) for name, by_language in found.items()}
+    write(args.out, "shared_directions", [row for name, m in shared.items() for row in m.rows(vector=name)],
+          plots.matrices(shared, 2 * model.n_layers // 3))  # fmt: skip

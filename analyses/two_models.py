@@ -7,7 +7,7 @@ needs no training.
 import argparse
 
 import mechcla
-from analyses.common import arguments, load, write
+from analyses.common import all_items, arguments, load, write
 from mechcla import plots
 from mechcla.geometry import convergence
 from mechcla.residuals import Residuals, cache_residuals
@@ -30,7 +30,7 @@ if __name__ == "__main__":
     else:
         layer = model.n_layers // 2 if args.en_layer is None else args.en_layer
         shown = set(items.ids)  # vectors from other questions, or languages would coincide at the steered block by construction
-        rest = mechcla.load_items("demo", languages=list(items.languages)).dev.universal.where(lambda i: i.id not in shown)
+        rest = all_items(args).dev.universal.where(lambda i: i.id not in shown)
         en = mechcla.en_vectors(model, rest)
         steps = {k: mechcla.en_steering(en, language=k, layer=layer, strength=args.en_strength) for k in en.languages}
         after, name = {k: cache_residuals(model, part, interventions=steps) for k, part in kinds.items()}, f"EN-steered at {layer}"

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.chat import chat_prompt
 from mechcla.engine import attach
 from mechcla.errors import MechclaError
 from mechcla.interventions import Intervention
@@ -63,13 +64,15 @@ def watching(model: HookedModel, site: str, see: Any) -> Iterator[None]:
 
 def last_token_residuals(
     model: HookedModel, texts: Sequence[str], site: str = "resid_post", max_tokens: int = MAX_TOKENS,
-    edits: Sequence[Intervention] = (),
+    edits: Sequence[Intervention] = (), chat: bool = False,
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:  # fmt: skip
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
 
-    edits: the model is steered meanwhile; what a site shows is behind its own edit. Raises MechclaError for a prompt that is longer than the model's window.
+    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's turn in the model's
+    chat template, whose last token is then the one before the answer. Raises MechclaError for a prompt that is longer than the
+    model's window.
     """
-    ids = [encode(text, model.tokenizer) for text in texts]
+    ids = [encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer) for text in texts]
     for text, row in zip(texts, ids, strict=True):
         if model.window is not None and len(row) > model.window:
             raise MechclaError(f"a prompt is {len(row)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}...")
@@ -111,13 +114,13 @@ def _forward(
     return torch.stack([k.to(device) for k in kept])
 
 
-def streaming_means(model: HookedModel, requests: Sequence[Request], site: str = "resid_post") -> dict[Any, Sums]:
+def streaming_means(model: HookedModel, requests: Sequence[Request], site: str = "resid_post", chat: bool = False) -> dict[Any, Sums]:
     """For every group, the sums from which its difference of means is made; each prompt runs once."""
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
     device = torch.device("cpu") if model.device.type == "mps" else model.device  # mps has no float64
     zero = torch.zeros(model.n_layers, model.d_model, dtype=torch.float64, device=device)
     sums = {group: Sums(zero.clone(), zero.clone(), zero[:, 0].clone()) for group in groups}
-    for indices, residuals in last_token_residuals(model, [r.text for r in requests], site):
+    for indices, residuals in last_token_residuals(model, [r.text for r in requests], site, chat=chat):
         batch = residuals.to(device, torch.float64)
         for group, total in sums.items():
             for sign in (+1, -1):

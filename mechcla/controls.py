@@ -66,7 +66,9 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
     return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
 
 
-def shuffled_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0) -> dict[str, SteeringVectors]:
+def shuffled_vectors(
+    model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0, chat: bool = False
+) -> dict[str, SteeringVectors]:
     """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
 
     Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same pass. Exactly half of the questions of a
@@ -78,7 +80,7 @@ def shuffled_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post
         ids = sorted(set(kind.ids))
         order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
         signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
-    made = make_vectors(model, items, site, signs)
+    made = make_vectors(model, items, site, signs, chat)
     return made | {f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}") for name in ("EN", "LOC")}
 
 

@@ -58,13 +58,13 @@ class Residuals:
 
 def cache_residuals(
     model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", site: str = "resid_post",
-    interventions: Mapping[str, Sequence[Intervention]] | None = None,
+    interventions: Mapping[str, Sequence[Intervention]] | None = None, chat: bool = False,
 ) -> Residuals:  # fmt: skip
     """Run every prompt once and keep its last token's activation at one site of every block.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
     the model is steered meanwhile; languages that are not named run unsteered. So a steered model's geometry can
-    be laid beside the plain one's.
+    be laid beside the plain one's. chat: prompts stand in the model's chat template.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])
@@ -80,7 +80,7 @@ def cache_residuals(
     groups = [(together, ())] + [([k for k, i in enumerate(items) if i.language == lang], steps) for lang, steps in edits.items() if steps]
     for places, steps in groups:
         texts = [items[k].prompt_text(prompt) for k in places]
-        for indices, residuals in last_token_residuals(model, texts, site, edits=steps):
+        for indices, residuals in last_token_residuals(model, texts, site, edits=steps, chat=chat):
             for row, i in enumerate(indices):
                 rows[places[i]] = residuals[:, row].float().cpu()
     values, ids = {}, {}
@@ -88,7 +88,7 @@ def cache_residuals(
         mine = [k for k, item in enumerate(items) if item.language == language]
         values[language] = torch.stack([rows[k] for k in mine])
         ids[language] = tuple(items[k].id for k in mine)
-    record = {"model": model.describe(), "items": items.digest, "position": "last_prompt_token"}
+    record = {"model": model.describe(), "items": items.digest, "position": "last_prompt_token", "chat": chat}
     steered = {language: [step.describe() for step in steps] for language, steps in edits.items()}
     return Residuals(values, ids, site, prompt, record | ({"interventions": steered} if steered else {}))
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 MAX_TOKENS = 2048
-Priors = dict[tuple[tuple[int, ...], ...], tuple[float, ...]]  # an item's candidates' tokens, and their log-likelihoods alone
+PRIORS_TOGETHER = 32  # candidates in one sequence when they are scored without a prompt
+Priors = dict[tuple[int, ...], float]  # a candidate's tokens, and their log-likelihood at the beginning of a text
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +84,8 @@ def prepare(
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `plain.fits` decide, and sends texts that
     reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them. known: priors by candidates' tokens, read
-    where it has all of these items' and added to where not, so that two prompt forms of the same items measure them once.
+    without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
+    it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
@@ -103,28 +104,27 @@ def prepare(
         return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
     known = {} if known is None else known
-    if prior and any(p.candidates not in known for p in packed):
-        known.update(zip((p.candidates for p in packed), _priors(model, packed, max_tokens, fast), strict=False))
-    found = [known[p.candidates] for p in packed if p.candidates in known] if prior else []
-    priors = tuple(found) if len(found) == len(packed) else ()  # none without a start token
+    start = start_token(model.tokenizer)
+    if prior and start is not None:
+        new = sorted({c for p in packed for c in p.candidates} - known.keys())
+        known |= _priors(model, new, start, max_tokens, fast) if new else {}
+    priors = tuple(tuple(known[c] for c in p.candidates) for p in packed) if prior and start is not None else ()
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 
-def _priors(model: HookedModel, packed: Sequence[Packed], max_tokens: int, fast: bool) -> tuple[tuple[float, ...], ...]:
-    """Log-likelihoods of every item's candidates at the beginning of a text; () where the tokenizer has no token for that."""
-    start = start_token(model.tokenizer)
-    if start is None:
-        return ()
-    alone = [Packed(None, (start,), p.candidates, 1) for p in packed]
+def _priors(model: HookedModel, candidates: Sequence[tuple[int, ...]], start: int, max_tokens: int, fast: bool) -> Priors:
+    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
+    groups = [tuple(candidates[k : k + PRIORS_TOGETHER]) for k in range(0, len(candidates), PRIORS_TOGETHER)]
+    alone = [Packed(None, (start,), group, 1) for group in groups]
     sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
 
-    def run(most: int) -> tuple[tuple[float, ...], ...]:
-        found: dict[int, tuple[float, ...]] = {}
-        for group in plan(sizes, most):
-            batch = collate([alone[i] for i in group], model.pad_id, share_prompt=fast)
-            sums = iter(batch.sums(engine.finish(engine.start(model, batch)) if fast else plain.plain_log_probs(model, batch)))
-            found |= {i: tuple(next(sums) for _ in alone[i].candidates) for i in group}
-        return tuple(found[i] for i in range(len(alone)))
+    def run(most: int) -> Priors:
+        found: Priors = {}
+        for part in plan(sizes, most):
+            batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
+            sums = batch.sums(engine.finish(engine.start(model, batch)) if fast else plain.plain_log_probs(model, batch))
+            found |= dict(zip((c for i in part for c in alone[i].candidates), sums, strict=True))
+        return found
 
     return retry_smaller(model, run, max_tokens, floor=max(sizes))
 

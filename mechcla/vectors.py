@@ -140,13 +140,15 @@ def _pair(plus: str, minus: str, group: tuple[str, str], sign: int) -> list[Requ
 
 
 def make_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", signs: Signs | None = None
-) -> dict[str, SteeringVectors]:
+    model: HookedModel, items: ItemSet, site: str = "resid_post", signs: Signs | None = None, chat: bool = False,
+    us: bool = True,
+) -> dict[str, SteeringVectors]:  # fmt: skip
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    Returns {"EN": ..., "LOC": ...}, and "LOC US", the control with the United States named, of the items that have such a
-    prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
-    swapped, from the same pass. Memory does not grow with the number of items.
+    Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United States named, of the items that
+    have such a prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
+    swapped, from the same pass. chat: prompts stand in the model's chat template, and its last token, where the answer begins,
+    is read. Memory does not grow with the number of items.
     """
     requests: list[Request] = []
     if len(items.universal):
@@ -155,37 +157,39 @@ def make_vectors(
     if len(items.cultural):
         requests += loc_requests(items)
         requests += loc_requests(items, signs, name="LOC shuffled") if signs else []
-        american = items.cultural.where(lambda i: i.prompt_us is not None)
+        american = items.cultural.where(lambda i: us and i.prompt_us is not None)
         requests += loc_requests(american, cue="us") if len(american) else []
-    return _make(model, items, requests, site)
+    return _make(model, items, requests, site, chat)
 
 
-def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post") -> SteeringVectors:
-    """v_EN of every language but English and every layer, from parallel universal items.
+def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool = False) -> SteeringVectors:
+    """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
     torch.Size([18, 640])
     """
-    return _make(model, items, en_requests(items), site)["EN"]
+    return _make(model, items, en_requests(items), site, chat)["EN"]
 
 
-def loc_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", cue: PromptForm = "explicit") -> SteeringVectors:
+def loc_vectors(
+    model: HookedModel, items: ItemSet, site: str = "resid_post", cue: PromptForm = "explicit", chat: bool = False
+) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
     cue: "explicit", the item's own country named; "us", the United States named instead, in the same language: what a
-    LOC vector is to be held against.
+    LOC vector is to be held against. chat: prompts stand in the model's chat template.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
     """
-    return _make(model, items, loc_requests(items, cue=cue), site)[LOC_NAMES[cue]]
+    return _make(model, items, loc_requests(items, cue=cue), site, chat)[LOC_NAMES[cue]]
 
 
-def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str) -> dict[str, SteeringVectors]:
+def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool) -> dict[str, SteeringVectors]:
     merged: dict[str, Request] = {}
     for request in requests:  # every distinct prompt runs once
         merged.setdefault(request.text, Request(request.text, [])).groups.extend(request.groups)
-    sums = streaming_means(model, list(merged.values()), site)
-    record = {"model": model.describe(), "items": items.digest, "site": site, "position": "last_prompt_token"}
+    sums = streaming_means(model, list(merged.values()), site, chat)
+    record = {"model": model.describe(), "items": items.digest, "site": site, "position": "last_prompt_token", "chat": chat}
     result = {}
     for name in dict.fromkeys(group[0] for group in sums):
         part = {group[1]: value for group, value in sums.items() if group[0] == name}

@@ -361,6 +361,35 @@ def test_the_country_goes_and_the_grammar_stays(code, published, implicit):
     assert named_country(implicit, code) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "published", "american"),
+    [
+        ("ES", "En España, ¿qué baila la sociedad española?", "En Estados Unidos, ¿qué baila la sociedad de Estados Unidos?"),
+        ("MX", "¿Qué canción mexicana se canta en México?", "¿Qué canción de Estados Unidos se canta en Estados Unidos?"),
+        ("KR", "대한민국이 대한민국을 대한민국에서", "미국이 미국을 미국에서"),
+        ("KP", "북한사람들은 북한과 북한으로", "미국 사람들은 미국과 미국으로"),
+        ("CN", "中国人喜欢中国全国的什么？", "美国人喜欢美国全国的什么？"),
+        ("CN", "中国人均喝多少茶？", "美国人均喝多少茶？"),
+        ("ID", "Apa yang dimakan orang Indonesia?", "Apa yang dimakan orang di Amerika Serikat?"),
+        ("JB", "Naon nu diinum ku urang Sunda?", "Naon nu diinum ku jalma-jalma di Amérika Sarikat?"),
+        ("GR", "Στην Ελλάδα τι πίνουν οι Έλληνες;", "Στην Αμερική τι πίνουν οι κάτοικοι της Αμερικής;"),
+        ("AZ", "Azərbaycanda Azərbaycandan Azərbaycanın çayı", "ABŞ-da ABŞ-dan ABŞ-ın çayı"),
+        ("NG", "Wane yanki ne Arewacin Najeriya ta fi so?", "Wane ɓangare ne Amurka ya fi so?"),
+        ("IR", "مردم درایران چه می‌نوشند؟", "مردم در آمریکا چه می‌نوشند؟"),
+        ("DZ", "ماذا يشرب الجزائريون في المدارس الجزائرية ؟", "ماذا يشرب الناس في أمريكا في مدارس أمريكا؟"),
+        ("AS", "অসমত অসমীয়া লোকে কি খায়?", "আমেৰিকাত আমেৰিকাৰ লোকে কি খায়?"),
+        ("ET", "ኢትዮጵያውያን በኢትዮጵያ ምን ይጠጣሉ?", "የአሜሪካ ሰዎች በአሜሪካ ምን ይጠጣሉ?"),
+        ("GB", "What do people in the UK drink?", "What do people in the US drink?"),
+        ("US", "What do people in the US drink?", None),
+    ],
+)
+def test_the_united_states_stand_where_the_country_stood(code, published, american):
+    forms = question_forms(Row("x", "Food", published, "", (), 0, 0), find_region(code))
+    assert forms.us == american
+    english = question_forms(Row("x", "Food", "x", "Which tea do people drink in your country?", (), 0, 0), find_region("KR"), "english")
+    assert english.us == "Which tea do people drink in the US?"
+
+
 def test_your_country_gets_its_name_back_in_the_explicit_form():
     forms = question_forms(Row("x", "Food", "در کشور شما چه می‌نوشند؟", "What do people drink in your country?", (), 0, 0), find_region("IR"))
     assert (forms.implicit, forms.explicit) == ("در کشور ما چه می‌نوشند؟", "در ایران چه می‌نوشند؟")
@@ -462,6 +491,9 @@ def test_no_real_implicit_prompt_names_its_country(form):
     for item in items(form):
         assert named_country(item.prompt, country[item.country]) is None, item.prompt
         assert named_country(item.prompt_explicit, country[item.country]), item.prompt_explicit
+        if item.country != "US":  # a third form, with the United States in the same place and no one else
+            assert item.prompt_us != item.prompt
+            assert named_country(item.prompt_us, country[item.country]) is None, item.prompt_us
     left_out = {r.code: r.no_implicit for r in report(form).regions if r.no_implicit}
     assert sum(len(ids) for reasons in left_out.values() for ids in reasons.values()) <= 5, left_out
 

@@ -97,11 +97,48 @@ def test_reliability_grows_with_items_and_says_how_many_are_enough():
 def test_one_direction_seen_with_noise_in_two_languages_is_one_direction():
     planted = torch.ones(1, 1, 64, dtype=torch.float64) / 8
     noisy = {k: planted + 0.5 * normal(60, 1, 64, seed=s) for s, k in enumerate(["es", "ko"])}
-    raw, corrected = (geometry.across_languages(noisy, corrected=c)[0, 0, 1] for c in (False, True))
-    assert raw < corrected
+    shared = geometry.across_languages(noisy, resamples=60)
+    raw, corrected = shared.cosine[0, 0, 1], shared.corrected[0, 0, 1]
+    assert shared.null[0, 0, 1] < shared.low[0, 0, 1] < raw < corrected
     assert corrected == pytest.approx(1, abs=0.12)
+    (row,) = shared.rows(vector="EN")
+    assert (row["left"], row["right"], row["cosine"]) == ("es", "ko", raw)
     other = {"es": noisy["es"], "ko": 0.5 * normal(60, 1, 64, seed=9) + normal(1, 1, 64, seed=10) / 8}
-    assert abs(geometry.across_languages(other)[0, 0, 1]) < 0.5
+    apart = geometry.across_languages(other, resamples=60)
+    assert abs(apart.corrected[0, 0, 1]) < 0.5
+    assert abs(apart.cosine[0, 0, 1]) < apart.null[0, 0, 1] * 1.5
+
+
+def test_parallel_questions_are_drawn_together():
+    """Two languages that are one: every draw of the same questions gives cosine 1, draws apart do not."""
+    same = normal(30, 1, 64) + 0.2
+    together, apart = (geometry.across_languages({"es": same, "ko": same}, parallel=p, resamples=40) for p in (True, False))
+    assert together.low[0, 0, 1] == pytest.approx(1)
+    assert apart.low[0, 0, 1] < 0.99
+    with pytest.raises(MechclaError, match="'ko': 3"):
+        geometry.across_languages({"es": same, "ko": same[:3]}, parallel=True)
+
+
+def test_subspace_angles_are_those_of_the_singular_vectors_and_know_a_planted_plane():
+    plane = torch.linalg.qr(normal(40, 2, seed=1)).Q.T
+    left = normal(30, 2, 2, seed=2) @ plane * 5 + 0.3 * normal(30, 2, 40, seed=3)
+    right = normal(24, 2, 2, seed=4) @ plane * 5 + 0.3 * normal(24, 2, 40, seed=5)
+    found = geometry.subspace_angles(left, right, k=2, resamples=30)
+    bases = (geometry.top_directions(x, 2) for x in (left, right))
+    assert torch.allclose(torch.from_numpy(found.cosine), geometry.principal_angles(*bases))
+    assert (found.low > 0.9).all()
+    assert (found.low <= found.high).all()
+    assert (found.null < 0.6).all()
+    assert (found.ceiling > 0.9).all()
+    other = geometry.subspace_angles(left, normal(24, 2, 40, seed=6), k=2, resamples=5)
+    assert (other.cosine < other.ceiling).all()
+    turn = rotation(40)
+    turned = geometry.subspace_angles(3 * left @ turn, right @ turn, k=2, resamples=0)
+    assert turned.cosine == pytest.approx(found.cosine)
+    assert found.curve(2).value == pytest.approx(found.cosine[:, 1])
+    assert len(found.rows()) == 4
+    with pytest.raises(MechclaError, match=r"k is 9; its subspaces need at least 18 differences a side, there are 30 and 7"):
+        geometry.subspace_angles(left, right[:7], k=9)
 
 
 @pytest.mark.parametrize("measure", ["separation", "silhouette", "question", "top1"])

@@ -104,7 +104,7 @@ def test_a_tokenizer_that_ends_texts_is_left_out(tmp_path):
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     folder = save_tiny("gpt_neox", tmp_path / "model", max_position_embeddings=512)
-    monkeypatch.setattr(sys, "argv", ["parity", "--model", str(folder), "--languages", "en,zh", "--items", "4", "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["parity", "--model", str(folder), "--languages", "en,zh", "--questions", "4", "--out", str(tmp_path)])
     assert parity.main() == 0
     said = capsys.readouterr().out
     assert "| all |" in said

@@ -96,6 +96,27 @@ def test_a_full_shelf_spills_and_the_numbers_are_the_same_bits(tiny, small_items
     assert all(held[i].rows == spilled[i].rows for i in held)
 
 
+def test_the_trunk_saves_blocks_and_changes_no_bit(tiny, small_items):
+    """With room for it, blocks below a steered one are not run again, in this call or the next; without, the numbers are the same."""
+    items, edit = small_items.language("es").test, edits(tiny, 2)[0]
+    ran: list[int] = []
+    handles = [b.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, b in enumerate(tiny.blocks)]
+    found = {}
+    try:
+        for name, shelf in (("kept", Shelf()), ("dropped", Shelf(0))):
+            prepared = scoring.prepare(tiny, items, shelf=shelf, prior=False)
+            ran.clear()
+            found[name] = [next(iter(scoring.score_many(prepared, [edit])))[1] for _ in range(2)]
+            below = [k for k in ran if k < 2]
+            assert bool(below) == (name == "dropped"), (name, ran)
+            assert all(bool(s.trunk) == (name == "kept") for s in prepared.states)
+    finally:
+        for handle in handles:
+            handle.remove()
+    rows = [[r.log_likelihood for r in scores] for pair in found.values() for scores in pair]
+    assert all(r == rows[0] for r in rows)
+
+
 def test_the_shelf_never_holds_more_than_its_bound_and_gives_back(tiny, small_items):
     shelf = Shelf(20_000)
     prepared = scoring.prepare(tiny, small_items, max_tokens=64, shelf=shelf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer
 
 import mechcla
 from mechcla.controls import ARMS
@@ -111,6 +114,29 @@ def test_without_a_prompt_that_names_the_us_there_is_no_such_control(arguments, 
     assert not (tmp_path / "run/vectors/loc_us.safetensors").exists()
     assert (tmp_path / "run/contrast.csv").read_text() == ""
     assert "without 'prompt_us'" in capsys.readouterr().err
+
+
+def test_chat_puts_vectors_and_scores_into_the_models_template(arguments, tiny_folders, small_items, tmp_path, capsys):
+    shutil.copytree(tiny_folders["llama"], tmp_path / "chatty")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "chatty")
+    tokenizer.chat_template = "{{ bos_token }}<user>{{ messages[0].content }}</user>{% if add_generation_prompt %}<model>{% endif %}"
+    tokenizer.save_pretrained(tmp_path / "chatty")
+    out = tmp_path / "run"
+    asked = ["--model", str(tmp_path / "chatty"), *arguments[2:-1], str(out), "--chat", "--layers", "0,2", "--no-restore", "--no-controls"]
+    assert main(asked) == 0
+    model = mechcla.load_model(str(tmp_path / "chatty"), device="cpu")
+    en, direct = mechcla.SteeringVectors.load(out / "vectors/en.safetensors"), mechcla.en_vectors(model, small_items.dev, chat=True)
+    assert en.record["chat"] is True
+    assert torch.equal(en["es"], direct["es"])
+    assert not torch.allclose(en["es"], mechcla.en_vectors(model, small_items.dev)["es"], rtol=0.1)
+    (path,) = (out / "cells/test/es").glob("unsteered-cultural-explicit-*.parquet")
+    fresh = mechcla.score(model, small_items.cultural.test.language("es"), prompt="explicit", chat=True)
+    for a, b in zip(Scores.from_parquet(path), fresh, strict=True):
+        assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+    capsys.readouterr()
+    assert main([*arguments[:-1], str(tmp_path / "none"), "--chat"]) == 2
+    assert "has no chat template" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_test_items_are_read_under_a_frozen_choice(run):

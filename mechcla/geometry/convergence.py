@@ -33,6 +33,7 @@ class Projection:
     coordinates: dict[str, Float[np.ndarray, "item 2"]]
     explained: tuple[float, float]
     settings: dict[str, Any]
+    limit: str = "Two axes of many: what is apart elsewhere can lie together here."
 
 
 def project(residuals: Residuals, layer: int) -> Projection:

@@ -111,24 +111,68 @@ def reliability(
     return Reliability(fitting, found.mean(axis=1), low, high, {"repeats": repeats, "seed": seed, "n": n})
 
 
-def across_languages(
-    differences: Mapping[str, Float[Tensor, "_ layer d_model"]], corrected: bool = True
-) -> Float[np.ndarray, "layer language language"]:
-    """Cosine of every two languages' mean directions by layer: is the direction shared?
+@dataclass(frozen=True, eq=False)
+class SharedDirections:
+    """Cosine of every two languages' mean directions by layer, as it is and corrected for attenuation.
 
-    corrected: divided by the square root of both directions' split-half reliabilities, as attenuation is in
-    psychometrics (clipped to [-1, 1]; the diagonal is then 1), so that few items do not look like different ones.
+    low, high: 95% percentile bootstrap over items of the cosine as it is. corrected: divided by the square root of both
+    directions' split-half reliabilities, as in psychometrics (clipped to [-1, 1]; the diagonal is 1), so that few items do not look
+    like different directions. null: 95th percentile of |cosine| when every item's difference has a random sign.
     """
-    units = torch.stack([_unit(d.double().mean(0)) for d in differences.values()])
-    cosine = torch.einsum("ild,jld->lij", units, units).numpy()
-    if not corrected:
-        return cosine
+
+    languages: tuple[str, ...]
+    cosine: Float[np.ndarray, "layer language language"]
+    low: Float[np.ndarray, "layer language language"]
+    high: Float[np.ndarray, "layer language language"]
+    corrected: Float[np.ndarray, "layer language language"]
+    null: Float[np.ndarray, "layer language language"]
+    settings: dict[str, Any]
+    limit: str = LIMIT
+
+    def rows(self, **labels: Any) -> list[dict[str, Any]]:
+        """A record a layer and pair of languages, for a table."""
+        names = ("cosine", "low", "high", "corrected", "null")
+        return [
+            {**labels, "layer": layer, "left": a, "right": b} | {name: float(getattr(self, name)[layer, i, j]) for name in names}
+            for layer in range(len(self.cosine)) for i, a in enumerate(self.languages) for j, b in enumerate(self.languages) if i < j
+        ]  # fmt: skip
+
+
+def across_languages(
+    differences: Mapping[str, Float[Tensor, "_ layer d_model"]], parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0
+) -> SharedDirections:
+    """Is the direction shared? Cosines between languages' mean differences by layer, with intervals and a null.
+
+    parallel: row n is the same question in every language (as EN differences are, which share their English side), so the
+    bootstrap draws, and the null flips, a question in all languages at once. Raises MechclaError for rows that cannot be parallel.
+    """
+    sizes = {k: len(d) for k, d in differences.items()}
+    if len(sizes) < 2 or (parallel and len(set(sizes.values())) > 1):
+        raise MechclaError(f"across_languages compares two or more languages, of as many items each where parallel=True; got {sizes}")
+    generator = np.random.default_rng(seed)
+
+    def cosines(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+        """[resample, layer, language, language] from weights [resample, item] by language."""
+        means = [_unit(torch.einsum("rn,nld->rld", torch.from_numpy(weights[k].astype(np.float64)), d.double())) for k, d in differences.items()]
+        stacked = torch.stack(means)
+        return torch.einsum("irld,jrld->rlij", stacked, stacked).numpy()
+
+    def draw(make: Any) -> dict[str, np.ndarray]:
+        first = make(next(iter(sizes.values()))) if parallel else None
+        return {k: make(n) if first is None else first for k, n in sizes.items()}
+
+    point = cosines({k: np.ones((1, n)) for k, n in sizes.items()})[0]
+    # by parts, for [resample, layer, d_model] a language is what memory has to hold
+    parts = [min(50, resamples - begin) for begin in range(0, resamples, 50)]
+    drawn = [cosines(draw(lambda n, r=r: generator.multinomial(n, np.full(n, 1 / n), size=r))) for r in parts]
+    null = [np.abs(cosines(draw(lambda n, r=r: generator.choice([-1.0, 1.0], size=(r, n))))) for r in parts]
+    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
     trust = np.stack([_whole_reliability(d) for d in differences.values()], axis=1)
-    scaled = cosine / np.sqrt(trust[:, :, None] * trust[:, None, :])
-    scaled = np.clip(scaled, -1, 1)
+    scaled = np.clip(point / np.sqrt(trust[:, :, None] * trust[:, None, :]), -1, 1)
     for layer in scaled:
         np.fill_diagonal(layer, 1.0)
-    return scaled
+    settings = {"n": sizes, "parallel": parallel, "resamples": resamples, "seed": seed, "null": "random signs, 95th percentile of |cosine|"}
+    return SharedDirections(tuple(differences), point, low, high, scaled, np.percentile(np.concatenate(null), 95, axis=0), settings)
 
 
 def _whole_reliability(differences: Tensor) -> np.ndarray:

@@ -18,6 +18,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
 
 METHODS = ("cosine", "centred", "csls")
+POOL_LIMIT = "The pool is small; a hard pool would give lower numbers."
 
 
 def linear_cka(
@@ -59,6 +60,7 @@ class Retrieval:
     top1: Curve
     mrr: Curve
     settings: dict[str, Any]
+    limit: str = POOL_LIMIT
 
 
 def retrieval(
@@ -84,7 +86,7 @@ def retrieval(
             return (torch.einsum("lwn,n->l", values, w) / (2 * w.sum())).numpy()
 
         return bootstrap(what, statistic, len(left), resamples, seed, null=null, settings=settings,
-                         limit="The pool is small; a hard pool would give lower numbers.")  # fmt: skip
+                         limit=POOL_LIMIT)  # fmt: skip
 
     return Retrieval(curve("top-1", (ranks == 1).double(), chance), curve("MRR", 1 / ranks.double(), mrr_chance), settings)
 

@@ -1,11 +1,13 @@
 """Every figure. Plots take results, never models; `save` writes PNG and SVG.
 
-plane.py    tradeoff, layers, surgical, arms           geometry.py   curves, projections, reliabilities, gains, matrices, answers
-contrast.py   contrasts
+plane.py    tradeoff, layers, surgical, arms           geometry.py   curves, projections, reliabilities, gains, matrices
+contrast.py   contrasts                                answers.py    answers
+style.py      one look for all                         fonts.py      a glyph for every script
 """
 
+from mechcla.plots.answers import answers
 from mechcla.plots.contrast import contrasts
-from mechcla.plots.geometry import answers, curves, gains, matrices, projections, reliabilities
+from mechcla.plots.geometry import curves, gains, matrices, projections, reliabilities
 from mechcla.plots.plane import arms, layers, surgical, tradeoff
 from mechcla.plots.style import save
 

@@ -13,15 +13,15 @@ from mechcla.plots.style import METHOD_COLOURS, STYLE, colours, new_figure
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Left: share of positive contrasts by layer, LOC vectors and random ones, pooled, with intervals. Right: LOC by language.
+    """Left: share of positive contrasts by layer for LOC vectors, pooled, with intervals. Right: LOC by language.
 
     rows: records with condition ("prompt", "LOC", "random"), layer, language, share, low, high. The dashed line is what
-    two prompts that name the countries reach, with its interval as a band; the dotted one is chance.
+    two prompts that name the countries reach, with its interval as a band; the dotted one is chance, and the grey
+    area about it where pairs of random directions fall.
     """
     named = [r for r in rows if r["condition"] == "prompt"]
     languages = [k for k in dict.fromkeys(r["language"] for r in rows) if k != POOLED]
     colour = colours(languages)
-    looks = {"LOC": (METHOD_COLOURS["LOC"], "s", -0.12), "random": ("0.5", "o", 0.12)}
     with matplotlib.rc_context(STYLE):
         figure, (left, right) = new_figure(6.6, 2.6, 2, sharey=True)
         for axis in (left, right):
@@ -30,11 +30,10 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for r in (r for r in named if r["language"] == POOLED):
             left.axhline(r["share"], color="0.3", ls="--", lw=1, label="countries named")
             left.axhspan(r["low"], r["high"], color="0.3", alpha=0.12, lw=0)
-        for name, (tint, mark, shift) in looks.items():
-            mine = [r for r in rows if (r["condition"], r["language"]) == (name, POOLED)]
-            spread = [[r["share"] - r["low"] for r in mine], [r["high"] - r["share"] for r in mine]]
-            left.errorbar([r["layer"] + shift for r in mine], [r["share"] for r in mine], yerr=spread, color=tint, marker=mark, ms=4, lw=1,
-                          label="LOC vectors" if name == "LOC" else "random vectors")  # fmt: skip
+        null, mine = ([r for r in rows if (r["condition"], r["language"]) == (name, POOLED)] for name in ("random", "LOC"))
+        left.fill_between([r["layer"] for r in null], [r["low"] for r in null], [r["high"] for r in null], color="0.5", alpha=0.3, lw=0, label="random pairs, 95%")
+        spread = [[r["share"] - r["low"] for r in mine], [r["high"] - r["share"] for r in mine]]
+        left.errorbar([r["layer"] for r in mine], [r["share"] for r in mine], yerr=spread, color=METHOD_COLOURS["LOC"], marker="s", ms=4, lw=1, label="LOC vectors")
         for language in languages:
             mine = [r for r in rows if (r["condition"], r["language"]) == ("LOC", language)]
             right.plot([r["layer"] for r in mine], [r["share"] for r in mine], color=colour[language], marker=".", lw=1.2, label=language)

@@ -1,4 +1,4 @@
-"""Curves by layer, PCA panels, reliability, matrices over languages, and the answers themselves."""
+"""Curves by layer, PCA panels, reliability, matrices over languages, gains of recipes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from mechcla.geometry import Curve, Projection
+from mechcla.geometry import Curve, Projection, SharedDirections
 from mechcla.geometry.directions import Reliability
 from mechcla.plots.style import COLOURS, STYLE, colours, new_figure
-
-ROLE_COLOURS = {"local": "#009E73", "correct": "#009E73", "english": "#D55E00", "other": "#BBBBBB", "wrong": "#BBBBBB"}
 
 
 def curves(panels: Mapping[str, Mapping[str, Curve]], level: float | None = None) -> Figure:
@@ -111,34 +106,19 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def matrices(found: Mapping[str, Float[np.ndarray, "language language"]], languages: Sequence[str]) -> Figure:
-    """Cosines between languages' directions, a panel a kind of vector, with the numbers written in."""
+def matrices(found: Mapping[str, SharedDirections], layer: int) -> Figure:
+    """Corrected cosines between languages' directions at one layer, a panel a kind of vector, with the numbers written in."""
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(2.5 * len(found) + 0.6, 2.4, len(found))
-        for axis, (name, values) in zip(axes, found.items(), strict=True):
+        for axis, (name, shared) in zip(axes, found.items(), strict=True):
+            values, languages = shared.corrected[layer], shared.languages
             image = axis.imshow(values, vmin=-1, vmax=1, cmap="PuOr")
-            axis.set(title=name, xticks=range(len(languages)), yticks=range(len(languages)), xticklabels=languages, yticklabels=languages)
+            axis.set(title=f"{name}, layer {layer}", xticks=range(len(languages)), yticks=range(len(languages)), xticklabels=languages, yticklabels=languages)
             for i in range(len(languages)):
                 for j in range(len(languages)):
                     axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6, color="white" if abs(values[i, j]) > 0.7 else "black")
-        figure.colorbar(image, ax=axes, label="cosine", shrink=0.8)
+        figure.colorbar(image, ax=axes, label="cosine, corrected for attenuation", shrink=0.8)
     return figure
 
 
-def answers(table: Mapping[str, Mapping[str, str]]) -> Figure:
-    """A row a question, a column a language, coloured by the role of the answer the model gave."""
-    languages = list(dict.fromkeys(k for row in table.values() for k in row))
-    roles = [r for r in dict.fromkeys(ROLE_COLOURS) if any(r in row.values() for row in table.values())]
-    with matplotlib.rc_context(STYLE):
-        figure, (axis,) = new_figure(0.35 * len(languages) + 2.6, 0.16 * len(table) + 0.9)
-        for y, row in enumerate(table.values()):
-            for x, language in enumerate(languages):
-                if language in row:
-                    axis.add_patch(matplotlib.patches.Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, color=ROLE_COLOURS[row[language]], lw=0))
-        axis.set(xlim=(-0.5, len(languages) - 0.5), ylim=(len(table) - 0.5, -0.5), xticks=range(len(languages)), xticklabels=languages, yticks=range(len(table)), yticklabels=list(table))
-        axis.tick_params(length=0)
-        figure.legend(handles=[Patch(color=ROLE_COLOURS[r], label=r) for r in roles], loc="outside upper center", ncols=len(roles))
-    return figure
-
-
-__all__ = ["COLOURS", "answers", "curves", "gains", "matrices", "projections", "reliabilities"]
+__all__ = ["COLOURS", "curves", "gains", "matrices", "projections", "reliabilities"]

@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mechcla.metrics import Estimate
+from mechcla.plots.fonts import families
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
 MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
 STYLE: Any = {
-    "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
+    "font.family": list(families()), "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
     "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
     "svg.fonttype": "none", "axes.axisbelow": True,
 }  # fmt: skip

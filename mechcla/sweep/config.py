@@ -88,6 +88,7 @@ class SweepConfig(BaseSettings):
     recipe: Literal["mean_difference", "pca_difference", "logistic", "lda"] = Field(
         "mean_difference", description="how vectors are made from residuals"
     )
+    chat: bool = Field(False, description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of the bootstrap, the tests and the control arms")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")

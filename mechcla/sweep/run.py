@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -130,7 +131,7 @@ class Sweep:
             items = self.items_of(job)
             self.kept[key] = prepare(
                 self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf, prior=job.split == "test",
-                known=self.priors,
+                known=self.priors, chat=self.config.chat,
             )  # fmt: skip
         return self.kept[key]
 
@@ -138,7 +139,7 @@ class Sweep:
         edits = job.method.edits(job.language, self.vectors, self.config) if job.method != UNSTEERED else ()
         decides = {
             "items": self.items_of(job).digest, "prompt": job.prompt, "edits": [e.describe() for e in edits],
-            "max_tokens": self.config.max_tokens,
+            "max_tokens": self.config.max_tokens, "chat": self.config.chat,
         }  # fmt: skip
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
@@ -181,7 +182,7 @@ def open_sweep(config: SweepConfig, model: HookedModel | None = None, items: Ite
     model.hook_name(0, config.site)
     for item in items:  # whatever a text can do wrong is said before anything is written
         for form in ("implicit", "explicit", *(["us"] if item.prompt_us else [])) if item.kind == "cultural" else ("implicit",):
-            pack(item, model.tokenizer, form, model.window)
+            pack(item, model.tokenizer, form, model.window, config.chat)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {"model": model.digest, **packages, "items": items.digest, "code": code_digest(), **_backend(model)}
     store = Store.open(config.out, config.resolved(), identity)
@@ -237,14 +238,15 @@ def _shuffles(config: SweepConfig) -> bool:
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
+    how: dict[str, Any] = {"site": config.site, "chat": config.chat}
     if config.recipe == "mean_difference":
-        return shuffled_vectors(model, dev, config.site, config.seed) if _shuffles(config) else make_vectors(model, dev, config.site)
-    universal = cache_residuals(model, dev.universal, site=config.site)
-    implicit, explicit = (cache_residuals(model, dev.cultural, form, config.site) for form in ("implicit", "explicit"))
+        return shuffled_vectors(model, dev, seed=config.seed, **how) if _shuffles(config) else make_vectors(model, dev, us=_names_us(dev, config), **how)
+    universal = cache_residuals(model, dev.universal, **how)
+    implicit, explicit = (cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit"))
     made = {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
     if _names_us(dev, config):
         steered = dev.cultural.where(lambda i: i.language != PIVOT)
-        implicit, us = (cache_residuals(model, steered, form, config.site) for form in ("implicit", "us"))
+        implicit, us = (cache_residuals(model, steered, form, **how) for form in ("implicit", "us"))
         made["LOC US"] = loc_vectors_by(config.recipe, us, implicit)
     return made
 

@@ -175,6 +175,7 @@ def _item(region: RegionRows, row: Row, form: str, forms: Forms, candidates: tup
         country=region.region.country,
         topic=row.topic,
         prompt_explicit=_fill(region, forms.explicit or "", form),
+        prompt_us=_fill(region, forms.us, form) if forms.us else None,
         separator="" if prompt.endswith("：") else " ",  # the full-width colon carries its own space
         source=SOURCE,
         licence=LICENCE,

@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
+from mechcla.sources.blend.american import american_form
 from mechcla.sources.blend.names import named_country
 from mechcla.sources.blend.regions import Region
 from mechcla.sources.blend.rows import Row, clean
@@ -19,15 +20,16 @@ from mechcla.sources.blend.rules import EXPLICIT_RULES, RULES, Rule
 
 @dataclass(frozen=True)
 class Forms:
-    """The two forms of one question; None where there is none, and then `why` says the reason.
+    """The forms of one question; None where there is none, and then `why` says the reason.
 
-    `left` are the words by which a failed implicit form still names its country.
+    `left` are the words by which a failed implicit form still names its country. `us` names the United States instead.
     """
 
     implicit: str | None
     explicit: str | None
     why: str = ""
     left: str = ""
+    us: str | None = None
 
 
 def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
@@ -50,7 +52,7 @@ def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
         return Forms(None, explicit, "still names its country, people or language", left)
     if named_country(explicit, region) is None:
         return Forms(implicit, None, "the published question names no country, so it has no explicit form")
-    return Forms(implicit, explicit)
+    return Forms(implicit, explicit, us=american_form(implicit, region, english))
 
 
 @cache
