@@ -34,5 +34,6 @@ if __name__ == "__main__":
         shown[title] = {row["question"]: by_question[kind, row["question"]] for row in mine[::step][:SHOWN]}
     blank = undrawable(text for panel in shown.values() for row in panel.values() for text, _ in row.values())
     if blank:
-        print(f"{len(blank)} answers are in a script that no installed font draws, and show their colour only; install Noto Sans CJK for them")
+        print(f"{len(blank)} answers are in a script that no installed font draws, and show their colour only; install Noto Sans CJK and "
+              "empty matplotlib's font cache (matplotlib.get_cachedir())")  # fmt: skip
     write(args.out, "fig1_examples", table, plots.answers({title: panel for title, panel in shown.items() if panel}))

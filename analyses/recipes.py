@@ -1,4 +1,8 @@
-"""Which recipe's vector steers best, on dev: made from one half of the questions, scored on the other, both ways."""
+"""Which recipe's vector steers best, on dev: made from one half of the questions, scored on the other, both ways.
+
+Beside the recipes for a direction: random ones of the same norms, the mean difference taken back at a deep layer (EN with
+restoration), and the least-squares map from a language to English, which is no direction.
+"""
 
 from collections.abc import Iterator
 
@@ -13,6 +17,7 @@ from mechcla.scoring import prepare, score_many
 from mechcla.vectors import SteeringVectors
 
 EN_STRENGTH, LOC_STRENGTH, MAP_STRENGTH = 0.3, 2.0, 0.5
+RESTORE_AT = 16  # of 18 blocks
 Arms = dict[tuple[str, str, int], tuple[Intervention, ...]]  # (vector, recipe, layer)
 
 
@@ -30,6 +35,7 @@ def vectors(model: HookedModel, items: ItemSet) -> Iterator[tuple[str, str, Stee
 def arms(model: HookedModel, items: ItemSet, languages: list[str], layers: list[int]) -> dict[str, Arms]:
     """By language, what each recipe does at each layer."""
     found: dict[str, Arms] = {language: {} for language in languages}
+    deep = model.n_layers * RESTORE_AT // 18
     for kind, name, made in vectors(model, items):
         for language in languages:
             for layer in layers:
@@ -37,6 +43,10 @@ def arms(model: HookedModel, items: ItemSet, languages: list[str], layers: list[
                     en_steering(made, language=language, layer=layer, strength=EN_STRENGTH) if kind == "EN"
                     else loc_steering(made, language=language, layer=layer, strength=LOC_STRENGTH)
                 )  # fmt: skip
+                if (kind, name) == ("EN", "mean_difference") and layer < deep:
+                    found[language]["EN", f"restored at {deep}", layer] = en_steering(
+                        made, language=language, layer=layer, strength=EN_STRENGTH, restore_layer=deep
+                    )
     universal = cache_residuals(model, items.universal)
     for language in languages:
         for layer in layers:

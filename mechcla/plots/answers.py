@@ -13,7 +13,7 @@ from mechcla.plots.fonts import can_draw
 from mechcla.plots.style import STYLE
 
 ROLE_COLOURS = {"local": "#9BD3BE", "correct": "#9BD3BE", "english": "#F2A874", "other": "#DDDDDD", "wrong": "#DDDDDD"}
-ROLE_NAMES = {"local": "local", "correct": "right", "english": "American", "other": "another culture's", "wrong": "wrong"}
+KEY = {"#9BD3BE": "right, or the language's own", "#F2A874": "American", "#DDDDDD": "wrong, or another culture's"}
 CELL, TALL = 0.82, 0.25  # inches
 LETTERS = 15
 
@@ -24,7 +24,7 @@ def answers(panels: Mapping[str, Mapping[str, Mapping[str, tuple[str, str]]]]) -
     A text that no installed font can draw is left out, and its cell has the colour alone; see mechcla.plots.fonts.
     """
     languages = list(dict.fromkeys(k for rows in panels.values() for row in rows.values() for k in row))
-    roles = list(dict.fromkeys(role for role in ROLE_COLOURS for rows in panels.values() for row in rows.values() if role in {r for _, r in row.values()}))
+    shown = {ROLE_COLOURS[role] for rows in panels.values() for row in rows.values() for _, role in row.values()}
     heights = [len(rows) for rows in panels.values()]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(CELL * len(languages) + 1.6, TALL * sum(heights) + 0.35 * len(panels) + 0.4), layout="constrained")
@@ -39,7 +39,7 @@ def answers(panels: Mapping[str, Mapping[str, Mapping[str, tuple[str, str]]]]) -
             axis.tick_params(length=0, labelsize=6)
             axis.xaxis.tick_top()
             axis.spines[:].set_visible(False)
-        figure.legend(handles=[Patch(color=ROLE_COLOURS[r], label=ROLE_NAMES[r]) for r in roles], loc="outside lower center", ncols=len(roles))
+        figure.legend(handles=[Patch(color=c, label=name) for c, name in KEY.items() if c in shown], loc="outside lower center", ncols=len(KEY))
     return figure
 
 
