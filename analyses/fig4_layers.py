@@ -19,6 +19,6 @@ if __name__ == "__main__":
         raw[language] = perpendicularity(en, loc, args.resamples)
         stream = implicit[language]
         cleaned[language] = perpendicularity(without_common(en, stream), without_common(loc, stream), args.resamples)
-    both = {"as it is": raw, "leading common direction removed": cleaned}
+    both = {"perpendicularity of EN and LOC": raw, "common direction removed": cleaned}
     rows = [row for name, curves in both.items() for k, c in curves.items() for row in c.rows(variant=name, language=k)]
     write(args.out, "fig4_perpendicularity", rows, plots.curves(both, level=random_perpendicularity(model.d_model)))

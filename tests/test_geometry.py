@@ -196,6 +196,30 @@ def test_cka_is_blind_to_rotation_and_scale_and_to_nothing_else(seed, scale):
     assert abs(noise) < 0.5
 
 
+def related(seed: int, n: int = 40):
+    """Two spaces that share half of their variance about a common mean far from the origin."""
+    shared = normal(n, 1, 6, seed=seed)
+    return (shared + normal(n, 1, 6, seed=seed + 1000) + 20 * torch.ones(6), shared + normal(n, 1, 6, seed=seed + 2000) - 20 * torch.ones(6))
+
+
+def test_the_interval_of_cka_is_about_its_value_and_as_wide_as_its_error():
+    curves = [geometry.linear_cka(*related(seed), resamples=60) for seed in range(30)]
+    values = np.array([c.value[0] for c in curves])
+    assert all(c.low[0] < c.value[0] < c.high[0] for c in curves)
+    width = np.mean([c.high[0] - c.low[0] for c in curves]) / 3.92
+    assert 0.6 < width / values.std() < 1.6
+
+
+def test_the_interval_of_separation_is_for_many_questions():
+    """The noise of few questions pushes centroids apart; the interval is about what many would give."""
+    few, many = spaces(1.0, n=12, noise=1.5), spaces(1.0, n=400, noise=1.5)
+    curve, truth = geometry.convergence(few, "separation", 80), geometry.convergence(many, "separation", 0)
+    assert curve.settings["interval"] == "basic"
+    inside = (curve.low <= truth.value) & (truth.value <= curve.high)
+    assert inside.mean() >= 0.5
+    assert (curve.low + curve.high < 2 * curve.value).all()
+
+
 def test_cka_by_hand():
     x, y = normal(9, 5), normal(9, 7, seed=1)
     def unbiased(k, m):
@@ -207,7 +231,7 @@ def test_cka_by_hand():
     k, m = x @ x.T, y @ y.T
     expected = unbiased(k, m) / (unbiased(k, k) * unbiased(m, m)).sqrt()
     assert geometry.linear_cka(x.unsqueeze(1), y.unsqueeze(1), resamples=0).value[0] == pytest.approx(float(expected))
-    with pytest.raises(MechclaError, match="at least four pairs"):
+    with pytest.raises(MechclaError, match="at least eight pairs"):
         geometry.linear_cka(x[:3].unsqueeze(1), y[:3].unsqueeze(1))
 
 

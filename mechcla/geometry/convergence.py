@@ -64,7 +64,7 @@ def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model
 
 
 def convergence(residuals: Residuals, measure: str = "separation", resamples: int = RESAMPLES, seed: int = 0) -> Curve:
-    """How far apart languages are by layer, with a bootstrap over questions.
+    """How far apart languages are by layer, with a basic bootstrap interval over questions (`curve.bootstrap` says why).
 
     separation   mean distance between language centroids over the mean distance of items from their own
                  language's centroid: 0 when languages coincide
@@ -81,7 +81,7 @@ def convergence(residuals: Residuals, measure: str = "separation", resamples: in
     h = _aligned(residuals)
     statistic = known[measure](h)
     settings = {"languages": residuals.languages, "prompt": residuals.prompt, "site": residuals.site, "centring": "none needed"}
-    return bootstrap(measure, statistic, h.shape[1], resamples, seed, settings=settings, limit=LIMIT)
+    return bootstrap(measure, statistic, h.shape[1], resamples, seed, "basic", settings=settings, limit=LIMIT)
 
 
 def _separation(h: Tensor) -> Any:
@@ -143,14 +143,18 @@ def _question(h: Tensor) -> Any:
 
 def _top1(h: Tensor) -> Any:
     flat = h.movedim(2, 0).flatten(1, 2)
-    k, start = h.shape[0], torch.randn(flat.shape[1], 1, dtype=h.dtype, generator=torch.Generator().manual_seed(0))
+    flat = flat - flat.mean(1, keepdim=True)  # distances stay; the numbers become small
+    gram, k = flat @ flat.mT, h.shape[0]
+    start = torch.randn(gram.shape[1], 1, dtype=h.dtype, generator=torch.Generator().manual_seed(0))
 
     def statistic(w: Tensor) -> np.ndarray:
         p = w.repeat(k) / (k * w.sum())
-        rows = p.sqrt().unsqueeze(-1) * (flat - torch.einsum("r,lrd->ld", p, flat).unsqueeze(1))
-        v = rows.transpose(1, 2) @ start  # power iteration: eigenvalues of 500 resamples would take minutes
+        mean = gram @ p  # inner products with the weighted mean
+        centred = gram - mean.unsqueeze(1) - mean.unsqueeze(2) + (mean @ p)[:, None, None]
+        weighted = p.sqrt().unsqueeze(1) * centred * p.sqrt()
+        v = weighted @ start  # power iteration: eigenvalues of 500 resamples would take minutes
         for _ in range(POWER_STEPS):
-            v = rows.transpose(1, 2) @ (rows @ (v / v.norm(dim=1, keepdim=True)))
-        return (v.norm(dim=1).squeeze(-1) / rows.square().sum((1, 2))).numpy()
+            v = weighted @ (v / v.norm(dim=1, keepdim=True))
+        return (v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(-1)).numpy()
 
     return statistic

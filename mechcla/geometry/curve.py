@@ -16,7 +16,7 @@ RESAMPLES = 500
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One number a layer. low, high: 95% percentile bootstrap over questions (nan where none was asked for).
+    """One number a layer. low, high: 95% interval over questions (nan where none was asked for); how it was made is in `settings`.
 
     null: what the number would be by chance, a level or one a layer, and how that was made is in `settings`.
     """
@@ -43,17 +43,29 @@ Statistic = Callable[[Tensor], Float[np.ndarray, " layer"]]
 
 
 def bootstrap(
-    what: str, statistic: Statistic, n: int, resamples: int = RESAMPLES, seed: int = 0, **rest: Any
+    what: str, statistic: Statistic, n: int, resamples: int = RESAMPLES, seed: int = 0, interval: str = "percentile", **rest: Any
 ) -> Curve:
-    """statistic(weights) at weights 1 and at `resamples` draws of n questions with replacement.
+    """statistic(weights) at weights 1 and at `resamples` draws of questions, and from those an interval.
 
     weights: Float[question], how often each question was drawn, so that what belongs together stays together.
+    interval: "percentile" of draws of n with replacement, for means; "basic", the same draws mirrored about the value, for a
+    statistic that fewer distinct questions push one way (distances between centroids grow with their noise): it then
+    covers what infinitely many questions would give, and may lie to one side of the value. "halves": percentiles of random halves
+    without replacement, whose spread about the whole is the whole's own error, for a statistic that a question drawn
+    twice would distort.
     """
     generator = np.random.default_rng(seed)
     value = statistic(torch.ones(n, dtype=torch.float64))
     draws = np.full((max(resamples, 1), len(value)), np.nan)
     for k in range(resamples):
-        draws[k] = statistic(torch.from_numpy(generator.multinomial(n, np.full(n, 1 / n)).astype(np.float64)))
+        if interval == "halves":
+            weights = np.zeros(n)
+            weights[generator.permutation(n)[: n // 2]] = 1
+        else:
+            weights = generator.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
+        draws[k] = statistic(torch.from_numpy(weights))
     low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0) if resamples else (draws[0], draws[0])
-    settings = {"resamples": resamples, "seed": seed} | rest.pop("settings", {})
+    if interval == "basic":
+        low, high = 2 * value - high, 2 * value - low
+    settings = {"resamples": resamples, "seed": seed, "interval": interval} | rest.pop("settings", {})
     return Curve(what, value, low, high, n, settings=settings, **rest)

@@ -27,21 +27,22 @@ def linear_cka(
     """Debiased linear CKA of paired residuals by layer: 1 if one space is a rotation and scaling of the other.
 
     The debiased estimator is near 0 for unrelated spaces also where there are fewer items than dimensions, where
-    the plain one is near 1. Raises MechclaError for fewer than four pairs.
+    the plain one is near 1. The interval is that of random halves. Raises MechclaError for fewer than eight pairs, of which
+    a half is the least that the estimator takes.
     """
-    if len(left) < 4 or len(left) != len(right):
-        raise MechclaError(f"debiased CKA needs at least four pairs in the same order; got {len(left)} and {len(right)}")
+    if len(left) < 8 or len(left) != len(right):
+        raise MechclaError(f"debiased CKA and its interval need at least eight pairs in the same order; got {len(left)} and {len(right)}")
     grams = [torch.einsum("nld,mld->lnm", x.double(), x.double()) for x in (left, right)]
 
     def statistic(w: Tensor) -> np.ndarray:
-        drawn = torch.repeat_interleave(torch.arange(len(w)), w.long())
-        # a question drawn twice is no second observation: its inner product with itself stays out of the sums
-        apart = (drawn.unsqueeze(0) != drawn.unsqueeze(1)).double()
-        k, m = ((g[:, drawn][:, :, drawn]) * apart for g in grams)
+        drawn = w.nonzero().squeeze(-1)
+        apart = 1 - torch.eye(len(drawn), dtype=torch.float64)
+        k, m = (g[:, drawn][:, :, drawn] * apart for g in grams)
         cross, first, second = _hsic(k, m), _hsic(k, k), _hsic(m, m)
         return (cross / (first * second).clamp_min(1e-300).sqrt()).numpy()
 
-    return bootstrap("linear CKA", statistic, len(left), resamples, seed, settings={"estimator": "debiased"},
+    # a question drawn twice would be alike to itself in both spaces, so the interval is of halves
+    return bootstrap("linear CKA", statistic, len(left), resamples, seed, "halves", settings={"estimator": "debiased"},
                      limit="Alike up to rotation; it does not say that the same direction means the same.")  # fmt: skip
 
 

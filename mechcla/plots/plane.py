@@ -124,8 +124,13 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """
     panels = list(dict.fromkeys((r["method"], r["metric"]) for r in rows if any(q["method"].startswith(f"{r['method']} ") for q in rows)))
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(1.75 * len(panels) + 0.4, 1.9, max(1, len(panels)))
-        for axis, (family, metric) in zip(axes, panels, strict=True):
+        columns = min(3, max(1, len(panels)))
+        lines = max(1, -(-len(panels) // columns))
+        figure = Figure(figsize=(2.3 * columns, 1.7 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).flatten()
+        for spare in axes[len(panels) :]:
+            spare.axis("off")
+        for axis, (family, metric) in zip(axes, panels, strict=False):
             mine = [r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family]
             names = [r["method"].removeprefix(f"{family} ").replace("_", " ") for r in mine]
             for y, r in enumerate(mine):
