@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from mechcla.metrics import POOLED
-from mechcla.plots.style import METHOD_COLOURS, STYLE, colours, new_figure
+from mechcla.plots.style import METHOD_COLOURS, OWN, STYLE, colours, new_figure
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -20,7 +20,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
     area about it where pairs of random directions fall.
     """
     named = [r for r in rows if r["condition"] == "prompt"]
-    languages = [k for k in dict.fromkeys(r["language"] for r in rows) if k != POOLED]
+    languages = sorted({r["language"] for r in rows} - {POOLED}, key=lambda k: (OWN.index(k) if k in OWN else len(OWN), k))
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):
         figure, (left, right) = new_figure(6.6, 2.6, 2, sharey=True)
