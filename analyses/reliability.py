@@ -8,7 +8,8 @@ from mechcla.residuals import cache_residuals, en_differences, loc_differences
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
-    universal = cache_residuals(model, items.universal)
+    shared_ids = set.intersection(*(set(items.universal.language(k).ids) for k in items.languages))  # parallel in all of them
+    universal = cache_residuals(model, items.universal.where(lambda i: i.id in shared_ids))
     implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
     languages = [k for k in universal.languages if k != "en"]
     found = {

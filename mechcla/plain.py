@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -73,7 +74,7 @@ def probe(model: HookedModel) -> float:
     layer = model.n_layers // 2
     vector = torch.randn(model.d_model, generator=generator)
     fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)
-    state = engine.advance(engine.start(model, fast), layer)
+    state = engine.advance(replace(engine.start(model, fast), trunk=()), layer)
     edit = Intervention(vector, layer, 1.0, unit="relative", norm=0.1 * float(state.resid.float().norm(dim=-1).median()))
     steered = engine.advance(state, layer + 1, [edit])
     ended = engine.advance_together([steered, steered], model.n_layers, 2 * fast.ids.numel())[1]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
 MAX_TOKENS = 2048
-PRIORS_TOGETHER = 32  # candidates in one sequence when they are scored without a prompt
+PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
 Priors = dict[tuple[int, ...], float]  # a candidate's tokens, and their log-likelihood at the beginning of a text
 
 
@@ -79,7 +79,7 @@ def prepare(
     model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
     fast: bool | None = None, shelf: Shelf | None = None, chat: bool = False, prior: bool = True, known: Priors | None = None,
 ) -> Prepared:  # fmt: skip
-    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
+    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `plain.fits` decide, and sends texts that
@@ -114,7 +114,13 @@ def prepare(
 
 def _priors(model: HookedModel, candidates: Sequence[tuple[int, ...]], start: int, max_tokens: int, fast: bool) -> Priors:
     """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
-    groups = [tuple(candidates[k : k + PRIORS_TOGETHER]) for k in range(0, len(candidates), PRIORS_TOGETHER)]
+    room = min(size for size in (PRIOR_TOKENS, max_tokens, model.sliding_window, model.window) if size is not None) - 1
+    groups: list[tuple[tuple[int, ...], ...]] = []
+    for candidate in candidates:
+        if groups and sum(map(len, groups[-1])) + len(candidate) <= room:
+            groups[-1] += (candidate,)
+        else:
+            groups.append((candidate,))
     alone = [Packed(None, (start,), group, 1) for group in groups]
     sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
 

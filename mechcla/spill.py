@@ -42,7 +42,7 @@ class Shelf:
     def keep(self, state: State) -> State:
         """The same State, in memory or mapped. Tensors that its blocks share are kept once.
 
-        Its trunk only saves time: it is kept while half of the bound is free, and dropped rather than mapped.
+        Its trunk only saves time: it is kept while that leaves half of the bound free, and dropped rather than mapped.
         """
         seen: dict[int, Tensor] = {}
         if state.trunk and state.layer == 0 and 2 * (self.held + sum(_size(t) for t in state.trunk)) > self.bound:

@@ -381,6 +381,8 @@ def test_the_country_goes_and_the_grammar_stays(code, published, implicit):
         ("ET", "ኢትዮጵያውያን በኢትዮጵያ ምን ይጠጣሉ?", "የአሜሪካ ሰዎች በአሜሪካ ምን ይጠጣሉ?"),
         ("GB", "What do people in the UK drink?", "What do people in the US drink?"),
         ("US", "What do people in the US drink?", None),
+        ("ES", "¿España es famosa? ¿Qué se come en España?", "¿Estados Unidos es famosa? ¿Qué se come en Estados Unidos?"),
+        ("AZ", "Azərbaycanın ölkəmizlə çayı", None),  # a case that no rule knows: better no third form than half of one
     ],
 )
 def test_the_united_states_stand_where_the_country_stood(code, published, american):

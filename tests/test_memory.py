@@ -12,6 +12,7 @@ from mechcla import engine, memory, scoring
 from mechcla.errors import MechclaError
 from mechcla.interventions import Intervention
 from mechcla.spill import Shelf
+from tests.conftest import FAMILIES
 
 
 @pytest.fixture(autouse=True)
@@ -96,8 +97,10 @@ def test_a_full_shelf_spills_and_the_numbers_are_the_same_bits(tiny, small_items
     assert all(held[i].rows == spilled[i].rows for i in held)
 
 
-def test_the_trunk_saves_blocks_and_changes_no_bit(tiny, small_items):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_items):
     """With room for it, blocks below a steered one are not run again, in this call or the next; without, the numbers are the same."""
+    tiny = tiny_models[family]
     items, edit = small_items.language("es").test, edits(tiny, 2)[0]
     ran: list[int] = []
     handles = [b.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, b in enumerate(tiny.blocks)]

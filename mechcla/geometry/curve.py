@@ -66,6 +66,14 @@ def bootstrap(
         draws[k] = statistic(torch.from_numpy(weights))
     low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0) if resamples else (draws[0], draws[0])
     if interval == "basic":
-        low, high = 2 * value - high, 2 * value - low
+        low, high = basic_interval(value, draws)
     settings = {"resamples": resamples, "seed": seed, "interval": interval} | rest.pop("settings", {})
     return Curve(what, value, low, high, n, settings=settings, **rest)
+
+
+def basic_interval(
+    value: Float[np.ndarray, ...], draws: Float[np.ndarray, "draw ..."], least: float = -np.inf, most: float = np.inf
+) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    """95% of the draws, mirrored about the value, within what the number can be: where draws are off to one side, so is the value."""
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    return np.clip(2 * value - high, least, most), np.clip(2 * value - low, least, most)

@@ -16,9 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.geometry.curve import RESAMPLES, Curve
+from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 
 LIMIT = "An angle between two directions says where they point, not that either causes anything."
+
+
+LEAST_AGREEMENT = 0.1  # of a language's two halves; below it there is no direction to compare
+HALVES = 50
 
 
 def _unit(v: Tensor) -> Tensor:
@@ -48,7 +52,8 @@ def perpendicularity(
 ) -> Curve:  # fmt: skip
     """1 - |cos(mean EN difference, mean LOC difference)| by layer, with interval and permutation null.
 
-    The interval resamples EN and LOC questions apart. null: the 5th percentile of the same number after every
+    The interval is the basic one (`curve.bootstrap`) and resamples EN and LOC questions apart: it is for many questions, whose means
+    are less noisy, and may lie to one side of the value. null: the 5th percentile of the same number after every
     item's difference got a random sign, which keeps the items' spread and takes their common direction away; a
     value below it is closer to one line than directions without a consistent sign would be.
 
@@ -71,8 +76,8 @@ def perpendicularity(
     draws = value(means(en, counts(n)), means(loc, counts(m)))
     signs = [generator.choice([-1.0, 1.0], size=(resamples, k)) for k in (n, m)]
     null = np.percentile(value(means(en, signs[0]), means(loc, signs[1])), 5, axis=0)
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    settings = {"resamples": resamples, "seed": seed, "null": "random signs, 5th percentile", "n_loc": m}
+    low, high = basic_interval(point, draws, 0.0, 1.0)
+    settings = {"resamples": resamples, "seed": seed, "interval": "basic", "null": "random signs, 5th percentile", "n_loc": m}
     return Curve("perpendicularity", point, low, high, n, null, settings, LIMIT)
 
 
@@ -115,9 +120,11 @@ def reliability(
 class SharedDirections:
     """Cosine of every two languages' mean directions by layer, as it is and corrected for attenuation.
 
-    low, high: 95% percentile bootstrap over items of the cosine as it is. corrected: divided by the square root of both
-    directions' split-half reliabilities, as in psychometrics (clipped to [-1, 1]; the diagonal is 1), so that few items do not look
-    like different directions. null: 95th percentile of |cosine| when every item's difference has a random sign.
+    low, high: 95% basic bootstrap interval over items of the cosine as it is; it is for many items, and may lie to one side. corrected: the
+    mean cosine of one language's direction from half of the items with the other's from the other half, over the root
+    of what either language's own two halves have: so neither few items nor a side that both share (English) counts as
+    sharing or as difference. Clipped to [-1, 1]; the diagonal is 1; nan where a language's halves agree to less than
+    LEAST_AGREEMENT. null: 95th percentile of |cosine| as it is when every item's difference has a random sign.
     """
 
     languages: tuple[str, ...]
@@ -144,38 +151,59 @@ def across_languages(
     """Is the direction shared? Cosines between languages' mean differences by layer, with intervals and a null.
 
     parallel: row n is the same question in every language (as EN differences are, which share their English side), so the
-    bootstrap draws, and the null flips, a question in all languages at once. Raises MechclaError for rows that cannot be parallel.
+    bootstrap draws, the null flips and the halves split a question in all languages at once. Raises MechclaError for fewer than two
+    languages or four items, and for rows that cannot be parallel.
     """
     sizes = {k: len(d) for k, d in differences.items()}
-    if len(sizes) < 2 or (parallel and len(set(sizes.values())) > 1):
-        raise MechclaError(f"across_languages compares two or more languages, of as many items each where parallel=True; got {sizes}")
+    if len(sizes) < 2 or min(sizes.values()) < 4 or (parallel and len(set(sizes.values())) > 1):
+        raise MechclaError(
+            f"across_languages compares two or more languages of at least 4 items, of as many items each where parallel=True; got {sizes}"
+        )
     generator = np.random.default_rng(seed)
 
-    def cosines(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-        """[resample, layer, language, language] from weights [resample, item] by language."""
-        means = [_unit(torch.einsum("rn,nld->rld", torch.from_numpy(weights[k].astype(np.float64)), d.double())) for k, d in differences.items()]
-        stacked = torch.stack(means)
-        return torch.einsum("irld,jrld->rlij", stacked, stacked).numpy()
+    def units(weights: Mapping[str, np.ndarray]) -> Tensor:
+        """[language, resample, layer, d_model] from weights [resample, item] by language."""
+        means = [torch.einsum("rn,nld->rld", torch.from_numpy(weights[k].astype(np.float64)), d.double()) for k, d in differences.items()]
+        return _unit(torch.stack(means))
+
+    def cosines(left: Tensor, right: Tensor) -> np.ndarray:
+        return torch.einsum("irld,jrld->rlij", left, right).numpy()
 
     def draw(make: Any) -> dict[str, np.ndarray]:
         first = make(next(iter(sizes.values()))) if parallel else None
         return {k: make(n) if first is None else first for k, n in sizes.items()}
 
-    point = cosines({k: np.ones((1, n)) for k, n in sizes.items()})[0]
-    # by parts, for [resample, layer, d_model] a language is what memory has to hold
-    parts = [min(50, resamples - begin) for begin in range(0, resamples, 50)]
-    drawn = [cosines(draw(lambda n, r=r: generator.multinomial(n, np.full(n, 1 / n), size=r))) for r in parts]
-    null = [np.abs(cosines(draw(lambda n, r=r: generator.choice([-1.0, 1.0], size=(r, n))))) for r in parts]
-    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
-    trust = np.stack([_whole_reliability(d) for d in differences.values()], axis=1)
-    scaled = np.clip(point / np.sqrt(trust[:, :, None] * trust[:, None, :]), -1, 1)
+    def half(n: int) -> np.ndarray:
+        return np.stack([generator.permutation(n) < n // 2 for _ in range(HALVES)])
+
+    whole = units({k: np.ones((1, n)) for k, n in sizes.items()})
+    point = cosines(whole, whole)[0]
+    drawn, null = [np.full((1, *point.shape), np.nan)], [np.full((1, *point.shape), np.nan)]
+    for begin in range(0, resamples, 50):  # by parts, for [resample, layer, d_model] a language is what memory has to hold
+        r = min(50, resamples - begin)
+        for found, make in (
+            (drawn, lambda n, r=r: generator.multinomial(n, np.full(n, 1 / n), size=r)),
+            (null, lambda n, r=r: generator.choice([-1.0, 1.0], size=(r, n))),
+        ):
+            one = units(draw(make))
+            found.append(cosines(one, one))
+    skip = 1 if resamples else 0
+    low, high = basic_interval(point, np.concatenate(drawn[skip:]), -1.0, 1.0)
+    halves = draw(half)
+    across = cosines(units(halves), units({k: ~w for k, w in halves.items()})).mean(0)
+    settings = {
+        "n": sizes, "parallel": parallel, "resamples": resamples, "seed": seed, "interval": "basic", "halves": HALVES,
+        "null": "random signs, 95th percentile of |cosine|",
+    }  # fmt: skip
+    chance = np.percentile(np.abs(np.concatenate(null[skip:])), 95, axis=0)
+    return SharedDirections(tuple(differences), point, low, high, _corrected(across), chance, settings)
+
+
+def _corrected(across: Float[np.ndarray, "layer language language"]) -> Float[np.ndarray, "layer language language"]:
+    """Cosines between halves, over the root of both languages' own agreement, which is on the diagonal."""
+    own = np.diagonal(across, axis1=1, axis2=2)
+    trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
+    scaled = np.clip((across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]), -1, 1)
     for layer in scaled:
         np.fill_diagonal(layer, 1.0)
-    settings = {"n": sizes, "parallel": parallel, "resamples": resamples, "seed": seed, "null": "random signs, 95th percentile of |cosine|"}
-    return SharedDirections(tuple(differences), point, low, high, scaled, np.percentile(np.concatenate(null), 95, axis=0), settings)
-
-
-def _whole_reliability(differences: Tensor) -> np.ndarray:
-    """Reliability of the mean of all items, by Spearman and Brown's formula from its halves."""
-    half = reliability(differences, sizes=(len(differences) // 2,)).cosine[0]
-    return np.clip(2 * half / (1 + half), 1e-3, 1.0)
+    return scaled

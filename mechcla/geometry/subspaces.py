@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.geometry.curve import RESAMPLES, Curve
+from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 
 LIMIT = "Subspaces that share a direction need not use it for the same; few items make every subspace look apart."
 
@@ -44,9 +44,10 @@ def principal_angles(left: Float[Tensor, "layer k d_model"], right: Float[Tensor
 class SubspaceAngles:
     """Cosines of the principal angles of two k-dimensional subspaces by layer, the largest first.
 
-    low, high: 95% percentile bootstrap over the items of either side. null: 95th percentile of the same cosines for random subspaces
-    of that width. ceiling: the mean over random halves of the left items, of each other's subspaces: what the same subspace gives at
-    half as many items.
+    low, high: 95% basic bootstrap interval over the items of either side, which is for many items and may lie to one side. null: 95th
+    percentile of the same cosines for random subspaces of that width, all directions alike; residuals are not, so unrelated
+    differences reach more. ceiling: mean cosine of the subspaces of two halves of one side's items, of the side where it is lower: what
+    the same subspace would give at half as many items.
     """
 
     cosine: Float[np.ndarray, "layer angle"]
@@ -93,14 +94,16 @@ def subspace_angles(
         grams.cosines(generator.multinomial(n, np.full(n, 1 / n)), generator.multinomial(m, np.full(m, 1 / m)), k)
         for _ in range(resamples)
     ]) if resamples else np.full((1, *point.shape), np.nan)  # fmt: skip
-    within, halves = _Grams.of(left, left), []
-    for _ in range(min(max(resamples, 1), 20)):
-        half = np.zeros(n)
-        half[generator.permutation(n)[: n // 2]] = 1
-        halves.append(within.cosines(half, 1 - half, k))
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    settings = {"k": k, "n": (n, m), "resamples": resamples, "seed": seed, "centring": "none", "null": "random subspaces, 95th percentile"}
-    return SubspaceAngles(point, low, high, _random_cosines(left.shape[-1], k, seed), np.mean(halves, axis=0), settings)
+    ceilings = []
+    for side in (left, right):
+        within, halves = _Grams.of(side, side), []
+        for _ in range(min(max(resamples, 1), 20)):
+            half = (generator.permutation(len(side)) < len(side) // 2).astype(float)
+            halves.append(within.cosines(half, 1 - half, k))
+        ceilings.append(np.mean(halves, axis=0))
+    low, high = basic_interval(point, draws, 0.0, 1.0)
+    settings = {"k": k, "n": (n, m), "resamples": resamples, "seed": seed, "centring": "none", "interval": "basic", "null": "random subspaces, 95th percentile"}
+    return SubspaceAngles(point, low, high, _random_cosines(left.shape[-1], k, seed), np.minimum(*ceilings), settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,10 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def matrices(found: Mapping[str, SharedDirections], layer: int) -> Figure:
-    """Corrected cosines between languages' directions at one layer, a panel a kind of vector, with the numbers written in."""
+    """Corrected cosines between languages' directions at one layer, a panel a kind of vector, with the numbers written in.
+
+    In brackets: the cosine as it is does not exceed its null. A dash: too unreliable to correct.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(2.5 * len(found) + 0.6, 2.4, len(found))
         for axis, (name, shared) in zip(axes, found.items(), strict=True):
@@ -116,7 +119,9 @@ def matrices(found: Mapping[str, SharedDirections], layer: int) -> Figure:
             axis.set(title=f"{name}, layer {layer}", xticks=range(len(languages)), yticks=range(len(languages)), xticklabels=languages, yticklabels=languages)
             for i in range(len(languages)):
                 for j in range(len(languages)):
-                    axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=6, color="white" if abs(values[i, j]) > 0.7 else "black")
+                    number = "–" if values[i, j] != values[i, j] else f"{values[i, j]:.2f}"
+                    number = f"({number})" if i != j and abs(shared.cosine[layer, i, j]) <= shared.null[layer, i, j] else number
+                    axis.text(j, i, number, ha="center", va="center", fontsize=5.5, color="white" if abs(values[i, j]) > 0.7 else "black")
         figure.colorbar(image, ax=axes, label="cosine, corrected for attenuation", shrink=0.8)
     return figure
 

@@ -13,8 +13,12 @@ import unicodedata
 from mechcla.sources.blend.regions import Region
 from mechcla.sources.blend.rules import Rule
 
-_SPANISH = ((r"\bnuestro país\b", "Estados Unidos"),)
-_ENGLISH = ((r"\bour (country|region)\b", "the US"), (r"\bbesides our own language\b", "besides English"))
+_SPANISH = ((r"(?i:\bnuestro país\b)", "Estados Unidos"),)
+_ENGLISH = ((r"(?i:\bour (country|region)\b)", "the US"), (r"\bbesides our own language\b", "besides English"))
+_LEFT = re.compile(  # what would show that a phrase was not seen by the rules
+    r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا"
+    r"|আমাৰ ৰাজ্য|አገራችን", re.IGNORECASE,
+)  # fmt: skip
 AMERICAN: dict[str, tuple[Rule, ...]] = {
     "ES": _SPANISH,
     "MX": _SPANISH,
@@ -27,14 +31,14 @@ AMERICAN: dict[str, tuple[Rule, ...]] = {
         ("우리 나라", "미국"),
     ),
     "CN": (("我国", "美国"), ("(?<!美)全国", "美国全国"), ("(?<![美我])国人", "美国人")),
-    "ID": ((r"\bnegara kita\b", "Amerika Serikat"),),
+    "ID": ((r"(?i:\bnegara kita\b)", "Amerika Serikat"),),
     "JB": ((r"\bdaérah urang\b", "Amérika Sarikat"), (r"^(?!.*Amérika)(.*)\bjalma-jalma\b", r"\1jalma-jalma di Amérika Sarikat")),
     "GR": (
         (r"\bστη χώρα μας", "στην Αμερική"), (r"\bΣτη χώρα μας", "Στην Αμερική"), (r"\bτη χώρα μας", "την Αμερική"),
         (r"\bτης χώρας μας", "της Αμερικής"), (r"\bη χώρα μας", "η Αμερική"), (r"\bΗ χώρα μας", "Η Αμερική"),
     ),
     "AZ": (
-        (r"\b[Öö]lkəmizin\b", "ABŞ-ın"), (r"\b[Öö]lkəmizdən\b", "ABŞ-dan"), (r"\b[Öö]lkəmizdəki\b", "ABŞ-dakı"),
+        (r"\b[Öö]lkəmizin\b", "ABŞ-ın"), (r"\b[Öö]lkəmizdən\b", "ABŞ-dan"), (r"\b[Öö]lkəmizdəki\b", "ABŞ-dakı"), (r"\b[Öö]lkəmizə\b", "ABŞ-a"),
         (r"\b[Öö]lkəmizdə\b", "ABŞ-da"), (r"\b[Öö]lkəmiz\b", "ABŞ"),
     ),
     "NG": ((r"\b(a|na|ta) yankinmu\b", r"\1 Amurka"), (r"\bwannan yanki namu\b", "Amurka"), (r"\byankinmu\b", "Amurka")),
@@ -52,7 +56,7 @@ _MADE = {
 
 
 def american_form(implicit: str, region: Region, english: bool) -> str | None:
-    """The implicit question with the United States in the place of "our country"; None where it has no such phrase.
+    """The implicit question with the United States in the place of "our country"; None where it has no such phrase, or one is left.
 
     english: the question is in English. The US itself has no third form, for its explicit one names it.
 
@@ -64,4 +68,4 @@ def american_form(implicit: str, region: Region, english: bool) -> str | None:
     done = unicodedata.normalize("NFC", implicit)
     for pattern, new in _MADE["en" if english or region.language == "en" else region.code]:
         done = pattern.sub(new, done)
-    return done if done != implicit else None
+    return done if done != implicit and not _LEFT.search(done) else None
