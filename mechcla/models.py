@@ -187,6 +187,7 @@ def load_model(
         path, local = str(demo_folder()), True
     else:
         path, local = name, Path(name).is_dir()
+        _check_place(name, local)
     options = {"revision": revision, "trust_remote_code": trust_remote_code, "local_files_only": local}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
@@ -208,6 +209,15 @@ def load_model(
             "that TransformerBridge.boot_transformers takes."
         ) from error
     return wrap_model(bridge, name)
+
+
+def _check_place(name: str, is_folder: bool) -> None:
+    """Refuse what is plainly a path to no model, before a library speaks of tokenizers or repository ids."""
+    if is_folder and not (Path(name) / "config.json").exists():
+        held = ", ".join(sorted(p.name for p in Path(name).iterdir())[:5]) or "nothing"
+        raise MechclaError(f"cannot load the model {name!r}: the folder has no config.json (it holds {held}); expected what save_pretrained writes")
+    if not is_folder and (name.startswith((".", "/", "~", "\\")) or name.count("/") > 1):
+        raise MechclaError(f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, or a Hugging Face id such as org/model")
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -236,6 +236,8 @@ def test_kill_nine_loses_nothing_that_was_finished(arguments, tmp_path):
         (["--en-strengths", "nan"], "strength nan is not finite"),
         (["--en-strengths", "0.3,x"], "setting 'en_strengths.1' is 'x'"),
         (["--model", "no-such/model"], "cannot load the model 'no-such/model'"),
+        (["--model", "./no/such/folder"], "cannot load the model './no/such/folder': there is no such folder"),
+        (["--model", "tests"], "the folder has no config.json (it holds "),
         (["--items", "nowhere.jsonl"], "no source and no file is named 'nowhere.jsonl'"),
         (["--config", "nowhere.yaml"], "cannot read the config 'nowhere.yaml'"),
     ],

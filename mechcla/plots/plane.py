@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -83,7 +84,8 @@ def surgical(
     dev_measure: str = "share", fronts: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> Figure:  # fmt: skip
     """Left: every method on the plane, pooled over languages. Middle: gains on dev, and the Pareto fronts that dev
-    chose from, a thin line for all that chose together. Right: English bias.
+    chose from, a thin line for all that chose together. Right: English bias. Explicit prompting has no transfer of its own and
+    stands beside the unsteered model.
 
     After the source paper's Figure 5. Bars and crosses are 95% intervals on test.
     """
@@ -92,7 +94,11 @@ def surgical(
     with matplotlib.rc_context(STYLE):
         figure, (plane_axis, front, bars) = new_figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
         for method, p in pooled.items():
-            cross(plane_axis, p.transfer, p.localization, color=colour.get(method, "0.4"), marker=MARKS.get(method, "o"), ms=6, label=method)
+            x = p.transfer
+            if method == "explicit":  # it leaves universal items as they are: the unsteered model's transfer, beside whose bar it stands
+                shift = 0.006
+                x = replace(x, value=x.value + shift, low=x.value + shift, high=x.value + shift)
+            cross(plane_axis, x, p.localization, color=colour.get(method, "0.4"), marker=MARKS.get(method, "o"), ms=6, label=method)
         measure = next(iter(pooled.values())).measure
         plane_axis.set(xlabel=f"transfer ({measure}, test)", ylabel=f"localization ({measure}, test)")
         front.axhline(0, color="0.6", lw=0.8)

@@ -44,7 +44,7 @@ def load_items(source: str | Path, languages: Sequence[str] | None = None, **opt
     elif Path(source).exists():
         items = file_items(source, **_options(source, file_items, None, options))
     else:
-        raise MechclaError(f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to JSONL")
+        raise MechclaError(f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to a .jsonl, .csv or .parquet file or a folder of them")
     if languages is None:
         return items
     for language in languages:

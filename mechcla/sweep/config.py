@@ -57,8 +57,8 @@ class SweepConfig(BaseSettings):
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="weights' dtype")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")
-    items: str = Field("demo", description="'demo' or a file or folder of items")
-    languages: Words | None = Field(None, description="languages beside English; default: all of the items'")
+    items: str = Field("demo", description="'demo', another source, or a file or folder of items (.jsonl, .csv, .parquet)")
+    languages: Words | None = Field(None, description="languages beside English, as es,ko; default: all of the items'")
     site: Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"] = Field(
         "resid_post", description="where vectors are read and added"
     )
@@ -72,7 +72,7 @@ class SweepConfig(BaseSettings):
     )
     en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
     loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
-    layers: Layers | None = Field(None, description="layers to sweep; default: coarse to fine")
+    layers: Layers | None = Field(None, description="layers to sweep, as 3,9,15; default: coarse to fine")
     coarse_step: int = Field(4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer")
     refine: int = Field(1, ge=0, description="fine pass: so many layers on either side of the best coarse one")
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
