@@ -40,8 +40,8 @@ class State:
     """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
 
     resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the recording pass leaves
-    behind, so that nothing unsteered runs again; a State that was steered has neither. trunk: what each block was given,
-    where there is memory for it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
+    behind, so that nothing unsteered runs again; a State that was steered has neither. trunk: what each block was given, and
+    what the last one gave, where there is memory for it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
     """
 
     model: HookedModel
@@ -88,7 +88,7 @@ def start(model: HookedModel, batch: Batch) -> State:
             input_ids=batch.ids.to(device), attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False,
         )  # fmt: skip
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
-    return State(model, batch, 0, trunk[0], tuple(calls), tuple(trunk), ended)
+    return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
 
 
 def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:

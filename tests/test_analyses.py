@@ -53,8 +53,8 @@ def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
 def test_items_of_a_file_and_of_a_run(wide, small_items, tmp_path, monkeypatch):
     small_items.to_jsonl(tmp_path / "items.jsonl")  # as in a run folder
     for items in (tmp_path, tmp_path / "items.jsonl"):
-        run_script("cka_retrieval", monkeypatch, "--model", wide, "--items", str(items), "--resamples", "5", "--out", str(tmp_path))
-        assert {r["language"] for r in check(tmp_path, "cka_retrieval")} == set(small_items.languages) - {"en"}
+        run_script("fig3_convergence", monkeypatch, "--model", wide, "--items", str(items), "--resamples", "5", "--out", str(tmp_path))
+        assert {r["language"] for r in check(tmp_path, "fig3_pca")} == set(small_items.languages)
     small_items.universal.to_jsonl(tmp_path / "facts.jsonl")
     with pytest.raises(mechcla.MechclaError, match="has no cultural dev questions in en"):
         run_script("fig4_layers", monkeypatch, "--model", wide, "--items", str(tmp_path / "facts.jsonl"), "--out", str(tmp_path))

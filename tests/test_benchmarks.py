@@ -53,11 +53,11 @@ def test_counts_by_hand(work, hf_model):
     engine = count(partial(paths.mechcla_engine, work), model.blocks, head)
     places = sum(len({c[:i] for c in p.candidates for i in range(len(c))}) for p in work.packed())
     assert engine.unembedded == places * len(work.cells)
-    # one recording pass of 4 blocks, 4 to carry the unsteered stream on, and blocks 1, 2, 3 once for all strengths
+    # one recording pass of 4 blocks, which leaves the unsteered stream at each, and blocks 1, 2, 3 once for all strengths
     # and layers below (block 3 steers what it gives out, so nothing is left to run)
-    assert engine.blocks == 4 + 4 + 3
+    assert engine.blocks == 4 + 3
     one_by_one = count(partial(paths.resume, work), model.blocks, head)
-    assert one_by_one.blocks == 4 + 4 + 3 * (3 + 2 + 1)
+    assert one_by_one.blocks == 4 + 3 * (3 + 2 + 1)
     assert one_by_one.block_tokens == engine.block_tokens
     assert engine.flops < one_by_one.flops * 1.01
     assert one_by_one.flops < count(partial(paths.shared_prompts, work), model.blocks, head).flops < plain.flops
