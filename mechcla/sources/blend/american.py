@@ -14,7 +14,7 @@ from mechcla.sources.blend.regions import Region
 from mechcla.sources.blend.rules import Rule
 
 _SPANISH = ((r"(?i:\bnuestro país\b)", "Estados Unidos"),)
-_ENGLISH = ((r"(?i:\bour (country|region)\b)", "the US"), (r"\bbesides our own language\b", "besides English"))
+_ENGLISH = ((r"(?i:\bour (country|region)\b)", "the US"), (r"\bbesides our own language\b", "besides the language spoken there"))
 _LEFT = re.compile(  # what would show that a phrase was not seen by the rules
     r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا"
     r"|আমাৰ ৰাজ্য|አገራችን", re.IGNORECASE,
