@@ -12,10 +12,11 @@ from mechcla import plain
 from mechcla import scoring as scoring_module
 from mechcla.chat import chat_prompt
 from mechcla.errors import MechclaError
+from mechcla.items import ItemSet
 from mechcla.models import wrap_model
 from mechcla.scores import NORMALISATIONS, ItemScore, Scores
 from mechcla.scoring import prepare
-from tests.conftest import FAMILIES
+from tests.conftest import FAMILIES, universal
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
 
@@ -94,3 +95,19 @@ def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeyp
     alone = prepare(tiny, test, "explicit").priors
     monkeypatch.setattr(scoring_module, "_priors", lambda *a: pytest.fail("measured again"))
     assert prepare(tiny, test, "explicit", known=known).priors == alone
+
+
+@pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox"])
+def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
+    """However many candidates share a sequence; none is longer than the window that attention slides."""
+    words = [f"{a} {b} té verde" for a in ("Lima", "Roma", "París", "Tokio") for b in ("uno", "dos", "tres", "siete", "once")]
+    items = ItemSet(tuple(universal(f"q{k}", "es", "La capital es", *words[k : k + 4]) for k in range(0, 20, 4)))
+    model, lengths = tiny_models[family], []
+    real = scoring_module.collate
+    monkeypatch.setattr(scoring_module, "collate", lambda packed, *a, **k: lengths.extend(p.n_tokens for p in packed if p.item is None) or real(packed, *a, **k))
+    together = prepare(model, items).priors
+    assert 1 < len(lengths) < 20
+    assert max(lengths) <= (model.sliding_window or scoring_module.PRIOR_TOKENS)
+    monkeypatch.setattr(scoring_module, "PRIOR_TOKENS", 1)
+    for a, b in zip(together, prepare(model, items).priors, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
