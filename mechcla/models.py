@@ -203,7 +203,7 @@ def load_model(
     hf_model.to(target)  # type: ignore[arg-type]
     try:
         bridge = _boot(path, hf_model.eval(), tokenizer)
-    except (ValueError, NotImplementedError, KeyError) as error:
+    except (ValueError, NotImplementedError, KeyError) as error:  # an architecture, or a config, that TransformerLens has no adapter for
         raise MechclaError(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): {error}\nmechcla takes the decoders "
             "that TransformerBridge.boot_transformers takes."
@@ -226,7 +226,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:  # torch's own for no such name, cuda, mps and a plug-in that is absent
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MechclaError(f"device {str(device)!r} cannot be used here: {first}; try 'cpu'") from error
     return torch.device(device)
