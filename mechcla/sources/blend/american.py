@@ -19,17 +19,19 @@ _LEFT = re.compile(  # what would show that a phrase was not seen by the rules
     r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا"
     r"|আমাৰ ৰাজ্য|አገራችን", re.IGNORECASE,
 )  # fmt: skip
+
+
+def _korean(ours: str) -> tuple[Rule, ...]:
+    """미국 ends in a consonant and "our country" does not, so the particles move back to what rules.py took them from."""
+    particles = (("가", "이"), ("는", "은"), ("를", "을"), ("와", "과"), ("로", "으로"))
+    return (*((rf"{ours}{old}(?=[\s,.?]|$)", f"미국{new}") for old, new in particles), (ours, "미국"))
+
+
 AMERICAN: dict[str, tuple[Rule, ...]] = {
     "ES": _SPANISH,
     "MX": _SPANISH,
-    "KR": (  # 미국 ends in a consonant, 우리나라 does not
-        *((rf"우리나라{ours}(?=[\s,.?]|$)", f"미국{theirs}") for ours, theirs in (("가", "이"), ("는", "은"), ("를", "을"), ("와", "과"), ("로", "으로"))),
-        (r"우리나라 사람", "미국 사람"), ("우리나라", "미국"),
-    ),
-    "KP": (
-        *((rf"우리 나라{ours}(?=[\s,.?]|$)", f"미국{theirs}") for ours, theirs in (("가", "이"), ("는", "은"), ("를", "을"), ("와", "과"), ("로", "으로"))),
-        ("우리 나라", "미국"),
-    ),
+    "KR": _korean("우리나라"),
+    "KP": _korean("우리 나라"),
     "CN": (("我国", "美国"), ("(?<!美)全国", "美国全国"), ("(?<![美我])国人", "美国人")),
     "ID": ((r"(?i:\bnegara kita\b)", "Amerika Serikat"),),
     "JB": ((r"\bdaérah urang\b", "Amérika Sarikat"), (r"^(?!.*Amérika)(.*)\bjalma-jalma\b", r"\1jalma-jalma di Amérika Sarikat")),
