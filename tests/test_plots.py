@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mechcla import plots
@@ -15,15 +16,17 @@ from mechcla.plots.style import colours
 @pytest.fixture
 def bare(monkeypatch):
     """A system without any font but matplotlib's own."""
-    for cached in (fonts._faces, fonts._has):
+    own = [font for font in font_manager.fontManager.ttflist if font.name == "DejaVu Sans"]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    for cached in (fonts.families, fonts._faces, fonts._has):
         cached.cache_clear()
-    monkeypatch.setattr(fonts, "families", lambda: ("DejaVu Sans",))
     yield
-    for cached in (fonts._faces, fonts._has):
+    for cached in (fonts.families, fonts._faces, fonts._has):
         cached.cache_clear()
 
 
 def test_what_no_font_has_is_known(bare):
+    assert fonts.families() == ("DejaVu Sans",)
     assert fonts.can_draw("Λίμα, ليما‌ها, Lima, Ἀθῆναι")
     assert fonts.undrawable(["Lima", "利马", "리마"]) == ("利马", "리마")
 
