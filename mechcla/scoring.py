@@ -104,11 +104,11 @@ def prepare(
         return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
     known = {} if known is None else known
-    start = start_token(model.tokenizer)
-    if prior and start is not None:
+    start = start_token(model.tokenizer) if prior else None
+    if start is not None:
         new = sorted({c for p in packed for c in p.candidates} - known.keys())
         known |= _priors(model, new, start, max_tokens, fast) if new else {}
-    priors = tuple(tuple(known[c] for c in p.candidates) for p in packed) if prior and start is not None else ()
+    priors = tuple(tuple(known[c] for c in p.candidates) for p in packed) if start is not None else ()
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 
