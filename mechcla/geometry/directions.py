@@ -161,42 +161,38 @@ def across_languages(
         )
     generator = np.random.default_rng(seed)
 
-    def units(weights: Mapping[str, np.ndarray]) -> Tensor:
+    def units(w: Mapping[str, np.ndarray]) -> Tensor:
         """[language, resample, layer, d_model] from weights [resample, item] by language."""
-        means = [torch.einsum("rn,nld->rld", torch.from_numpy(weights[k].astype(np.float64)), d.double()) for k, d in differences.items()]
+        means = [torch.einsum("rn,nld->rld", torch.from_numpy(w[k].astype(np.float64)), d.double()) for k, d in differences.items()]
         return _unit(torch.stack(means))
 
     def cosines(left: Tensor, right: Tensor) -> np.ndarray:
         return torch.einsum("irld,jrld->rlij", left, right).numpy()
 
-    def draw(make: Any) -> dict[str, np.ndarray]:
+    def weights(make: Any) -> dict[str, np.ndarray]:
         first = make(next(iter(sizes.values()))) if parallel else None
         return {k: make(n) if first is None else first for k, n in sizes.items()}
 
-    def half(n: int) -> np.ndarray:
-        return np.stack([generator.permutation(n) < n // 2 for _ in range(HALVES)])
+    def draws(make: Any) -> np.ndarray:
+        """Cosines at `resamples` draws, by parts, for [resample, layer, d_model] a language is what memory has to hold."""
+        found = []
+        for begin in range(0, resamples, 50):
+            r = min(50, resamples - begin)
+            drawn = units(weights(lambda n, r=r: make(n, r)))
+            found.append(cosines(drawn, drawn))
+        return np.concatenate(found) if found else np.full((1, *point.shape), np.nan)
 
     whole = units({k: np.ones((1, n)) for k, n in sizes.items()})
     point = cosines(whole, whole)[0]
-    drawn, null = [np.full((1, *point.shape), np.nan)], [np.full((1, *point.shape), np.nan)]
-    for begin in range(0, resamples, 50):  # by parts, for [resample, layer, d_model] a language is what memory has to hold
-        r = min(50, resamples - begin)
-        for found, make in (
-            (drawn, lambda n, r=r: generator.multinomial(n, np.full(n, 1 / n), size=r)),
-            (null, lambda n, r=r: generator.choice([-1.0, 1.0], size=(r, n))),
-        ):
-            one = units(draw(make))
-            found.append(cosines(one, one))
-    skip = 1 if resamples else 0
-    low, high = basic_interval(point, np.concatenate(drawn[skip:]), -1.0, 1.0)
-    halves = draw(half)
+    low, high = basic_interval(point, draws(lambda n, r: generator.multinomial(n, np.full(n, 1 / n), size=r)), -1.0, 1.0)
+    null = np.percentile(np.abs(draws(lambda n, r: generator.choice([-1.0, 1.0], size=(r, n)))), 95, axis=0)
+    halves = weights(lambda n: np.stack([generator.permutation(n) < n // 2 for _ in range(HALVES)]))
     across = cosines(units(halves), units({k: ~w for k, w in halves.items()})).mean(0)
     settings = {
         "n": sizes, "parallel": parallel, "resamples": resamples, "seed": seed, "interval": "basic", "halves": HALVES,
         "null": "random signs, 95th percentile of |cosine|",
     }  # fmt: skip
-    chance = np.percentile(np.abs(np.concatenate(null[skip:])), 95, axis=0)
-    return SharedDirections(tuple(differences), point, low, high, _corrected(across), chance, settings)
+    return SharedDirections(tuple(differences), point, low, high, _corrected(across), null, settings)
 
 
 def _corrected(across: Float[np.ndarray, "layer language language"]) -> Float[np.ndarray, "layer language language"]:
