@@ -16,4 +16,9 @@ if __name__ == "__main__":
         found = retrieval(left, right, "csls", args.resamples)
         top1[language], mrr[language] = found.top1, found.mrr
     both = {"linear CKA with English": cka, "top-1 retrieval of the English question": top1}
-    write(args.out, "cka_retrieval", [row for cs in (cka, top1, mrr) for k, c in cs.items() for row in c.rows(language=k)], plots.curves(both))
+    write(
+        args.out,
+        "cka_retrieval",
+        [row for cs in (cka, top1, mrr) for k, c in cs.items() for row in c.rows(language=k)],
+        plots.curves(both),
+    )

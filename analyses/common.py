@@ -19,19 +19,37 @@ from mechcla import plots
 from mechcla.metrics import Estimate, PlanePoint
 
 
-def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+def arguments(
+    doc: str | None, run: bool = False, parent: argparse.ArgumentParser | None = None
+) -> argparse.Namespace:
     """--out, and either a run folder or a model, items, languages and how many; and what a script's own parent adds."""
     parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[parent] if parent else []
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[parent] if parent else [],
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG, SVG and CSV")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/figures"), help="folder for PNG, SVG and CSV"
+    )
     if run:
-        parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"), help="run folder of mechcla.sweep")
+        parser.add_argument(
+            "run",
+            type=Path,
+            nargs="?",
+            default=Path("runs/demo"),
+            help="run folder of mechcla.sweep",
+        )
     else:
         parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
         parser.add_argument("--languages", default=None, help="comma-separated; default: all")
-        parser.add_argument("--items", default="demo", help="'demo', another source, a file or folder of items, or a run folder")
-        parser.add_argument("--questions", type=int, default=48, help="how many dev questions a kind and language")
+        parser.add_argument(
+            "--items",
+            default="demo",
+            help="'demo', another source, a file or folder of items, or a run folder",
+        )
+        parser.add_argument(
+            "--questions", type=int, default=48, help="how many dev questions a kind and language"
+        )
         parser.add_argument("--resamples", type=int, default=200)
     sys.excepthook = _one_message
     args = parser.parse_args()
@@ -39,7 +57,9 @@ def arguments(doc: str | None, run: bool = False, parent: argparse.ArgumentParse
     return args
 
 
-def _one_message(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _one_message(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Bad input ends in its message and exit code 2; anything else in its traceback, as ever."""
     if not issubclass(kind, mechcla.MechclaError):
         sys.__excepthook__(kind, error, trace)
@@ -51,7 +71,10 @@ def _one_message(kind: type[BaseException], error: BaseException, trace: Traceba
 def all_items(args: argparse.Namespace) -> mechcla.ItemSet:
     """The items asked for, both splits, in the languages asked for and English."""
     within = Path(args.items) / "items.jsonl"  # a run folder has them there
-    return mechcla.load_items(str(within) if within.exists() else args.items, languages=args.languages.split(",") if args.languages else None)
+    return mechcla.load_items(
+        str(within) if within.exists() else args.items,
+        languages=args.languages.split(",") if args.languages else None,
+    )
 
 
 def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet]:
@@ -61,7 +84,9 @@ def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet
     for kind in ("universal", "cultural"):
         ids = list(dict.fromkeys(i.id for i in items if i.kind == kind))
         if not ids:
-            raise mechcla.MechclaError(f"--items {args.items} has no {kind} dev questions in {', '.join(items.languages) or 'any language'}; the figures need both kinds")
+            raise mechcla.MechclaError(
+                f"--items {args.items} has no {kind} dev questions in {', '.join(items.languages) or 'any language'}; the figures need both kinds"
+            )
         n = min(args.questions, len(ids))
         chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
     return mechcla.load_model(args.model), items.where(lambda i: i.id in chosen)
@@ -72,17 +97,23 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise mechcla.MechclaError(f"{path} is not there; make the run first: python -m mechcla.sweep --out {path.parent.parent}") from error
+        raise mechcla.MechclaError(
+            f"{path} is not there; make the run first: python -m mechcla.sweep --out {path.parent.parent}"
+        ) from error
 
 
 def planes(run: Path, measure: str = "") -> list[PlanePoint]:
     """The plane's points of a run, read back."""
     points = read_json(run / "figures" / f"plane{measure}.json")
     keys = ("transfer", "localization", "d_transfer", "d_localization")
-    return [PlanePoint(**{k: Estimate(**v) if k in keys else v for k, v in p.items()}) for p in points]
+    return [
+        PlanePoint(**{k: Estimate(**v) if k in keys else v for k, v in p.items()}) for p in points
+    ]
 
 
-def write(out: Path, name: str, rows: Iterable[Mapping[str, Any]], figure: Figure | None = None) -> None:
+def write(
+    out: Path, name: str, rows: Iterable[Mapping[str, Any]], figure: Figure | None = None
+) -> None:
     """NAME.csv, and NAME.png and .svg of the figure."""
     listed = [dict(row) for row in rows]
     keys = list(dict.fromkeys(k for row in listed for k in row))

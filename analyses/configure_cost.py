@@ -14,13 +14,22 @@ AXES = {"EN": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "loca
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--dev-items", type=int, default=12, help="dev items a kind and language in every cell")
+    parser.add_argument(
+        "--dev-items", type=int, default=12, help="dev items a kind and language in every cell"
+    )
     args = arguments(__doc__, parent=parser)
     args.languages = args.languages or "es"
     languages = args.languages.split(",")
     model, items = mechcla.load_model(args.model), all_items(args)
-    common = {"dev_items": args.dev_items, "restore": False, "try_positions": []}  # the same positions in both
-    ways = {"coarse to fine": {}, "full grid": {"coarse_step": 1, "refine": 0, "pair_layers": model.n_layers}}
+    common = {
+        "dev_items": args.dev_items,
+        "restore": False,
+        "try_positions": [],
+    }  # the same positions in both
+    ways = {
+        "coarse to fine": {},
+        "full grid": {"coarse_step": 1, "refine": 0, "pair_layers": model.n_layers},
+    }
     rows = []
     for way, settings in ways.items():
         begun = time.perf_counter()
@@ -35,10 +44,24 @@ if __name__ == "__main__":
                 scores = mechcla.score(model, test, steps)
                 point = found.choices.by_language[language].chosen[family]
                 for axis in axes:
-                    gain = difference(scores, base, axis, "share", resamples=max(args.resamples, 200))[language]
-                    rows.append({
-                        "way": way, "language": language, "family": family, "chosen": point.method.name, "axis": axis,
-                        "dev_gain": getattr(point, f"d_{axis}"), "test_gain": gain.value, "low": gain.low, "high": gain.high, "n": gain.n,
-                        "cells": found.cells, "of_full_grid": found.fraction, "seconds": seconds,
-                    })  # fmt: skip
+                    gain = difference(
+                        scores, base, axis, "share", resamples=max(args.resamples, 200)
+                    )[language]
+                    rows.append(
+                        {
+                            "way": way,
+                            "language": language,
+                            "family": family,
+                            "chosen": point.method.name,
+                            "axis": axis,
+                            "dev_gain": getattr(point, f"d_{axis}"),
+                            "test_gain": gain.value,
+                            "low": gain.low,
+                            "high": gain.high,
+                            "n": gain.n,
+                            "cells": found.cells,
+                            "of_full_grid": found.fraction,
+                            "seconds": seconds,
+                        }
+                    )
     write(args.out, "configure_cost", rows)

@@ -7,8 +7,14 @@ if __name__ == "__main__":
     args = arguments(__doc__, run=True)
     points = planes(args.run)
     rows = [
-        {"method": p.method, "language": p.language, "measure": p.measure, "d_transfer": str(p.d_transfer),
-         "d_localization": str(p.d_localization), "erasure": p.erasure}
+        {
+            "method": p.method,
+            "language": p.language,
+            "measure": p.measure,
+            "d_transfer": str(p.d_transfer),
+            "d_localization": str(p.d_localization),
+            "erasure": p.erasure,
+        }
         for p in points
-    ]  # fmt: skip
+    ]
     write(args.out, "fig2_tradeoff", rows, plots.tradeoff(points))

@@ -12,13 +12,27 @@ if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
     universal = cache_residuals(model, items.universal)
-    implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
+    implicit, explicit = (
+        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
+    )
     raw, cleaned = {}, {}
     for language in (k for k in universal.languages if k != "en"):
         en, loc = en_differences(universal, language), loc_differences(explicit, implicit, language)
         raw[language] = perpendicularity(en, loc, args.resamples)
         stream = implicit[language]
-        cleaned[language] = perpendicularity(without_common(en, stream), without_common(loc, stream), args.resamples)
+        cleaned[language] = perpendicularity(
+            without_common(en, stream), without_common(loc, stream), args.resamples
+        )
     both = {"perpendicularity of EN and LOC": raw, "common direction removed": cleaned}
-    rows = [row for name, curves in both.items() for k, c in curves.items() for row in c.rows(variant=name, language=k)]
-    write(args.out, "fig4_perpendicularity", rows, plots.curves(both, level=random_perpendicularity(model.d_model)))
+    rows = [
+        row
+        for name, curves in both.items()
+        for k, c in curves.items()
+        for row in c.rows(variant=name, language=k)
+    ]
+    write(
+        args.out,
+        "fig4_perpendicularity",
+        rows,
+        plots.curves(both, level=random_perpendicularity(model.d_model)),
+    )

@@ -34,14 +34,22 @@ from mechcla.packing import Packed, pack
 from mechcla.scores import ItemScore
 
 Key = tuple[str, str, str, str]  # an item and how it is asked: id, language, kind, prompt form
-ACCURACIES = {"acc": "sum", "acc_norm": "char", "acc_bytes": "byte"}  # lm-eval's name: mechcla's normalisation
+ACCURACIES = {
+    "acc": "sum",
+    "acc_norm": "char",
+    "acc_bytes": "byte",
+}  # lm-eval's name: mechcla's normalisation
 FORMS = {"universal": ("implicit",), "cultural": ("implicit", "explicit")}
 COMPARED = "compared"
 SPLIT = "token across the join"  # mechcla scores it, lm-eval takes it for prompt
 NOTHING = "lm-eval has nothing to score"  # a candidate lies wholly in that token; lm-eval stops with an AssertionError
-TOKENS = "other token ids"  # e.g. a tokenizer that adds an end-of-text token, which mechcla takes off
+TOKENS = (
+    "other token ids"  # e.g. a tokenizer that adds an end-of-text token, which mechcla takes off
+)
 WINDOW = "longer than lm-eval's window"  # lm-eval cuts from the left, mechcla refuses beyond the model's own
-TWINS = "two candidates share a text"  # a tie: mechcla shares the point, lm-eval gives it to the first
+TWINS = (
+    "two candidates share a text"  # a tie: mechcla shares the point, lm-eval gives it to the first
+)
 REFUSED = "refused by mechcla"
 
 
@@ -74,21 +82,37 @@ class Compared:
         """The CSV's row."""
         item = self.item
         row: dict[str, Any] = {
-            "id": item.id, "language": item.language, "kind": item.kind, "prompt": self.form, "status": self.why,
-            "refusal": self.refusal, "candidates": len(item.candidates), "largest_difference": self.difference,
+            "id": item.id,
+            "language": item.language,
+            "kind": item.kind,
+            "prompt": self.form,
+            "status": self.why,
+            "refusal": self.refusal,
+            "candidates": len(item.candidates),
+            "largest_difference": self.difference,
             "largest_difference_same_tokens": self.difference_same_tokens,
-        }  # fmt: skip
+        }
         for k, name in enumerate(ACCURACIES):
-            row |= {f"{name}_mechcla": self.right[k][0], f"{name}_lm_eval": self.right[k][1]} if self.right else {}
+            row |= (
+                {f"{name}_mechcla": self.right[k][0], f"{name}_lm_eval": self.right[k][1]}
+                if self.right
+                else {}
+            )
             row |= {f"{name}_choices": json.dumps(self.choices[k])} if self.choices else {}
         return row | {"mechcla": json.dumps(self.mechcla), "lm_eval": json.dumps(self.lm_eval)}
 
 
 def _gap(left: Sequence[float], right: Sequence[float]) -> float:
-    return max((abs(a - b) for a, b in zip(left, right, strict=True)), default=float("nan")) if left and right else float("nan")
+    return (
+        max((abs(a - b) for a, b in zip(left, right, strict=True)), default=float("nan"))
+        if left and right
+        else float("nan")
+    )
 
 
-def plain_backend(folder: str | Path, device: str = "cpu", dtype: str = "float32", rows: int = 8) -> Any:
+def plain_backend(
+    folder: str | Path, device: str = "cpu", dtype: str = "float32", rows: int = 8
+) -> Any:
     """lm-eval's Hugging Face backend with its own defaults: no option on BOS, so the tokenizer's own one is in front."""
     from lm_eval.models.huggingface import HFLM
 
@@ -119,10 +143,14 @@ def compare(model: HookedModel, lm: Any, items: ItemSet) -> list[Compared]:
         scorable = items.where(lambda item, form=form: _key(item, form) in packed)  # type: ignore[misc]
         scores = mechcla.score(model, scorable, prompt=form) if len(scorable) else ()
         mine |= {_key(item, form): row for item, row in zip(scorable, scores, strict=True)}
-    theirs = lm_eval_samples(lm, {k: asked[k] for k in packed if why[k] not in (NOTHING, WINDOW)}, why)
+    theirs = lm_eval_samples(
+        lm, {k: asked[k] for k in packed if why[k] not in (NOTHING, WINDOW)}, why
+    )
     again = _same_tokens(lm, {k: p for k, p in packed.items() if why[k] != COMPARED})
     return [
-        Compared(i, k[3], why[k], refusals[k]) if k in refusals else _joined(i, k[3], why[k], mine[k], theirs.get(k), again.get(k, ()))
+        Compared(i, k[3], why[k], refusals[k])
+        if k in refusals
+        else _joined(i, k[3], why[k], mine[k], theirs.get(k), again.get(k, ()))
         for k, i in asked.items()
     ]
 
@@ -153,18 +181,34 @@ def task(name: str, items: Sequence[Item], form: str, separator: str) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     docs = [
-        {"id": i.id, "prompt": i.prompt_text(form), "choices": [c.text for c in i.candidates], "right": i.right} for i in items
+        {
+            "id": i.id,
+            "prompt": i.prompt_text(form),
+            "choices": [c.text for c in i.candidates],
+            "right": i.right,
+        }
+        for i in items
     ]
     config = {
-        "task": name, "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(docs)}, "test_split": "test",
-        "output_type": "multiple_choice", "doc_to_text": "prompt", "doc_to_choice": "choices", "doc_to_target": "right",
-        "target_delimiter": separator, "num_fewshot": 0,
-        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ACCURACIES],
-    }  # fmt: skip
+        "task": name,
+        "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(docs)},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "prompt",
+        "doc_to_choice": "choices",
+        "doc_to_target": "right",
+        "target_delimiter": separator,
+        "num_fewshot": 0,
+        "metric_list": [
+            {"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ACCURACIES
+        ],
+    }
     return ConfigurableTask(config=config)
 
 
-def lm_eval_samples(lm: Any, items: dict[Key, Item], why: dict[Key, str]) -> dict[Key, dict[str, Any]]:
+def lm_eval_samples(
+    lm: Any, items: dict[Key, Item], why: dict[Key, str]
+) -> dict[Key, dict[str, Any]]:
     """lm-eval's logged sample of every item: a task a language, kind, form, separator and status, in one simple_evaluate.
 
     Raises MechclaError if a logged request is not (prompt, separator + candidate).
@@ -178,9 +222,16 @@ def lm_eval_samples(lm: Any, items: dict[Key, Item], why: dict[Key, str]) -> dic
     if not groups:
         return {}
     named = {f"mechcla_{n}": keys for n, keys in enumerate(groups.values())}
-    tasks = [task(n, [items[k] for k in keys], keys[0][3], items[keys[0]].separator) for n, keys in named.items()]
+    tasks = [
+        task(n, [items[k] for k in keys], keys[0][3], items[keys[0]].separator)
+        for n, keys in named.items()
+    ]
     result = lm_eval.simple_evaluate(
-        model=lm, tasks=tasks, log_samples=True, bootstrap_iters=0, task_manager=TaskManager(include_defaults=False)
+        model=lm,
+        tasks=tasks,
+        log_samples=True,
+        bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
     assert result is not None  # None on all but the first process, and there is one
     samples = {}
@@ -189,14 +240,23 @@ def lm_eval_samples(lm: Any, items: dict[Key, Item], why: dict[Key, str]) -> dic
             key = keys[sample["doc_id"]]
             item = items[key]
             asked = [tuple(pair) for pair in sample["arguments"]]
-            expected = [(item.prompt_text(key[3]), item.separator + c.text) for c in item.candidates]
+            expected = [
+                (item.prompt_text(key[3]), item.separator + c.text) for c in item.candidates
+            ]
             if asked != expected:
-                raise mechcla.MechclaError(f"{item.label}: lm-eval was asked {asked}, the item says {expected}")
+                raise mechcla.MechclaError(
+                    f"{item.label}: lm-eval was asked {asked}, the item says {expected}"
+                )
             samples[key] = sample
         for metric in ACCURACIES:  # what lm-eval reports is the mean of what its samples say
-            reported, logged = result["results"][name][f"{metric},none"], float(np.mean([samples[k][metric] for k in keys]))
+            reported, logged = (
+                result["results"][name][f"{metric},none"],
+                float(np.mean([samples[k][metric] for k in keys])),
+            )
             if abs(reported - logged) > 1e-9:
-                raise mechcla.MechclaError(f"lm-eval reports {metric} {reported} for {keys[0][1:]}, its samples say {logged}")
+                raise mechcla.MechclaError(
+                    f"lm-eval reports {metric} {reported} for {keys[0][1:]}, its samples say {logged}"
+                )
     return samples
 
 
@@ -208,16 +268,24 @@ def _same_tokens(lm: Any, packed: dict[Key, Packed]) -> dict[Key, tuple[float, .
 
 
 def _joined(
-    item: Item, form: str, why: str, mine: ItemScore, theirs: dict[str, Any] | None, again: tuple[float, ...]
+    item: Item,
+    form: str,
+    why: str,
+    mine: ItemScore,
+    theirs: dict[str, Any] | None,
+    again: tuple[float, ...],
 ) -> Compared:
     if theirs is None:
         return Compared(item, form, why, mechcla=mine.log_likelihood, same_tokens=again)
     total = tuple(float(response[0][0]) for response in theirs["resps"])
     other = ItemScore(**{**vars(mine), "log_likelihood": total})
     right = tuple(
-        (item_value(RIGHT[item.kind], "accuracy", norm)(mine), float(theirs[metric])) for metric, norm in ACCURACIES.items()
+        (item_value(RIGHT[item.kind], "accuracy", norm)(mine), float(theirs[metric]))
+        for metric, norm in ACCURACIES.items()
     )
-    choices = tuple((int(mine.values(n).argmax()), int(other.values(n).argmax())) for n in ACCURACIES.values())
+    choices = tuple(
+        (int(mine.values(n).argmax()), int(other.values(n).argmax())) for n in ACCURACIES.values()
+    )
     return Compared(item, form, why, "", mine.log_likelihood, total, again, right, choices)
 
 
@@ -236,17 +304,28 @@ def summary(rows: Sequence[Compared]) -> list[dict[str, Any]]:
     return made + [_line(*key, part) for key, part in groups.items() if key[3] != COMPARED]
 
 
-def _line(language: str, kind: str, form: str, why: str, part: Sequence[Compared]) -> dict[str, Any]:
+def _line(
+    language: str, kind: str, form: str, why: str, part: Sequence[Compared]
+) -> dict[str, Any]:
     line: dict[str, Any] = {
-        "language": language, "kind": kind, "prompt": form, "status": why, "items": len(part),
-        "candidates": sum(len(r.item.candidates) for r in part), "largest difference": _largest(r.difference for r in part),
-    }  # fmt: skip
+        "language": language,
+        "kind": kind,
+        "prompt": form,
+        "status": why,
+        "items": len(part),
+        "candidates": sum(len(r.item.candidates) for r in part),
+        "largest difference": _largest(r.difference for r in part),
+    }
     both = [r.right for r in part if r.right]
     for k, (metric, norm) in enumerate(ACCURACIES.items()):
-        left, right = (float(np.mean([r[k][side] for r in both])) if both else float("nan") for side in (0, 1))
+        left, right = (
+            float(np.mean([r[k][side] for r in both])) if both else float("nan") for side in (0, 1)
+        )
         line[f"{norm} / {metric}"] = f"{left:.3f} / {right:.3f}" if both else "none"
     line["choices that differ"] = sum(a != b for r in part for a, b in r.choices)
-    line["difference on mechcla's tokens"] = "same" if why == COMPARED else _largest(r.difference_same_tokens for r in part)
+    line["difference on mechcla's tokens"] = (
+        "same" if why == COMPARED else _largest(r.difference_same_tokens for r in part)
+    )
     return line
 
 
@@ -258,7 +337,9 @@ def _largest(values: Iterable[float]) -> float | str:
 def agree(rows: Sequence[Compared], tolerance: float) -> bool:
     """Whether the claim holds: something was compared, and all of it agrees in log-likelihood and all accuracies."""
     claim = [r for r in rows if r.why == COMPARED]
-    return bool(claim) and all(r.difference <= tolerance and all(a == b for a, b in r.right) for r in claim)
+    return bool(claim) and all(
+        r.difference <= tolerance and all(a == b for a, b in r.right) for r in claim
+    )
 
 
 def main() -> int:
@@ -267,7 +348,10 @@ def main() -> int:
     try:
         import lm_eval
     except ImportError as error:
-        print(f"lm-eval is not installed ({error}): pip install -c constraints.txt -e '.[bench]'", file=sys.stderr)
+        print(
+            f"lm-eval is not installed ({error}): pip install -c constraints.txt -e '.[bench]'",
+            file=sys.stderr,
+        )
         return 2
     for name in ("lm_eval", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -277,22 +361,32 @@ def main() -> int:
     dtype = str(model.dtype).removeprefix("torch.")
     rows = compare(model, plain_backend(folder, str(model.device), dtype, args.rows), items)
     write(args.out, "lm_eval_parity", [r.row() for r in rows])
-    print(f"{args.model}, {dtype}, {model.device}; mechcla {mechcla.__version__}, lm-eval {lm_eval.__version__}\n")
+    print(
+        f"{args.model}, {dtype}, {model.device}; mechcla {mechcla.__version__}, lm-eval {lm_eval.__version__}\n"
+    )
     print(table(summary(rows)))
     holds = agree(rows, args.tolerance)
-    print(f"\n{'equal' if holds else 'NOT equal'}: log-likelihoods within {args.tolerance:g} and the same accuracies")
+    print(
+        f"\n{'equal' if holds else 'NOT equal'}: log-likelihoods within {args.tolerance:g} and the same accuracies"
+    )
     return 0 if holds else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m analyses.lm_eval_parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m analyses.lm_eval_parity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
     parser.add_argument("--languages", default=None, help="comma-separated; default: all")
-    parser.add_argument("--questions", type=int, default=20, help="dev questions a kind and language")
+    parser.add_argument(
+        "--questions", type=int, default=20, help="dev questions a kind and language"
+    )
     parser.add_argument("--rows", type=int, default=8, help="rows a batch of lm-eval")
-    parser.add_argument("--tolerance", type=float, default=1e-3, help="on a candidate's log-likelihood")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, help="on a candidate's log-likelihood"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/parity"))
     return parser.parse_args()
 

@@ -24,7 +24,9 @@ Arms = dict[tuple[str, str, int], tuple[Intervention, ...]]  # (vector, recipe, 
 def vectors(model: HookedModel, items: ItemSet) -> Iterator[tuple[str, str, SteeringVectors]]:
     """Every recipe's EN and LOC vectors from these items, and random ones of the same norms."""
     universal = cache_residuals(model, items.universal)
-    implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
+    implicit, explicit = (
+        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
+    )
     for name in RECIPES:
         yield "EN", name, en_vectors_by(name, universal)
         yield "LOC", name, loc_vectors_by(name, explicit, implicit)
@@ -32,7 +34,9 @@ def vectors(model: HookedModel, items: ItemSet) -> Iterator[tuple[str, str, Stee
     yield "LOC", "random", random_like(loc_vectors_by("mean_difference", explicit, implicit))
 
 
-def arms(model: HookedModel, items: ItemSet, languages: list[str], layers: list[int]) -> dict[str, Arms]:
+def arms(
+    model: HookedModel, items: ItemSet, languages: list[str], layers: list[int]
+) -> dict[str, Arms]:
     """By language, what each recipe does at each layer."""
     found: dict[str, Arms] = {language: {} for language in languages}
     deep = model.n_layers * RESTORE_AT // 18
@@ -40,17 +44,24 @@ def arms(model: HookedModel, items: ItemSet, languages: list[str], layers: list[
         for language in languages:
             for layer in layers:
                 found[language][kind, name, layer] = (
-                    en_steering(made, language=language, layer=layer, strength=EN_STRENGTH) if kind == "EN"
+                    en_steering(made, language=language, layer=layer, strength=EN_STRENGTH)
+                    if kind == "EN"
                     else loc_steering(made, language=language, layer=layer, strength=LOC_STRENGTH)
-                )  # fmt: skip
+                )
                 if (kind, name) == ("EN", "mean_difference") and layer < deep:
                     found[language]["EN", f"restored at {deep}", layer] = en_steering(
-                        made, language=language, layer=layer, strength=EN_STRENGTH, restore_layer=deep
+                        made,
+                        language=language,
+                        layer=layer,
+                        strength=EN_STRENGTH,
+                        restore_layer=deep,
                     )
     universal = cache_residuals(model, items.universal)
     for language in languages:
         for layer in layers:
-            found[language]["EN", "linear map", layer] = map_steering(fit_map(universal, language, layer), MAP_STRENGTH)
+            found[language]["EN", "linear map", layer] = map_steering(
+                fit_map(universal, language, layer), MAP_STRENGTH
+            )
     return found
 
 
@@ -68,14 +79,33 @@ if __name__ == "__main__":
             mine = items.language(language).where(lambda i, held=held: half[i.id] == held)
             for kind, part in (("EN", mine.universal), ("LOC", mine.cultural)):
                 keys = [k for k in made[language] if k[0] == kind]
-                for n, table in score_many(prepare(model, part), [(), *(made[language][k] for k in keys)]):
-                    (base[kind] if n == 0 else scored.setdefault(keys[n - 1], [])).extend(table.rows)
+                for n, table in score_many(
+                    prepare(model, part), [(), *(made[language][k] for k in keys)]
+                ):
+                    (base[kind] if n == 0 else scored.setdefault(keys[n - 1], [])).extend(
+                        table.rows
+                    )
     rows = []
     for (kind, name, layer), found in scored.items():
         metric = "transfer" if kind == "EN" else "localization"
-        gain = difference(Scores(tuple(found)), Scores(tuple(base[kind])), metric, "share", resamples=max(args.resamples, 100))
+        gain = difference(
+            Scores(tuple(found)),
+            Scores(tuple(base[kind])),
+            metric,
+            "share",
+            resamples=max(args.resamples, 100),
+        )
         rows += [
-            {"vector": kind, "recipe": name, "layer": layer, "language": k, "gain": g.value, "low": g.low, "high": g.high, "n": g.n}
+            {
+                "vector": kind,
+                "recipe": name,
+                "layer": layer,
+                "language": k,
+                "gain": g.value,
+                "low": g.low,
+                "high": g.high,
+                "n": g.n,
+            }
             for k, g in gain.items()
-        ]  # fmt: skip
+        ]
     write(args.out, "recipes", rows, plots.gains([r for r in rows if r["language"] == "all"]))

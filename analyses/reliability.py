@@ -8,9 +8,13 @@ from mechcla.residuals import cache_residuals, en_differences, loc_differences
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
-    shared_ids = set.intersection(*(set(items.universal.language(k).ids) for k in items.languages))  # parallel in all of them
+    shared_ids = set.intersection(
+        *(set(items.universal.language(k).ids) for k in items.languages)
+    )  # parallel in all of them
     universal = cache_residuals(model, items.universal.where(lambda i: i.id in shared_ids))
-    implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
+    implicit, explicit = (
+        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
+    )
     languages = [k for k in universal.languages if k != "en"]
     found = {
         "EN": {k: en_differences(universal, k) for k in languages},
@@ -21,11 +25,26 @@ if __name__ == "__main__":
         shown[name] = {k: reliability(d) for k, d in by_language.items()}
         for k, r in shown[name].items():
             rows += [
-                {"vector": name, "language": k, "items": size, "layer": layer, "cosine": c, "low": lo, "high": hi}
+                {
+                    "vector": name,
+                    "language": k,
+                    "items": size,
+                    "layer": layer,
+                    "cosine": c,
+                    "low": lo,
+                    "high": hi,
+                }
                 for size, cs, ls, hs in zip(r.sizes, r.cosine, r.low, r.high, strict=True)
                 for layer, (c, lo, hi) in enumerate(zip(cs, ls, hs, strict=True))
-            ]  # fmt: skip
+            ]
     write(args.out, "reliability", rows, plots.reliabilities(shown))
-    shared = {name: across_languages(by_language, name == "EN", args.resamples) for name, by_language in found.items()}
-    write(args.out, "shared_directions", [row for name, m in shared.items() for row in m.rows(vector=name)],
-          plots.matrices(shared, 2 * model.n_layers // 3))  # fmt: skip
+    shared = {
+        name: across_languages(by_language, name == "EN", args.resamples)
+        for name, by_language in found.items()
+    }
+    write(
+        args.out,
+        "shared_directions",
+        [row for name, m in shared.items() for row in m.rows(vector=name)],
+        plots.matrices(shared, 2 * model.n_layers // 3),
+    )

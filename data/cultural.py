@@ -29,7 +29,11 @@ Concept = dict[str, Any]
 
 def read_concepts(folder: Path) -> list[Concept]:
     """Every concept of every topic file, sorted by topic and id."""
-    made = [c for path in sorted(folder.glob("*.json")) for c in json.loads(path.read_text(encoding="utf-8"))]
+    made = [
+        c
+        for path in sorted(folder.glob("*.json"))
+        for c in json.loads(path.read_text(encoding="utf-8"))
+    ]
     return sorted(made, key=lambda c: (c["topic"], c["id"]))
 
 
@@ -61,7 +65,8 @@ def problems(concepts: list[Concept]) -> list[str]:
 def _same_facts(concepts: list[Concept]) -> list[str]:
     """Concepts that share the answers of four cultures: one fact asked twice, perhaps in both splits."""
     answers = [
-        {(c, same_text(a.get("en", ""))) for c, a in concept["answers"].items() if a} for concept in concepts
+        {(c, same_text(a.get("en", ""))) for c, a in concept["answers"].items() if a}
+        for concept in concepts
     ]
     return [
         f"{one['topic']}/{one['id']} and {two['topic']}/{two['id']} share {len(left & right)} answers"
@@ -73,7 +78,9 @@ def _same_facts(concepts: list[Concept]) -> list[str]:
 def _text_problems(concept: Concept, given: dict[str, dict[str, str]]) -> Iterable[str]:
     for language in LANGUAGES:
         prompt = concept["prompt"].get(language, "")
-        texts = [("prompt", prompt, False)] + [(c, a.get(language, ""), True) for c, a in given.items()]
+        texts = [("prompt", prompt, False)] + [
+            (c, a.get(language, ""), True) for c, a in given.items()
+        ]
         for where, text, candidate in texts:
             if named := culture_named(text, language):
                 yield f"{language} {where} {text!r} names {named[0]} ({named[1]!r})"
@@ -109,7 +116,9 @@ def cultural_items(
                     topic=concept["topic"],
                     prompt=prompt,
                     prompt_explicit=cues[language][country] + gap + prompt,
-                    prompt_us=None if country == ENGLISH else cues[language][ENGLISH] + gap + prompt,
+                    prompt_us=None
+                    if country == ENGLISH
+                    else cues[language][ENGLISH] + gap + prompt,
                     separator=gap,
                     candidates=candidates,
                     source="mechcla",
@@ -133,7 +142,8 @@ def _candidates(concept: Concept, language: str, country: str) -> tuple[Candidat
     # Those nearest in length to the local answer, so that length alone tells little; ties by hash.
     size = len(answers[country].encode())
     for other in sorted(
-        others, key=lambda c: (abs(len(answers[c].encode()) - size), digest(concept["id"], language, c))
+        others,
+        key=lambda c: (abs(len(answers[c].encode()) - size), digest(concept["id"], language, c)),
     ):
         taken = {same_text(c.text) for c in chosen}
         if len(chosen) < N_CANDIDATES and same_text(answers[other]) not in taken:

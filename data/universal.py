@@ -134,7 +134,8 @@ def language_names(code: str) -> dict[str, str]:
 def leaks(left: dict[str, str], right: dict[str, str]) -> bool:
     """Whether one name gives the other away in any language: four letters in common, or two in zh and ko."""
     return any(
-        _share(_bare(left[lang]), _bare(right[lang]), 2 if lang in ("zh", "ko") else 4) for lang in LANGUAGES
+        _share(_bare(left[lang]), _bare(right[lang]), 2 if lang in ("zh", "ko") else 4)
+        for lang in LANGUAGES
     )
 
 
@@ -159,7 +160,8 @@ def capitals() -> list[Fact]:
     countries = capital_countries()
     with_article = [c for c in countries if c in EN_THE or c in ES_ARTICLE]
     free = sorted(
-        (c for c in countries if c not in with_article), key=lambda c: (continent(c), digest("capital", c))
+        (c for c in countries if c not in with_article),
+        key=lambda c: (continent(c), digest("capital", c)),
     )
     half = len(countries) // 2 - len(with_article)
     asks_capital = set(with_article)
@@ -204,7 +206,9 @@ def cities() -> list[Fact]:
         if leaks(country_names(country), names):
             continue
         wrong = pick(id_, pool, continent(country))
-        made.append(Fact(id_, "city", country, names, tuple(country_answers(c) for c in (country, *wrong))))
+        made.append(
+            Fact(id_, "city", country, names, tuple(country_answers(c) for c in (country, *wrong)))
+        )
     return made
 
 
@@ -257,7 +261,9 @@ def slug(names: dict[str, str]) -> str:
 
 
 def _too_common(entry: dict | None) -> bool:
-    return bool(entry) and (bool(entry["official_status"]) or entry["population_percent"] >= SPOKEN_BY_MANY)
+    return bool(entry) and (
+        bool(entry["official_status"]) or entry["population_percent"] >= SPOKEN_BY_MANY
+    )
 
 
 @cache
@@ -276,7 +282,9 @@ def _nfc(text: str) -> str:
 
 @cache
 def _bare(text: str) -> str:
-    kept = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    kept = "".join(
+        c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c)
+    )
     return unicodedata.normalize("NFC", kept).replace("'", "").replace("\u2019", "")
 
 

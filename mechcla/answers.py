@@ -61,13 +61,18 @@ class Answers(Sequence[Answer]):
         for name in fields:
             if name not in known:
                 raise MechclaError(f"answers have no field {name!r}; {nearest(name, known)}")
-        return Answers(tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())), self.settings)
+        return Answers(
+            tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items())),
+            self.settings,
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """A row an answer; `tokens` holds lists."""
         import pandas as pd
 
-        frame = pd.DataFrame([{**vars(row)} for row in self.rows], columns=list(Answer.__dataclass_fields__))
+        frame = pd.DataFrame(
+            [{**vars(row)} for row in self.rows], columns=list(Answer.__dataclass_fields__)
+        )
         frame["tokens"] = frame["tokens"].map(list)
         return frame
 
@@ -77,8 +82,13 @@ class Answers(Sequence[Answer]):
         import pyarrow.parquet as pq
 
         names = list(Answer.__dataclass_fields__)
-        schema = pa.schema([(n, pa.list_(pa.int64()) if n == "tokens" else pa.string()) for n in names])
-        columns = {n: [list(v) if isinstance(v := getattr(r, n), tuple) else v for r in self.rows] for n in names}
+        schema = pa.schema(
+            [(n, pa.list_(pa.int64()) if n == "tokens" else pa.string()) for n in names]
+        )
+        columns = {
+            n: [list(v) if isinstance(v := getattr(r, n), tuple) else v for r in self.rows]
+            for n in names
+        }
         meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
         pq.write_table(pa.table(columns, schema=schema).replace_schema_metadata(meta), str(path))
 
@@ -89,6 +99,8 @@ class Answers(Sequence[Answer]):
 
         table = pq.read_table(str(path))
         if table.column_names != list(Answer.__dataclass_fields__):
-            raise MechclaError(f"{path} has columns {table.column_names}; expected {list(Answer.__dataclass_fields__)}")
+            raise MechclaError(
+                f"{path} has columns {table.column_names}; expected {list(Answer.__dataclass_fields__)}"
+            )
         rows = tuple(Answer(**{**row, "tokens": tuple(row["tokens"])}) for row in table.to_pylist())
         return cls(rows, json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")))

@@ -26,7 +26,9 @@ def chat_prompt(text: str, tokenizer: Any) -> str:
     rendered = str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
     wanted = tokenizer(rendered, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token
-    candidates = [rendered] + ([rendered.removeprefix(bos)] if bos and rendered.startswith(bos) else [])
+    candidates = [rendered] + (
+        [rendered.removeprefix(bos)] if bos and rendered.startswith(bos) else []
+    )
     for candidate in candidates:
         if tokenizer(candidate, add_special_tokens=True)["input_ids"] == wanted:
             return candidate

@@ -30,7 +30,9 @@ from mechcla.vectors import SteeringVectors, make_vectors
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
-Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and "LOC US", "EN shuffled" and "LOC shuffled" where they were made
+Vectors = Mapping[
+    str, SteeringVectors
+]  # "EN" and "LOC", and "LOC US", "EN shuffled" and "LOC shuffled" where they were made
 ARMS: dict[str, tuple[str, ...]] = {
     "EN": ("random", "shuffled"),
     "LOC": ("random", "shuffled", "orthogonal", "us_country", "other_country"),
@@ -38,18 +40,28 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 
 
-AXIS = {"EN": ("universal",), "LOC": ("cultural",), "SUR": ("universal", "cultural")}  # the items that a family's arms are scored on
+AXIS = {
+    "EN": ("universal",),
+    "LOC": ("cultural",),
+    "SUR": ("universal", "cultural"),
+}  # the items that a family's arms are scored on
 
 
 def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
     """The directions of one set with the norms of another, in the languages that both have."""
-    made = {k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages}
+    made = {
+        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
+    }
     return replace(real, name=name, vectors=made)
 
 
-def _resized(direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]) -> Float[Tensor, "layer d_model"]:
+def _resized(
+    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
     d, r = direction.double(), real.double()
-    return (d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30) * r.norm(dim=-1, keepdim=True)).float()
+    return (
+        d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30) * r.norm(dim=-1, keepdim=True)
+    ).float()
 
 
 def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
@@ -81,7 +93,10 @@ def shuffled_vectors(
         order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
         signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
     made = make_vectors(model, items, site, signs, chat)
-    return made | {f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}") for name in ("EN", "LOC")}
+    return made | {
+        f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}")
+        for name in ("EN", "LOC")
+    }
 
 
 def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
@@ -90,7 +105,9 @@ def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
     for k in en.languages:
         if k in loc.languages:
             along, across = en[k].double(), loc[k].double()
-            share = (along * across).sum(-1, keepdim=True) / (along * along).sum(-1, keepdim=True).clamp_min(1e-30)
+            share = (along * across).sum(-1, keepdim=True) / (along * along).sum(
+                -1, keepdim=True
+            ).clamp_min(1e-30)
             made[k] = (across - share * along).float()
     return like(replace(loc, vectors=made), loc, "orthogonal LOC")
 
@@ -98,7 +115,9 @@ def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
 def us_country(vectors: Vectors) -> SteeringVectors:
     """In each language the v_LOC of the United States, made from the same questions with that country named."""
     if "LOC US" not in vectors:
-        raise MechclaError("the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none")
+        raise MechclaError(
+            "the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none"
+        )
     return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
 
 
@@ -106,7 +125,9 @@ def other_country(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
     """In each steered language the v_LOC of the next one (the last takes the first's)."""
     steered = [k for k in loc.languages if k in en.languages]
     if len(steered) < 2:
-        raise MechclaError(f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}")
+        raise MechclaError(
+            f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}"
+        )
     made = {k: loc[steered[(n + 1) % len(steered)]] for n, k in enumerate(steered)}
     return like(replace(loc, vectors=made), loc, "LOC of another country")
 

@@ -40,48 +40,84 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
     """
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
     rows, width = ids.shape
-    packed = tuple(Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, n_special, strict=True))
+    packed = tuple(
+        Packed(None, tuple(h), (), s if len(h) else 0)
+        for h, s in zip(heads, n_special, strict=True)
+    )
     none = torch.zeros(0, dtype=torch.long)
     seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
     positions = torch.arange(begin, begin + width).expand(rows, -1)
-    return Batch(packed, ids, positions, torch.ones(rows, width, dtype=torch.bool), seen, none, none, none, ())
+    return Batch(
+        packed,
+        ids,
+        positions,
+        torch.ones(rows, width, dtype=torch.bool),
+        seen,
+        none,
+        none,
+        none,
+        (),
+    )
 
 
 @torch.inference_mode()
 def full_logits(
-    model: HookedModel, prompts: Ids, n_special: Sequence[int], answers: Ids, edits: Sequence[Intervention] = ()
+    model: HookedModel,
+    prompts: Ids,
+    n_special: Sequence[int],
+    answers: Ids,
+    edits: Sequence[Intervention] = (),
 ) -> Float[Tensor, "row vocab"]:
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
     batch = _chunk(prompts, answers, n_special, 0)
     with ExitStack() as stack:
         engine.attach(model, edits, batch, stack)
         logits = model.bridge(
-            batch.ids.to(model.device), attention_mask=batch.real.long().to(model.device),
+            batch.ids.to(model.device),
+            attention_mask=batch.real.long().to(model.device),
             position_ids=batch.positions.to(model.device),
-        )  # fmt: skip
+        )
     return logits[:, -1]
 
 
 @torch.inference_mode()
 def cached_logits(
-    model: HookedModel, prompts: Ids, n_special: Sequence[int], answers: Ids, edits: Sequence[Intervention] = (),
+    model: HookedModel,
+    prompts: Ids,
+    n_special: Sequence[int],
+    answers: Ids,
+    edits: Sequence[Intervention] = (),
     past: Any = None,
-) -> tuple[Float[Tensor, "row vocab"], Any]:  # fmt: skip
+) -> tuple[Float[Tensor, "row vocab"], Any]:
     """The same from a cache: past=None runs the prompts (answers must be empty), else the answers' last tokens.
 
     Returns the logits and the cache that the next call is given.
     """
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
-    batch = _chunk(prompts, nothing, n_special, 0) if past is None else _chunk(nothing, [a[-1:] for a in answers], n_special, before)
+    batch = (
+        _chunk(prompts, nothing, n_special, 0)
+        if past is None
+        else _chunk(nothing, [a[-1:] for a in answers], n_special, before)
+    )
     hf, device = model.bridge.original_model, model.device
-    keep = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(hf.forward).parameters else {}
+    keep = (
+        {"logits_to_keep": 1}
+        if "logits_to_keep" in inspect.signature(hf.forward).parameters
+        else {}
+    )
     with ExitStack() as stack:
         engine.attach(model, edits, batch, stack)
         out = hf(
-            input_ids=batch.ids.to(device), position_ids=batch.positions.to(device), past_key_values=past, use_cache=True,
-            attention_mask=torch.ones(len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device), **keep,
-        )  # fmt: skip
+            input_ids=batch.ids.to(device),
+            position_ids=batch.positions.to(device),
+            past_key_values=past,
+            use_cache=True,
+            attention_mask=torch.ones(
+                len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device
+            ),
+            **keep,
+        )
     return out.logits[:, -1], out.past_key_values
 
 
@@ -99,7 +135,10 @@ def cache_fits(model: HookedModel) -> bool:
             why = f"logits differ by {gap:.2g}"
         _fits[model] = gap <= TOLERANCE.get(model.dtype, LOOSE)
         if not _fits[model]:
-            warnings.warn(f"mechcla generates with {model.name} by full passes, without a cache ({why})", stacklevel=3)
+            warnings.warn(
+                f"mechcla generates with {model.name} by full passes, without a cache ({why})",
+                stacklevel=3,
+            )
     return _fits[model]
 
 
@@ -110,13 +149,17 @@ def cache_gap(model: HookedModel) -> float:
     tokens = torch.randint(0, vocab, (2, 12), generator=generator).tolist()
     prompts, special = [t[:9] for t in tokens], [1, 1]
     vector = torch.randn(model.d_model, generator=generator)
-    edit = Intervention(vector, model.n_layers // 2, 1.0, unit="relative", norm=_stream_norm(model, prompts))
+    edit = Intervention(
+        vector, model.n_layers // 2, 1.0, unit="relative", norm=_stream_norm(model, prompts)
+    )
     past, gap = None, 0.0
     for t in range(4):
         answers = [row[9 : 9 + t] for row in tokens]
         fast, past = cached_logits(model, prompts, special, answers, [edit], past)
         slow = full_logits(model, prompts, special, answers, [edit])
-        gap = max(gap, float((fast.float().log_softmax(-1) - slow.float().log_softmax(-1)).abs().max()))
+        gap = max(
+            gap, float((fast.float().log_softmax(-1) - slow.float().log_softmax(-1)).abs().max())
+        )
     return gap
 
 
@@ -124,4 +167,6 @@ def cache_gap(model: HookedModel) -> float:
 def _stream_norm(model: HookedModel, prompts: list[list[int]]) -> float:
     """A tenth of the embeddings' median norm: an edit that matters and does not drown the rest."""
     rows: Int[Tensor, "row seq"] = torch.tensor(prompts, device=model.device)
-    return 0.1 * float(model.bridge.original_model.get_input_embeddings()(rows).float().norm(dim=-1).median())
+    return 0.1 * float(
+        model.bridge.original_model.get_input_embeddings()(rows).float().norm(dim=-1).median()
+    )

@@ -53,7 +53,9 @@ class State:
     unsteered: Scored | None = None
 
 
-def tree_mask(visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype) -> Float[Tensor, "row 1 seq seq"]:
+def tree_mask(
+    visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype
+) -> Float[Tensor, "row 1 seq seq"]:
     """An additive attention mask: 0 where a token may look, the dtype's minimum where it may not."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
@@ -85,8 +87,11 @@ def start(model: HookedModel, batch: Batch) -> State:
             stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
         stack.callback(model.blocks[-1].register_forward_hook(end).remove)
         model.bridge.original_model.base_model(
-            input_ids=batch.ids.to(device), attention_mask=mask, position_ids=batch.positions.to(device), use_cache=False,
-        )  # fmt: skip
+            input_ids=batch.ids.to(device),
+            attention_mask=mask,
+            position_ids=batch.positions.to(device),
+            use_cache=False,
+        )
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
 
@@ -98,9 +103,12 @@ def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
     special = torch.tensor([p.n_special for p in batch.packed]).unsqueeze(1)
     in_prompt, last, answer = place < prompt, place == prompt - 1, place >= prompt
     chosen = {
-        "last_prompt_token": last, "prompt": in_prompt, "prompt_and_answer": in_prompt | answer,
-        "answer": answer, "last_and_answer": last | answer,
-    }[positions]  # fmt: skip
+        "last_prompt_token": last,
+        "prompt": in_prompt,
+        "prompt_and_answer": in_prompt | answer,
+        "answer": answer,
+        "last_and_answer": last | answer,
+    }[positions]
     return chosen & (place >= special) & batch.real
 
 
@@ -110,20 +118,30 @@ def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     return h
 
 
-def attach(model: HookedModel, edits: Sequence[Intervention], batch: Batch, stack: ExitStack) -> None:
+def attach(
+    model: HookedModel, edits: Sequence[Intervention], batch: Batch, stack: ExitStack
+) -> None:
     """Hook the edits into a model for as long as `stack` is open.
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the MLP branch
     reads it; the skip connection gets the same change at the end of the block, so the edit reaches both, as
     the stream's name says.
     """
-    for edit in sorted(edits, key=lambda e: e.site == "resid_post"):  # the end of a block comes after its inside
+    for edit in sorted(
+        edits, key=lambda e: e.site == "resid_post"
+    ):  # the end of a block comes after its inside
         where = token_mask(batch, edit.positions).to(model.device)
         point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
         change: list[Tensor] = []
 
-        def hook(_m: object, _a: object, h: Tensor, edit: Intervention = edit, where: Tensor = where,
-                 change: list[Tensor] = change) -> Tensor:  # fmt: skip
+        def hook(
+            _m: object,
+            _a: object,
+            h: Tensor,
+            edit: Intervention = edit,
+            where: Tensor = where,
+            change: list[Tensor] = change,
+        ) -> Tensor:
             new = edit.apply(h, where)
             if edit.site == "resid_mid":
                 change.append(new - h)
@@ -148,8 +166,12 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
     """
     model = state.model
     if not state.layer <= layer <= model.n_layers:
-        raise MechclaError(f"cannot advance from block {state.layer} to {layer} of {model.n_layers}")
-    first = min((e.layer for e in edits if state.layer <= e.layer < layer), default=layer)  # below it nothing is steered
+        raise MechclaError(
+            f"cannot advance from block {state.layer} to {layer} of {model.n_layers}"
+        )
+    first = min(
+        (e.layer for e in edits if state.layer <= e.layer < layer), default=layer
+    )  # below it nothing is steered
     known = min(first, len(state.trunk) - 1) if state.trunk else state.layer
     h = (state.trunk[known] if known > state.layer else state.resid).to(model.device)
     for k in range(max(known, state.layer), layer):
@@ -161,7 +183,9 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
             out = model.blocks[k](h, **_on(state.calls[k], h.device))
         h = out[0] if isinstance(out, tuple) else out
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
-    return replace(state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None)
+    return replace(
+        state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None
+    )
 
 
 def _on(value: Any, device: torch.device) -> Any:
@@ -178,8 +202,15 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
     """The State after resid_post edits of the block that was just run, without running it again."""
     for edit in edits:
         if edit.site != "resid_post" or edit.layer != state.layer - 1:
-            raise MechclaError(f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}")
-    return replace(state, resid=_apply(state.resid.to(state.model.device), state, edits), trunk=(), unsteered=None)
+            raise MechclaError(
+                f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}"
+            )
+    return replace(
+        state,
+        resid=_apply(state.resid.to(state.model.device), state, edits),
+        trunk=(),
+        unsteered=None,
+    )
 
 
 def join(states: Sequence[State]) -> State | None:
@@ -201,7 +232,9 @@ def join(states: Sequence[State]) -> State | None:
     if rows == width:
         return None
     calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
-    return replace(first, resid=torch.cat([s.resid for s in states]), calls=calls, trunk=(), unsteered=None)
+    return replace(
+        first, resid=torch.cat([s.resid for s in states]), calls=calls, trunk=(), unsteered=None
+    )
 
 
 @torch.inference_mode()
@@ -219,7 +252,10 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
             done += [advance(s, layer) for s in part]
         else:
             rows = advance(wide, layer).resid.chunk(len(part))
-            done += [replace(s, layer=layer, resid=h, trunk=(), unsteered=None) for s, h in zip(part, rows, strict=True)]
+            done += [
+                replace(s, layer=layer, resid=h, trunk=(), unsteered=None)
+                for s, h in zip(part, rows, strict=True)
+            ]
     return done
 
 
@@ -246,7 +282,11 @@ def scored(state: State) -> Scored:
     """The rows of a State behind the last block at which something is scored."""
     batch, width = state.batch, state.batch.ids.shape[1]
     flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
-    return Scored(state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)], place, batch.edge_token)
+    return Scored(
+        state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],
+        place,
+        batch.edge_token,
+    )
 
 
 @torch.inference_mode()
@@ -261,20 +301,31 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     if not parts:
         return []
     together = torch.cat([part.rows for part in parts])
-    for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):  # even pieces: each reads the whole matrix once
+    for rows in together.chunk(
+        max(1, -(-len(together) // HEAD_ROWS))
+    ):  # even pieces: each reads the whole matrix once
         hidden.append(model.bridge.ln_final(rows.unsqueeze(0)).squeeze(0))
         totals.append(_log_normaliser(hidden[-1], weight, bias, shape_logits))
     normed, total = torch.cat(hidden), torch.cat(totals)
     offsets = torch.tensor([0] + [len(part.rows) for part in parts]).cumsum(0)
-    place = torch.cat([part.place + offset for part, offset in zip(parts, offsets, strict=False)]).to(normed.device)
+    place = torch.cat(
+        [part.place + offset for part, offset in zip(parts, offsets, strict=False)]
+    ).to(normed.device)
     token = torch.cat([part.token for part in parts]).to(normed.device)
     chosen = (normed[place] * weight[token]).sum(-1, dtype=total.dtype)
     if bias is not None:
         chosen = chosen + bias[token]
-    return list((shape_logits(chosen) - total[place]).float().cpu().split([len(part.token) for part in parts]))
+    return list(
+        (shape_logits(chosen) - total[place])
+        .float()
+        .cpu()
+        .split([len(part.token) for part in parts])
+    )
 
 
-def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_logits: Any) -> Float[Tensor, " row"]:
+def _log_normaliser(
+    rows: Tensor, weight: Tensor, bias: Tensor | None, shape_logits: Any
+) -> Float[Tensor, " row"]:
     """log of the sum over the vocabulary of exp(logit), at least in float32."""
     precise = torch.float64 if rows.dtype == torch.float64 else torch.float32
     total = torch.full((len(rows),), -torch.inf, device=rows.device, dtype=precise)
@@ -282,12 +333,16 @@ def _log_normaliser(rows: Tensor, weight: Tensor, bias: Tensor | None, shape_log
     buffer = torch.empty(len(rows), step, dtype=rows.dtype, device=rows.device)
     for begin in range(0, len(weight), step):
         piece = weight[begin : begin + step]
-        logits = torch.mm(rows, piece.T, out=buffer[:, : len(piece)] if len(piece) == step else None)
+        logits = torch.mm(
+            rows, piece.T, out=buffer[:, : len(piece)] if len(piece) == step else None
+        )
         if bias is not None:
             logits = logits + bias[begin : begin + step]
         shaped = shape_logits(logits.to(precise))
         most = shaped.amax(-1, keepdim=True)
-        total = torch.logaddexp(total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1))  # in place: no copies
+        total = torch.logaddexp(
+            total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1)
+        )  # in place: no copies
     return total
 
 
@@ -298,7 +353,9 @@ def output_head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
     head = getattr(head, "original_component", head)
     config = model._text_config
     cap = getattr(config, "final_logit_softcapping", None)
-    scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+    scale = getattr(config, "logit_scale", None) or 1.0 / (
+        getattr(config, "logits_scaling", None) or 1.0
+    )
 
     def finish_logits(logits: Tensor) -> Tensor:
         logits = logits * scale if scale != 1.0 else logits

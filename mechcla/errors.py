@@ -21,6 +21,8 @@ def nearest(name: object, known: Iterable[object], limit: int = 12) -> str:
     """
     names = [str(k) for k in known]
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    listed = ", ".join(names[:limit]) + (f", ... ({len(names)} in all)" if len(names) > limit else "")
+    listed = ", ".join(names[:limit]) + (
+        f", ... ({len(names)} in all)" if len(names) > limit else ""
+    )
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {listed or 'none'}"

@@ -35,10 +35,17 @@ class Question(Protocol):
 
 
 def generate(
-    model: HookedModel, questions: Sequence[Question], interventions: Intervention | Sequence[Intervention] = (),
-    prompt: PromptForm = "implicit", max_new_tokens: int = 16, stop: str | None = "\n", chat: bool = False,
-    max_tokens: int = MAX_TOKENS, template: str | Mapping[str, str] = SLOT, cache: bool | None = None,
-) -> Answers:  # fmt: skip
+    model: HookedModel,
+    questions: Sequence[Question],
+    interventions: Intervention | Sequence[Intervention] = (),
+    prompt: PromptForm = "implicit",
+    max_new_tokens: int = 16,
+    stop: str | None = "\n",
+    chat: bool = False,
+    max_tokens: int = MAX_TOKENS,
+    template: str | Mapping[str, str] = SLOT,
+    cache: bool | None = None,
+) -> Answers:
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
@@ -61,11 +68,15 @@ def generate(
     >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
     """
     if prompt not in ("implicit", "explicit"):
-        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}")
+        raise MechclaError(
+            f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}"
+        )
     if not len(questions):
         raise MechclaError("there are no questions to answer; is the language or split right?")
     if max_new_tokens < 1 or max_tokens < 1:
-        raise MechclaError(f"max_new_tokens={max_new_tokens}, max_tokens={max_tokens}; expected at least 1 each")
+        raise MechclaError(
+            f"max_new_tokens={max_new_tokens}, max_tokens={max_tokens}; expected at least 1 each"
+        )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
     edits = active(interventions, model)
@@ -83,47 +94,82 @@ def generate(
         size = length + max_new_tokens
         while todo:
 
-            def run(most: int, todo: list[int] = todo, size: int = size) -> list[tuple[list[int], str]]:
+            def run(
+                most: int, todo: list[int] = todo, size: int = size
+            ) -> list[tuple[list[int], str]]:
                 part = todo[: max(1, most // size)]
-                return _decode(model, [prompts[i] for i in part], [special[i] for i in part], edits, max_new_tokens, stop, cached)
+                return _decode(
+                    model,
+                    [prompts[i] for i in part],
+                    [special[i] for i in part],
+                    edits,
+                    max_new_tokens,
+                    stop,
+                    cached,
+                )
 
             for tokens, ended in retry_smaller(model, run, max_tokens, floor=size):
                 q = questions[i := todo[0]]
                 text = answer_text(model, tokens, stop)
-                rows[i] = Answer(q.id, q.language, q.country, q.split, q.topic, prompt, text, tuple(tokens), ended)
+                rows[i] = Answer(
+                    q.id,
+                    q.language,
+                    q.country,
+                    q.split,
+                    q.topic,
+                    prompt,
+                    text,
+                    tuple(tokens),
+                    ended,
+                )
                 todo = todo[1:]
     settings = {
-        "model": model.name, "prompt": prompt, "interventions": [e.describe() for e in edits], "stop": stop, "chat": chat,
-        "max_new_tokens": max_new_tokens, "template": template if isinstance(template, str) else dict(template),
-    }  # fmt: skip
+        "model": model.name,
+        "prompt": prompt,
+        "interventions": [e.describe() for e in edits],
+        "stop": stop,
+        "chat": chat,
+        "max_new_tokens": max_new_tokens,
+        "template": template if isinstance(template, str) else dict(template),
+    }
     return Answers(tuple(rows[i] for i in sorted(rows)), settings)
 
 
-def _encode(model: HookedModel, q: Question, form: PromptForm, template: str | Mapping[str, str], chat: bool) -> list[int]:
+def _encode(
+    model: HookedModel, q: Question, form: PromptForm, template: str | Mapping[str, str], chat: bool
+) -> list[int]:
     """The token ids of one question as it is asked."""
     if not isinstance(template, str):
         if q.language not in template:
-            raise MechclaError(f"no template for language {q.language!r}; {nearest(q.language, template)}")
+            raise MechclaError(
+                f"no template for language {q.language!r}; {nearest(q.language, template)}"
+            )
         template = template[q.language]
     if SLOT not in template:
         raise MechclaError(f"the template {template[:60]!r} has no {SLOT}, where the question goes")
     text = template.replace(SLOT, q.prompt_text(form))
     ids = encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)
     if not ids:
-        raise MechclaError(f"question {q.id!r} ({q.language}): the prompt {text[:60]!r} has no token")
+        raise MechclaError(
+            f"question {q.id!r} ({q.language}): the prompt {text[:60]!r} has no token"
+        )
     return ids
 
 
 def end_ids(model: HookedModel) -> frozenset[int]:
     """The ids that end an answer: those of the model's generation config, else the tokenizer's EOS."""
-    eos = getattr(getattr(model.bridge.original_model, "generation_config", None), "eos_token_id", None)
+    eos = getattr(
+        getattr(model.bridge.original_model, "generation_config", None), "eos_token_id", None
+    )
     eos = model.tokenizer.eos_token_id if eos is None else eos
     return frozenset(() if eos is None else [eos] if isinstance(eos, int) else eos)
 
 
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
     ended = bool(tokens) and tokens[-1] in end_ids(model)
-    return str(model.tokenizer.decode(list(tokens[:-1] if ended else tokens), skip_special_tokens=True)).lstrip()
+    return str(
+        model.tokenizer.decode(list(tokens[:-1] if ended else tokens), skip_special_tokens=True)
+    ).lstrip()
 
 
 def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\n") -> str:
@@ -133,9 +179,14 @@ def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\
 
 
 def _decode(
-    model: HookedModel, prompts: list[list[int]], n_special: list[int], edits: Sequence[Intervention],
-    max_new_tokens: int, stop: str | None, cached: bool,
-) -> list[tuple[list[int], str]]:  # fmt: skip
+    model: HookedModel,
+    prompts: list[list[int]],
+    n_special: list[int],
+    edits: Sequence[Intervention],
+    max_new_tokens: int,
+    stop: str | None,
+    cached: bool,
+) -> list[tuple[list[int], str]]:
     """Tokens, and what ended them, of prompts of one length.
 
     A row that has ended goes along until all have, so that the cache's rows stay together; what it adds is cut.

@@ -36,7 +36,13 @@ Positions = str  # one of POSITIONS
 Unit = str  # one of UNITS
 
 OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate", "map")
-POSITIONS: tuple[str, ...] = ("last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer")
+POSITIONS: tuple[str, ...] = (
+    "last_prompt_token",
+    "prompt",
+    "prompt_and_answer",
+    "answer",
+    "last_and_answer",
+)
 UNITS: tuple[str, ...] = ("raw", "relative")
 
 
@@ -67,7 +73,9 @@ class Intervention:
     def __post_init__(self) -> None:
         for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
             if getattr(self, name) not in known:
-                raise MechclaError(f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+                raise MechclaError(
+                    f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}"
+                )
         if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
             raise MechclaError(f"strength is {self.strength!r}; expected a number")
         if not math.isfinite(self.strength):
@@ -79,13 +87,21 @@ class Intervention:
             )
         if self.operator in ("ablate", "map") and self.unit != "raw":
             does = "projects v out" if self.operator == "ablate" else "moves h towards its image"
-            raise MechclaError(f"operator {self.operator!r} {does}; its strength has no unit, so leave unit='raw'")
+            raise MechclaError(
+                f"operator {self.operator!r} {does}; its strength has no unit, so leave unit='raw'"
+            )
         if (self.operator == "map") != (self.matrix is not None):
-            raise MechclaError(f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one")
+            raise MechclaError(
+                f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one"
+            )
         if self.matrix is not None and not bool(torch.isfinite(self.matrix).all()):
-            raise MechclaError("the map has values that are not finite; expected d_model x d_model finite values")
+            raise MechclaError(
+                "the map has values that are not finite; expected d_model x d_model finite values"
+            )
         if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
-            raise MechclaError("unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it")
+            raise MechclaError(
+                "unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it"
+            )
 
     def apply(
         self, h: Float[Tensor, "row seq d_model"], where: Bool[Tensor, "row seq"]
@@ -94,7 +110,11 @@ class Intervention:
         v = self.vector.to(device=h.device, dtype=torch.float32)
         if self.matrix is not None:
             image = h.float() @ self.matrix.to(device=h.device, dtype=torch.float32) + v
-            return torch.where(where.unsqueeze(-1), (h.float() + self.strength * (image - h.float())).to(h.dtype), h)
+            return torch.where(
+                where.unsqueeze(-1),
+                (h.float() + self.strength * (image - h.float())).to(h.dtype),
+                h,
+            )
         length = v.norm()
         if float(length) == 0.0:
             return h
@@ -102,27 +122,45 @@ class Intervention:
             unit = v / length
             new = h - (self.strength * (h.float() @ unit).unsqueeze(-1) * unit).to(h.dtype)
         else:
-            scale = self.strength if self.unit == "raw" else self.strength * float(self.norm or 0.0) / length
+            scale = (
+                self.strength
+                if self.unit == "raw"
+                else self.strength * float(self.norm or 0.0) / length
+            )
             new = h + (scale * v).to(h.dtype)
             if self.operator == "add_norm":
-                kept = h.float().norm(dim=-1, keepdim=True) / new.float().norm(dim=-1, keepdim=True).clamp_min(1e-12)
+                kept = h.float().norm(dim=-1, keepdim=True) / new.float().norm(
+                    dim=-1, keepdim=True
+                ).clamp_min(1e-12)
                 new = (new.float() * kept).to(h.dtype)
         return torch.where(where.unsqueeze(-1), new, h)
 
     def describe(self) -> dict[str, object]:
         """Settings and a digest of the vector's bytes: the part of a result's identity that is this edit."""
+
         def sha256(values: Tensor) -> str:
-            return hashlib.sha256(values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()).hexdigest()
+            return hashlib.sha256(
+                values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+            ).hexdigest()
 
         mapped = {} if self.matrix is None else {"matrix_sha256": sha256(self.matrix)}
         return {
-            "label": self.label, "layer": self.layer, "strength": float(self.strength), "site": self.site,
-            "operator": self.operator, "positions": self.positions, "unit": self.unit, "norm": self.norm,
-            "vector_sha256": sha256(self.vector), **mapped,
-        }  # fmt: skip
+            "label": self.label,
+            "layer": self.layer,
+            "strength": float(self.strength),
+            "site": self.site,
+            "operator": self.operator,
+            "positions": self.positions,
+            "unit": self.unit,
+            "norm": self.norm,
+            "vector_sha256": sha256(self.vector),
+            **mapped,
+        }
 
 
-def active(interventions: Intervention | Sequence[Intervention], model: HookedModel) -> tuple[Intervention, ...]:
+def active(
+    interventions: Intervention | Sequence[Intervention], model: HookedModel
+) -> tuple[Intervention, ...]:
     """The interventions that do something, checked against the model.
 
     One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to the last
@@ -131,7 +169,9 @@ def active(interventions: Intervention | Sequence[Intervention], model: HookedMo
     listed = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     for one in listed:
         if not isinstance(one, Intervention):
-            raise MechclaError(f"expected Intervention objects, got a {type(one).__name__}: {one!r:.80}")
+            raise MechclaError(
+                f"expected Intervention objects, got a {type(one).__name__}: {one!r:.80}"
+            )
         if one.vector.shape[0] != model.d_model:
             raise MechclaError(
                 f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, {model.name} has d_model "
@@ -147,19 +187,35 @@ def active(interventions: Intervention | Sequence[Intervention], model: HookedMo
     return tuple(one for one in listed if one.strength != 0.0)
 
 
-def _from(vectors: SteeringVectors, language: str, layer: int, strength: float, **settings: Any) -> Intervention:
+def _from(
+    vectors: SteeringVectors, language: str, layer: int, strength: float, **settings: Any
+) -> Intervention:
     vector, norm = vectors.at(language, layer)
     made_with = vectors.record.get("model", {}).get("digest")
     return Intervention(
-        vector, layer, strength, site=vectors.site, norm=norm, label=vectors.name, made_with=made_with, **settings
+        vector,
+        layer,
+        strength,
+        site=vectors.site,
+        norm=norm,
+        label=vectors.name,
+        made_with=made_with,
+        **settings,
     )
 
 
 def en_steering(
-    en: SteeringVectors, *, language: str, layer: int, strength: float, restore_layer: int | None = None,
-    restore_strength: float | None = None, positions: Positions = "prompt", operator: Operator = "add",
+    en: SteeringVectors,
+    *,
+    language: str,
+    layer: int,
+    strength: float,
+    restore_layer: int | None = None,
+    restore_strength: float | None = None,
+    positions: Positions = "prompt",
+    operator: Operator = "add",
     unit: Unit = "raw",
-) -> tuple[Intervention, ...]:  # fmt: skip
+) -> tuple[Intervention, ...]:
     """EN-steering: add v_EN[language, layer]; with `restore_layer`, subtract v_EN there again (restoration).
 
     restore_strength: default `strength`. The deep subtraction gives the answer's language back.
@@ -171,9 +227,13 @@ def en_steering(
     steps = [_from(en, language, layer, strength, **settings)]
     if restore_layer is not None:
         if operator == "ablate":
-            raise MechclaError("restoration adds back what was added; a projection (operator 'ablate') cannot be taken back")
+            raise MechclaError(
+                "restoration adds back what was added; a projection (operator 'ablate') cannot be taken back"
+            )
         if restore_layer <= layer:
-            raise MechclaError(f"restore_layer {restore_layer} must be deeper than the EN layer {layer}")
+            raise MechclaError(
+                f"restore_layer {restore_layer} must be deeper than the EN layer {layer}"
+            )
         back = strength if restore_strength is None else restore_strength
         deep = _from(en, language, restore_layer, -back, **settings)
         steps.append(replace(deep, label=f"{deep.label} restoration"))
@@ -181,22 +241,40 @@ def en_steering(
 
 
 def loc_steering(
-    loc: SteeringVectors, *, language: str, layer: int, strength: float,
-    positions: Positions = "prompt", operator: Operator = "add", unit: Unit = "raw",
-) -> tuple[Intervention, ...]:  # fmt: skip
+    loc: SteeringVectors,
+    *,
+    language: str,
+    layer: int,
+    strength: float,
+    positions: Positions = "prompt",
+    operator: Operator = "add",
+    unit: Unit = "raw",
+) -> tuple[Intervention, ...]:
     """LOC-steering: add v_LOC[language, layer].
 
     >>> mechcla.loc_steering(loc, language="es", layer=13, strength=2.0)      # doctest: +SKIP
     """
-    return (_from(loc, language, layer, strength, positions=positions, operator=operator, unit=unit),)
+    return (
+        _from(loc, language, layer, strength, positions=positions, operator=operator, unit=unit),
+    )
 
 
 def surgical_steering(
-    en: SteeringVectors, loc: SteeringVectors, *, language: str, en_layer: int, en_strength: float,
-    loc_layer: int, loc_strength: float, restore_layer: int | None = None, restore_strength: float | None = None,
-    en_positions: Positions = "prompt", loc_positions: Positions = "prompt",
-    operator: Operator = "add", unit: Unit = "raw",
-) -> tuple[Intervention, ...]:  # fmt: skip
+    en: SteeringVectors,
+    loc: SteeringVectors,
+    *,
+    language: str,
+    en_layer: int,
+    en_strength: float,
+    loc_layer: int,
+    loc_strength: float,
+    restore_layer: int | None = None,
+    restore_strength: float | None = None,
+    en_positions: Positions = "prompt",
+    loc_positions: Positions = "prompt",
+    operator: Operator = "add",
+    unit: Unit = "raw",
+) -> tuple[Intervention, ...]:
     """Surgical Steering (SUR): v_EN at one layer and v_LOC at a deeper one, in the same forward pass.
 
     With `restore_layer`, v_EN is subtracted again there, which may be the LOC layer.
@@ -212,10 +290,22 @@ def surgical_steering(
             "For other orders, join en_steering(...) + loc_steering(...)"
         )
     first = en_steering(
-        en, language=language, layer=en_layer, strength=en_strength, restore_layer=restore_layer,
-        restore_strength=restore_strength, positions=en_positions, operator=operator, unit=unit,
-    )  # fmt: skip
+        en,
+        language=language,
+        layer=en_layer,
+        strength=en_strength,
+        restore_layer=restore_layer,
+        restore_strength=restore_strength,
+        positions=en_positions,
+        operator=operator,
+        unit=unit,
+    )
     return first + loc_steering(
-        loc, language=language, layer=loc_layer, strength=loc_strength, positions=loc_positions,
-        operator=operator, unit=unit,
-    )  # fmt: skip
+        loc,
+        language=language,
+        layer=loc_layer,
+        strength=loc_strength,
+        positions=loc_positions,
+        operator=operator,
+        unit=unit,
+    )

@@ -22,7 +22,11 @@ PromptForm = str  # one of FORMS
 
 KINDS: tuple[str, ...] = ("universal", "cultural")
 SPLITS: tuple[str, ...] = ("dev", "test")
-FORMS: tuple[str, ...] = ("implicit", "explicit", "us")  # no cue, the item's own country named, the United States named
+FORMS: tuple[str, ...] = (
+    "implicit",
+    "explicit",
+    "us",
+)  # no cue, the item's own country named, the United States named
 _TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}
 ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
 RIGHT = {"universal": "correct", "cultural": "local"}
@@ -67,11 +71,29 @@ class Item:
         for name in ("id", "language", "prompt"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
-                raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a non-empty text")
-        for name in ("country", "topic", "prompt_explicit", "prompt_us", "separator", "source", "licence"):
-            value, optional = getattr(self, name), name in ("country", "prompt_explicit", "prompt_us")
-            if not (isinstance(value, str) or (optional and value is None)) or (name in ("prompt_explicit", "prompt_us") and value == ""):
-                raise MechclaError(f"{self.label}: {name!r} is {value!r}; expected a text" + (" or nothing" if optional else ""))
+                raise MechclaError(
+                    f"{self.label}: {name!r} is {value!r}; expected a non-empty text"
+                )
+        for name in (
+            "country",
+            "topic",
+            "prompt_explicit",
+            "prompt_us",
+            "separator",
+            "source",
+            "licence",
+        ):
+            value, optional = (
+                getattr(self, name),
+                name in ("country", "prompt_explicit", "prompt_us"),
+            )
+            if not (isinstance(value, str) or (optional and value is None)) or (
+                name in ("prompt_explicit", "prompt_us") and value == ""
+            ):
+                raise MechclaError(
+                    f"{self.label}: {name!r} is {value!r}; expected a text"
+                    + (" or nothing" if optional else "")
+                )
         for name, known in (("kind", KINDS), ("split", SPLITS)):
             if getattr(self, name) not in known:
                 value = getattr(self, name)
@@ -79,7 +101,9 @@ class Item:
         roles = ROLES[self.kind]
         for candidate in self.candidates:
             if not isinstance(candidate.text, str) or not candidate.text.strip():
-                raise MechclaError(f"{self.label}: a candidate's text is {candidate.text!r}; expected a text")
+                raise MechclaError(
+                    f"{self.label}: a candidate's text is {candidate.text!r}; expected a text"
+                )
             if candidate.role not in roles:
                 raise MechclaError(
                     f"{self.label}: candidate {candidate.text!r} has role {candidate.role!r}; "
@@ -110,16 +134,22 @@ class Item:
         if form not in FORMS:
             raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
-        if form == "us" and text is None and self.country == "US":  # an American item names its own country
+        if (
+            form == "us" and text is None and self.country == "US"
+        ):  # an American item names its own country
             text = self.prompt_explicit
         if text is None:
-            raise MechclaError(f"{self.label} has no {_TEXTS[form]!r}, which prompt={form!r} scores")
+            raise MechclaError(
+                f"{self.label} has no {_TEXTS[form]!r}, which prompt={form!r} scores"
+            )
         return text
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of docs/items.md; empty optional fields are left out."""
         row = asdict(self)
-        row["candidates"] = [{k: v for k, v in c.items() if v is not None} for c in row["candidates"]]
+        row["candidates"] = [
+            {k: v for k, v in c.items() if v is not None} for c in row["candidates"]
+        ]
         return {k: v for k, v in row.items() if v not in (None, "")} | {"separator": self.separator}
 
     @classmethod
@@ -131,7 +161,9 @@ class Item:
         candidates = []
         for raw in row["candidates"] or ():
             if not isinstance(raw, dict):
-                raise MechclaError(f"item {row['id']!r}: a candidate is a JSON object, not {_clip(raw)}")
+                raise MechclaError(
+                    f"item {row['id']!r}: a candidate is a JSON object, not {_clip(raw)}"
+                )
             _check_fields(raw, Candidate, f"a candidate of item {row['id']!r}")
             candidates.append(Candidate(**raw))
         return cls(**{**row, "candidates": tuple(candidates)})
@@ -147,10 +179,20 @@ def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
     for name in row:
         if name not in known:
             raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
-    optional = {"country", "topic", "prompt_explicit", "prompt_us", "separator", "source", "licence"}
+    optional = {
+        "country",
+        "topic",
+        "prompt_explicit",
+        "prompt_us",
+        "separator",
+        "source",
+        "licence",
+    }
     missing = [name for name in known if name not in optional and name not in row]
     if missing:
-        raise MechclaError(f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}")
+        raise MechclaError(
+            f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}"
+        )
 
 
 @dataclass(frozen=True)
@@ -192,7 +234,9 @@ class ItemSet(Sequence[Item]):
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := sum(i.kind == k for i in self.items)))
-        splits = ", ".join(f"{n} {s}" for s in SPLITS if (n := sum(i.split == s for i in self.items)))
+        splits = ", ".join(
+            f"{n} {s}" for s in SPLITS if (n := sum(i.split == s for i in self.items))
+        )
         return f"ItemSet({len(self)} items: {' '.join(self.languages)}; {kinds}; {splits})"
 
     def where(self, keep: Callable[[Item], bool]) -> ItemSet:
@@ -234,13 +278,17 @@ class ItemSet(Sequence[Item]):
         have = self.languages
         for language in languages:
             if language not in have:
-                raise MechclaError(f"no items in language {language!r}; {nearest(language, have, 50)}")
+                raise MechclaError(
+                    f"no items in language {language!r}; {nearest(language, have, 50)}"
+                )
         return self.where(lambda item: item.language in languages)
 
     @property
     def digest(self) -> str:
         """SHA-256 over every field of every item in order; part of a result's identity."""
-        lines = "\n".join(json.dumps(i.to_dict(), sort_keys=True, ensure_ascii=False) for i in self.items)
+        lines = "\n".join(
+            json.dumps(i.to_dict(), sort_keys=True, ensure_ascii=False) for i in self.items
+        )
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def to_jsonl(self, path: str | Path) -> None:
@@ -258,18 +306,24 @@ def read_jsonl(path: str | Path) -> ItemSet:
     except OSError as error:
         raise MechclaError(f"cannot read items from {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; items are JSON Lines in UTF-8") from error
+        raise MechclaError(
+            f"{path} is not UTF-8 at byte {error.start}; items are JSON Lines in UTF-8"
+        ) from error
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             items.append(Item.from_dict(json.loads(line)))
         except json.JSONDecodeError as error:
-            raise MechclaError(f"{path}, line {number} is not JSON ({error.msg}): {_clip(line)}") from error
+            raise MechclaError(
+                f"{path}, line {number} is not JSON ({error.msg}): {_clip(line)}"
+            ) from error
         except (MechclaError, TypeError) as error:
             raise MechclaError(f"{path}, line {number}: {error}") from error
     if not items:
-        raise MechclaError(f"{path} holds no items; expected one JSON object a line (docs/items.md)")
+        raise MechclaError(
+            f"{path} holds no items; expected one JSON object a line (docs/items.md)"
+        )
     return ItemSet(tuple(items))
 
 

@@ -25,10 +25,47 @@ TOKENS, PARTICLES = "tokens", "tokens without particles"
 ACUTE = "\N{COMBINING ACUTE ACCENT}"
 # Korean particles that attach to nouns, longest first: a closed class, so it can be listed.
 JOSA = sorted(
-    ["은", "는", "이", "가", "을", "를", "의", "에", "에서", "에게", "께", "께서", "로", "으로", "와", "과", "랑", "이랑", "하고",
-     "도", "만", "까지", "부터", "마다", "보다", "처럼", "밖에", "조차", "라도", "이라도", "나", "이나", "입니다", "이다", "요", "이요"],
-    key=len, reverse=True,
-)  # fmt: skip
+    [
+        "은",
+        "는",
+        "이",
+        "가",
+        "을",
+        "를",
+        "의",
+        "에",
+        "에서",
+        "에게",
+        "께",
+        "께서",
+        "로",
+        "으로",
+        "와",
+        "과",
+        "랑",
+        "이랑",
+        "하고",
+        "도",
+        "만",
+        "까지",
+        "부터",
+        "마다",
+        "보다",
+        "처럼",
+        "밖에",
+        "조차",
+        "라도",
+        "이라도",
+        "나",
+        "이나",
+        "입니다",
+        "이다",
+        "요",
+        "이요",
+    ],
+    key=len,
+    reverse=True,
+)
 LEFT_OUT = ("J", "E", "S", "VCP")  # kiwi's tags: particles, endings, symbols, the copula
 SYMBOLS_KEPT = ("SL", "SN", "SH")  # foreign letters, numbers, Chinese characters
 APOSTROPHES = "'’"
@@ -85,7 +122,9 @@ def _package(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MechclaError(f"matching lemmas needs the package {name!r}: pip install 'mechcla[{extra}]'") from error
+        raise MechclaError(
+            f"matching lemmas needs the package {name!r}: pip install 'mechcla[{extra}]'"
+        ) from error
 
 
 @functools.cache
@@ -131,7 +170,11 @@ def _by_snowball(text: str, language: str) -> list[str]:
 
 
 def _by_kiwi(text: str, language: str) -> list[str]:
-    return [t.form for t in _kiwi().tokenize(text) if not t.tag.startswith(LEFT_OUT) or t.tag in SYMBOLS_KEPT]
+    return [
+        t.form
+        for t in _kiwi().tokenize(text)
+        if not t.tag.startswith(LEFT_OUT) or t.tag in SYMBOLS_KEPT
+    ]
 
 
 def _without_particles(text: str, language: str) -> list[str]:
@@ -182,4 +225,7 @@ def lemmas(text: str, language: str) -> tuple[str, ...]:
     """
     code = base(language)
     found = _chosen(code)[1](_one_spelling(text, code).lower(), code)
-    return tuple(unicodedata.normalize("NFC", unicodedata.normalize("NFD", fold(t, code)).replace(ACUTE, "")) for t in found)
+    return tuple(
+        unicodedata.normalize("NFC", unicodedata.normalize("NFD", fold(t, code)).replace(ACUTE, ""))
+        for t in found
+    )

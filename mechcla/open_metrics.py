@@ -21,7 +21,9 @@ from mechcla.open_items import AnswerGroup, OpenItem
 Table = dict[str, dict[str, float]]
 
 
-def sem_b(answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0) -> dict[str, Estimate]:
+def sem_b(
+    answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0
+) -> dict[str, Estimate]:
     """Share of answers in which something is found that people of the country answered, by language and pooled.
 
     A language asked about several countries has a value a country, "es-ES" and "es-MX". `measure` names the lemmatiser.
@@ -36,12 +38,16 @@ def sem_b(answers: Answers, questions: Sequence[OpenItem], strict: bool = False,
     return _sem("SEM-B", answers, questions, strict, seed)
 
 
-def sem_w(answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0) -> dict[str, Estimate]:
+def sem_w(
+    answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0
+) -> dict[str, Estimate]:
     """Like `sem_b`, with the found answer's votes over the most votes that the question has, instead of 1."""
     return _sem("SEM-W", answers, questions, strict, seed)
 
 
-def _sem(name: str, answers: Answers, questions: Sequence[OpenItem], strict: bool, seed: int) -> dict[str, Estimate]:
+def _sem(
+    name: str, answers: Answers, questions: Sequence[OpenItem], strict: bool, seed: int
+) -> dict[str, Estimate]:
     table: Table = defaultdict(dict)
     for label, row, _, match in matches(answers, questions, strict):
         table[label][row.id] = match.weight if name == "SEM-W" else float(match.hit)
@@ -53,19 +59,30 @@ def matches(
 ) -> Iterator[tuple[str, Answer, OpenItem, Match]]:
     """Each answer with its label (language, or language-country), its question and its match."""
     for label, row, question in paired(answers, questions):
-        yield label, row, question, soft_match(_response(row, question), question.groups, row.language, strict)
+        yield (
+            label,
+            row,
+            question,
+            soft_match(_response(row, question), question.groups, row.language, strict),
+        )
 
 
-def paired(answers: Answers, questions: Sequence[OpenItem]) -> Iterator[tuple[str, Answer, OpenItem]]:
+def paired(
+    answers: Answers, questions: Sequence[OpenItem]
+) -> Iterator[tuple[str, Answer, OpenItem]]:
     """Each answer with its question, by id, language and country, and the label it is reported under."""
     known = {(q.id, q.language, q.country): q for q in questions}
     seen: set[tuple[str, str, str | None]] = set()
     for label, row in zip(labels(answers), answers, strict=True):
         key = (row.id, row.language, row.country)
         if key not in known:
-            raise MechclaError(f"the answer to {row.id!r} ({row.language}, {row.country}) has no question among the {len(known)} given")
+            raise MechclaError(
+                f"the answer to {row.id!r} ({row.language}, {row.country}) has no question among the {len(known)} given"
+            )
         if key in seen:
-            raise MechclaError(f"{row.id!r} ({row.language}, {row.country}) is answered twice; give the answers of one run, in one prompt form")
+            raise MechclaError(
+                f"{row.id!r} ({row.language}, {row.country}) is answered twice; give the answers of one run, in one prompt form"
+            )
         seen.add(key)
         yield label, row, known[key]
 
@@ -75,7 +92,10 @@ def labels(answers: Answers) -> list[str]:
     countries: dict[str, set[str | None]] = defaultdict(set)
     for row in answers:
         countries[row.language].add(row.country)
-    return [r.language if len(countries[r.language]) == 1 else f"{r.language}-{r.country}" for r in answers]
+    return [
+        r.language if len(countries[r.language]) == 1 else f"{r.language}-{r.country}"
+        for r in answers
+    ]
 
 
 def _response(row: Answer, question: OpenItem) -> str:
@@ -99,7 +119,10 @@ def open_english_bias(
     >>> print(mechcla.open_english_bias(answers, questions)["ko"])        # doctest: +SKIP
     0.071 [0.042, 0.104] n=260
     """
-    lexicons = {language: translations(questions, language) for language in dict.fromkeys(a.language for a in answers)}
+    lexicons = {
+        language: translations(questions, language)
+        for language in dict.fromkeys(a.language for a in answers)
+    }
     table: Table = defaultdict(dict)
     for label, row, question in paired(answers, questions):
         if question.country == "US" or not disjoint(question):
@@ -107,10 +130,16 @@ def open_english_bias(
         response = _response(row, question)
         us = [in_language(group, lexicons[row.language]) for group in question.us_groups]
         local = soft_match(response, question.groups, row.language, strict).hit
-        table[label][row.id] = float(not local and soft_match(response, us, row.language, strict).hit)
+        table[label][row.id] = float(
+            not local and soft_match(response, us, row.language, strict).hit
+        )
     if not table:
-        raise MechclaError(f"none of the {len(answers)} answers is to a question whose US answers differ from the local ones")
-    return estimates(table, _measures("English bias" + (" strict" if strict else ""), table), seed=seed)
+        raise MechclaError(
+            f"none of the {len(answers)} answers is to a question whose US answers differ from the local ones"
+        )
+    return estimates(
+        table, _measures("English bias" + (" strict" if strict else ""), table), seed=seed
+    )
 
 
 def english(group: AnswerGroup) -> set[str]:
@@ -125,7 +154,9 @@ def disjoint(question: OpenItem) -> bool:
     """
     if not question.us_groups:
         return False
-    local, us = (sorted(groups, key=lambda g: -g.count) for groups in (question.groups, question.us_groups))
+    local, us = (
+        sorted(groups, key=lambda g: -g.count) for groups in (question.groups, question.us_groups)
+    )
     all_local, all_us = (set().union(*map(english, groups)) for groups in (local, us))
     return not english(local[0]) & all_us and not english(us[0]) & all_local
 
@@ -151,11 +182,17 @@ def in_language(group: AnswerGroup, lexicon: Mapping[str, Sequence[str]]) -> Ans
 def _measures(name: str, labels: Mapping[str, object]) -> dict[str, str]:
     makers = {label: lemmatiser(label) for label in labels}
     everyone = ", ".join(dict.fromkeys(makers.values()))
-    return {label: f"{name}, lemmas: {maker}" for label, maker in makers.items()} | {POOLED: f"{name}, lemmas: {everyone}"}
+    return {label: f"{name}, lemmas: {maker}" for label, maker in makers.items()} | {
+        POOLED: f"{name}, lemmas: {everyone}"
+    }
 
 
 def estimates(
-    table: Mapping[str, Mapping[str, float]], measures: Mapping[str, str], *, resamples: int = RESAMPLES, seed: int = 0
+    table: Mapping[str, Mapping[str, float]],
+    measures: Mapping[str, str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Means and 95% bootstrap intervals, clustered by question id, of a table [label][id], and of all of it.
 
@@ -164,9 +201,13 @@ def estimates(
     full = {label: column for label, column in table.items() if column}
     if not full:
         raise MechclaError("there are no answers to average")
-    counts = {label: len(column) for label, column in full.items()} | {POOLED: sum(map(len, full.values()))}
+    counts = {label: len(column) for label, column in full.items()} | {
+        POOLED: sum(map(len, full.values()))
+    }
     result = {}
     for label, draws in bootstrap_means(full, resamples, seed).items():
         low, high = np.nanpercentile(draws[1:], [2.5, 97.5])
-        result[label] = Estimate(float(draws[0]), float(low), float(high), counts[label], measures[label])
+        result[label] = Estimate(
+            float(draws[0]), float(low), float(high), counts[label], measures[label]
+        )
     return result

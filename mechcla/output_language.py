@@ -24,18 +24,42 @@ from mechcla.open_metrics import estimates, labels
 LOCAL, ENGLISH, OTHER, UNDECIDED = KINDS = ("local", "english", "other", "undecided")
 SURE = 0.7
 SCRIPTS = {
-    "ko": ("HANGUL",), "zh": ("CJK",), "ja": ("HIRAGANA", "KATAKANA", "CJK"), "el": ("GREEK",), "ar": ("ARABIC",),
-    "fa": ("ARABIC",), "ur": ("ARABIC",), "am": ("ETHIOPIC",), "as": ("BENGALI",), "bn": ("BENGALI",), "hi": ("DEVANAGARI",),
-    "ru": ("CYRILLIC",), "uk": ("CYRILLIC",), "bg": ("CYRILLIC",), "he": ("HEBREW",), "th": ("THAI",), "ta": ("TAMIL",),
-    "te": ("TELUGU",), "ka": ("GEORGIAN",), "hy": ("ARMENIAN",),
-}  # fmt: skip
+    "ko": ("HANGUL",),
+    "zh": ("CJK",),
+    "ja": ("HIRAGANA", "KATAKANA", "CJK"),
+    "el": ("GREEK",),
+    "ar": ("ARABIC",),
+    "fa": ("ARABIC",),
+    "ur": ("ARABIC",),
+    "am": ("ETHIOPIC",),
+    "as": ("BENGALI",),
+    "bn": ("BENGALI",),
+    "hi": ("DEVANAGARI",),
+    "ru": ("CYRILLIC",),
+    "uk": ("CYRILLIC",),
+    "bg": ("CYRILLIC",),
+    "he": ("HEBREW",),
+    "th": ("THAI",),
+    "ta": ("TAMIL",),
+    "te": ("TELUGU",),
+    "ka": ("GEORGIAN",),
+    "hy": ("ARMENIAN",),
+}
 IN_LATIN = """
     en es id az ha su af ca cs cy da de et eu fi fr ga gl hr hu ig is it jv lt lv ms mt nb nl nn no pl pt ro sk sl so sq
     sv sw tl tr vi xh yo zu"""
 LATIN = frozenset(IN_LATIN.split())
-SYLLABLES = {"HANGUL": 3, "CJK": 3, "HIRAGANA": 2, "KATAKANA": 2, "ETHIOPIC": 2}  # letters that one of their signs is worth
+SYLLABLES = {
+    "HANGUL": 3,
+    "CJK": 3,
+    "HIRAGANA": 2,
+    "KATAKANA": 2,
+    "ETHIOPIC": 2,
+}  # letters that one of their signs is worth
 MOST = 2 / 3
-STANDS_FOR = {"su": ("id", "jv")}  # Sundanese is unknown to py3langid; its nearest relatives speak for it
+STANDS_FOR = {
+    "su": ("id", "jv")
+}  # Sundanese is unknown to py3langid; its nearest relatives speak for it
 
 
 def script_of(text: str) -> str | None:
@@ -46,7 +70,11 @@ def script_of(text: str) -> str | None:
     >>> script_of("김치 2"), script_of("BTS"), script_of("2024"), script_of("漢字"), script_of("김치 (kimchi)")
     ('HANGUL', 'LATIN', None, 'CJK', None)
     """
-    letters = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) in ("Lu", "Ll", "Lt", "Lo"))
+    letters = (
+        c
+        for c in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(c) in ("Lu", "Ll", "Lt", "Lo")
+    )
     counts: Counter[str] = Counter()
     for name in (unicodedata.name(c, "?").split()[0] for c in letters):
         counts[name] += SYLLABLES.get(name, 1)
@@ -57,7 +85,7 @@ def script_of(text: str) -> str | None:
 
 
 def language_of(text: str, language: str) -> str:
-    """"local", "english", "other" or "undecided" for one answer to a prompt in `language`.
+    """ "local", "english", "other" or "undecided" for one answer to a prompt in `language`.
 
     local: in the language's script or, if that is Latin, told from English by the identifier. english: in Latin letters
     where the language has others, or told by the identifier. other: in a third script. undecided: no letters, mixed
@@ -93,7 +121,9 @@ def scripts(language: str) -> tuple[str, ...]:
     """The scripts that a language is written in. Raises MechclaError for one that this file does not list."""
     code = base(language)
     if code not in SCRIPTS and code not in LATIN:
-        raise MechclaError(f"the script of language {language!r} is not listed; {nearest(code, sorted([*SCRIPTS, *LATIN]), 80)}")
+        raise MechclaError(
+            f"the script of language {language!r} is not listed; {nearest(code, sorted([*SCRIPTS, *LATIN]), 80)}"
+        )
     return SCRIPTS.get(code, ("LATIN",))
 
 
@@ -115,11 +145,15 @@ def _identifier(language: str) -> Any:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
-        raise MechclaError("telling languages apart needs the package 'py3langid': pip install 'mechcla[blend]'") from error
+        raise MechclaError(
+            "telling languages apart needs the package 'py3langid': pip install 'mechcla[blend]'"
+        ) from error
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     unknown = [code for code in _codes(language) if code not in identifier.labels]
     if unknown:
-        raise MechclaError(f"py3langid does not know the language {unknown[0]!r}; it knows {', '.join(sorted(identifier.labels))}")
+        raise MechclaError(
+            f"py3langid does not know the language {unknown[0]!r}; it knows {', '.join(sorted(identifier.labels))}"
+        )
     identifier.set_languages([*_codes(language), "en"])
     return identifier
 
@@ -138,19 +172,29 @@ def output_language(
     0.5
     """
     if isinstance(answers, Answers):
-        rows = [(label, a.language, a.id, a.text) for label, a in zip(labels(answers), answers, strict=True)]
+        rows = [
+            (label, a.language, a.id, a.text)
+            for label, a in zip(labels(answers), answers, strict=True)
+        ]
     elif language is None:
-        raise MechclaError("texts come without a language; say output_language(texts, language='ko')")
+        raise MechclaError(
+            "texts come without a language; say output_language(texts, language='ko')"
+        )
     else:
         rows = [(language, language, str(i), text) for i, text in enumerate(answers)]
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for label, code, id_, text in rows:
         if id_ in found[label]:
-            raise MechclaError(f"{id_!r} ({label}) is answered twice; give the answers of one run, in one prompt form")
+            raise MechclaError(
+                f"{id_!r} ({label}) is answered twice; give the answers of one run, in one prompt form"
+            )
         found[label][id_] = language_of(text, code)
     result: dict[str, dict[str, Estimate]] = defaultdict(dict)
     for kind in KINDS:
-        table = {label: {i: float(k == kind) for i, k in column.items()} for label, column in found.items()}
+        table = {
+            label: {i: float(k == kind) for i, k in column.items()}
+            for label, column in found.items()
+        }
         measures = dict.fromkeys([*table, POOLED], f"share of answers {kind}")
         for label, value in estimates(table, measures, seed=seed).items():
             result[label][kind] = value

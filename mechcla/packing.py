@@ -70,7 +70,11 @@ def start_token(tokenizer: object) -> int | None:
 
 
 def pack(
-    item: Item, tokenizer: object, form: PromptForm = "implicit", window: int | None = None, chat: bool = False
+    item: Item,
+    tokenizer: object,
+    form: PromptForm = "implicit",
+    window: int | None = None,
+    chat: bool = False,
 ) -> Packed:
     """Tokenise an item so that no candidate is scored as zero tokens.
 
@@ -155,9 +159,13 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
     share_prompt=False gives the plain layout, a row a candidate and an ordinary causal mask: what a model
     that cannot take a tree mask runs, and what the fast layout is tested against.
     """
-    rows = [(p, [p]) for p in packed] if share_prompt else [
-        (Packed(p.item, p.prompt, (c,), p.n_special), [p]) for p in packed for c in p.candidates
-    ]
+    rows = (
+        [(p, [p]) for p in packed]
+        if share_prompt
+        else [
+            (Packed(p.item, p.prompt, (c,), p.n_special), [p]) for p in packed for c in p.candidates
+        ]
+    )
     views = [row for row, _ in rows]
     tries = [row.trie for row in views]
     length = max(len(v.prompt) + len(t) for v, t in zip(views, tries, strict=True))
@@ -187,7 +195,9 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
                 edge = edges.setdefault((r, place[tokens[:i]], token), len(edges))
                 path.append((r, c, edge))
     keys = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 3)
-    return Batch(tuple(views), ids, positions, real, visible, keys[:, 0], keys[:, 1], keys[:, 2], tuple(path))
+    return Batch(
+        tuple(views), ids, positions, real, visible, keys[:, 0], keys[:, 1], keys[:, 2], tuple(path)
+    )
 
 
 def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

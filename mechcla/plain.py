@@ -30,7 +30,9 @@ _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary(
 
 
 @torch.inference_mode()
-def plain_log_probs(model: HookedModel, batch: Batch, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
+def plain_log_probs(
+    model: HookedModel, batch: Batch, edits: Sequence[Intervention] = ()
+) -> Float[Tensor, " edge"]:
     """Log-probabilities of a plain batch's edges from full forward passes with hooks.
 
     `batch` must come from collate(..., share_prompt=False).
@@ -39,10 +41,14 @@ def plain_log_probs(model: HookedModel, batch: Batch, edits: Sequence[Interventi
     with ExitStack() as stack:
         engine.attach(model, edits, batch, stack)
         logits = model.bridge(
-            batch.ids.to(device), attention_mask=batch.real.long().to(device), position_ids=batch.positions.to(device)
+            batch.ids.to(device),
+            attention_mask=batch.real.long().to(device),
+            position_ids=batch.positions.to(device),
         )
     logits = logits.float().log_softmax(-1)
-    return logits[batch.edge_row.to(device), batch.edge_place.to(device), batch.edge_token.to(device)].cpu()
+    return logits[
+        batch.edge_row.to(device), batch.edge_place.to(device), batch.edge_token.to(device)
+    ].cpu()
 
 
 def fits(model: HookedModel) -> bool:
@@ -54,7 +60,9 @@ def fits(model: HookedModel) -> bool:
     if model not in _fits:
         try:
             gap = probe(model)
-        except Exception as error:  # an architecture may refuse a tree mask or a lone block in any way it likes
+        except (
+            Exception
+        ) as error:  # an architecture may refuse a tree mask or a lone block in any way it likes
             gap, why = float("inf"), f"{type(error).__name__}: {error}"
         else:
             why = f"log-probabilities differ by {gap:.2g}"
@@ -70,12 +78,21 @@ def probe(model: HookedModel) -> float:
     vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
     tokens = torch.randint(0, vocab, (24,), generator=generator).tolist()
     answers = (tuple(tokens[9:12]), tuple(tokens[9:11] + tokens[13:15]), (tokens[15],))
-    packed = [Packed(None, tuple(tokens[:9]), answers, 1), Packed(None, tuple(tokens[16:21]), answers[1:], 1)]
+    packed = [
+        Packed(None, tuple(tokens[:9]), answers, 1),
+        Packed(None, tuple(tokens[16:21]), answers[1:], 1),
+    ]
     layer = model.n_layers // 2
     vector = torch.randn(model.d_model, generator=generator)
     fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)
     state = engine.advance(replace(engine.start(model, fast), trunk=()), layer)
-    edit = Intervention(vector, layer, 1.0, unit="relative", norm=0.1 * float(state.resid.float().norm(dim=-1).median()))
+    edit = Intervention(
+        vector,
+        layer,
+        1.0,
+        unit="relative",
+        norm=0.1 * float(state.resid.float().norm(dim=-1).median()),
+    )
     steered = engine.advance(state, layer + 1, [edit])
     ended = engine.advance_together([steered, steered], model.n_layers, 2 * fast.ids.numel())[1]
     left = engine.log_probs(model, [engine.scored(ended)])[0]

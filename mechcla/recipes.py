@@ -42,7 +42,9 @@ def pca_difference(
 
 
 def logistic(
-    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"], regularisation: float = 0.01
+    plus: Float[Tensor, "item layer d_model"],
+    minus: Float[Tensor, "item layer d_model"],
+    regularisation: float = 0.01,
 ) -> Float[Tensor, "layer d_model"]:
     """Weights of a logistic probe of plus against minus, on activations divided by their overall scale."""
     from sklearn.linear_model import LogisticRegression  # seconds to import, and few need it
@@ -56,7 +58,9 @@ def logistic(
     return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
 
 
-def lda(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]) -> Float[Tensor, "layer d_model"]:
+def lda(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
     """The mean difference, whitened by the within-side covariance (Ledoit and Wolf's shrinkage)."""
     from sklearn.covariance import ledoit_wolf
 
@@ -69,7 +73,9 @@ def lda(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item la
     return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
 
 
-def language_mean(plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor, "few layer d_model"]) -> Float[Tensor, "layer d_model"]:
+def language_mean(
+    plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor, "few layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
     """mean(plus) - mean(minus), whatever prompts they are of: h - mean_L + mean_en, as LRP2 and ShifCon move between languages.
 
     On paired rows it is the difference of means itself; what it offers is that it needs no translations.
@@ -80,13 +86,20 @@ def language_mean(plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
-    return (direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30) * mean.norm(dim=-1, keepdim=True)).float()
+    return (
+        direction
+        / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+        * mean.norm(dim=-1, keepdim=True)
+    ).float()
 
 
 RECIPES: dict[str, Recipe] = {
-    "mean_difference": mean_difference, "pca_difference": pca_difference, "logistic": logistic, "lda": lda,
+    "mean_difference": mean_difference,
+    "pca_difference": pca_difference,
+    "logistic": logistic,
+    "lda": lda,
     "language_mean": language_mean,
-}  # fmt: skip
+}
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
@@ -96,9 +109,12 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     torch.Size([18, 640])
     """
     sides = {
-        lang: (residuals[pivot], residuals[lang]) if name == "language_mean" else residuals.paired(pivot, lang)
-        for lang in residuals.languages if lang != pivot
-    }  # fmt: skip
+        lang: (residuals[pivot], residuals[lang])
+        if name == "language_mean"
+        else residuals.paired(pivot, lang)
+        for lang in residuals.languages
+        if lang != pivot
+    }
     return _vectors("EN", name, sides, residuals)
 
 
@@ -106,18 +122,27 @@ def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> Steer
     """LOC vectors of every language and layer by a named recipe, from the same questions in both prompt forms."""
     for language in implicit.languages:
         if explicit.ids.get(language) != implicit.ids[language]:
-            raise MechclaError(f"explicit and implicit residuals of {language!r} are not of the same questions")
-    return _vectors("LOC", name, {k: (explicit[k], implicit[k]) for k in implicit.languages}, implicit)
+            raise MechclaError(
+                f"explicit and implicit residuals of {language!r} are not of the same questions"
+            )
+    return _vectors(
+        "LOC", name, {k: (explicit[k], implicit[k]) for k in implicit.languages}, implicit
+    )
 
 
-def _vectors(label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals) -> SteeringVectors:
+def _vectors(
+    label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals
+) -> SteeringVectors:
     make = recipe(name)
     record = residuals.record | {"site": residuals.site, "recipe": name}
     return SteeringVectors(
-        label, residuals.site, {k: make(plus, minus) for k, (plus, minus) in sides.items()},
+        label,
+        residuals.site,
+        {k: make(plus, minus) for k, (plus, minus) in sides.items()},
         {k: minus.double().norm(dim=-1).mean(0).float() for k, (_, minus) in sides.items()},
-        {k: len(minus) for k, (_, minus) in sides.items()}, record,
-    )  # fmt: skip
+        {k: len(minus) for k, (_, minus) in sides.items()},
+        record,
+    )
 
 
 def recipe(name: str) -> Recipe:

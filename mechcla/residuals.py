@@ -40,14 +40,20 @@ class Residuals:
 
     def __getitem__(self, language: str) -> Float[Tensor, "item layer d_model"]:
         if language not in self.values:
-            raise MechclaError(f"no residuals of language {language!r}; {nearest(language, self.values)}")
+            raise MechclaError(
+                f"no residuals of language {language!r}; {nearest(language, self.values)}"
+            )
         return self.values[language]
 
-    def paired(self, left: str, right: str) -> tuple[Float[Tensor, "item layer d_model"], Float[Tensor, "item layer d_model"]]:
+    def paired(
+        self, left: str, right: str
+    ) -> tuple[Float[Tensor, "item layer d_model"], Float[Tensor, "item layer d_model"]]:
         """The rows of the questions that both languages have, in the same order."""
         if left not in self.ids or right not in self.ids:
             missing = left if left not in self.ids else right
-            raise MechclaError(f"no residuals of language {missing!r}; {nearest(missing, self.values)}")
+            raise MechclaError(
+                f"no residuals of language {missing!r}; {nearest(missing, self.values)}"
+            )
         where = {i: k for k, i in enumerate(self.ids[right])}
         pairs = [(k, where[i]) for k, i in enumerate(self.ids[left]) if i in where]
         if not pairs:
@@ -57,9 +63,13 @@ class Residuals:
 
 
 def cache_residuals(
-    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", site: str = "resid_post",
-    interventions: Mapping[str, Sequence[Intervention]] | None = None, chat: bool = False,
-) -> Residuals:  # fmt: skip
+    model: HookedModel,
+    items: ItemSet,
+    prompt: PromptForm = "implicit",
+    site: str = "resid_post",
+    interventions: Mapping[str, Sequence[Intervention]] | None = None,
+    chat: bool = False,
+) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
@@ -70,14 +80,22 @@ def cache_residuals(
     torch.Size([127, 18, 640])
     """
     if not len(items):
-        raise MechclaError("there are no items to take residuals of; is the language, kind or split right?")
+        raise MechclaError(
+            "there are no items to take residuals of; is the language, kind or split right?"
+        )
     edits = {language: active(steps, model) for language, steps in (interventions or {}).items()}
     for language in edits:
         if language not in items.languages:
-            raise MechclaError(f"interventions name {language!r}, of which there is no item; {nearest(language, items.languages)}")
+            raise MechclaError(
+                f"interventions name {language!r}, of which there is no item; {nearest(language, items.languages)}"
+            )
     rows: list[Tensor] = [torch.empty(0)] * len(items)
     together = [k for k, item in enumerate(items) if not edits.get(item.language)]
-    groups = [(together, ())] + [([k for k, i in enumerate(items) if i.language == lang], steps) for lang, steps in edits.items() if steps]
+    groups = [(together, ())] + [
+        ([k for k, i in enumerate(items) if i.language == lang], steps)
+        for lang, steps in edits.items()
+        if steps
+    ]
     for places, steps in groups:
         texts = [items[k].prompt_text(prompt) for k in places]
         for indices, residuals in last_token_residuals(model, texts, site, edits=steps, chat=chat):
@@ -88,23 +106,38 @@ def cache_residuals(
         mine = [k for k, item in enumerate(items) if item.language == language]
         values[language] = torch.stack([rows[k] for k in mine])
         ids[language] = tuple(items[k].id for k in mine)
-    record = {"model": model.describe(), "items": items.digest, "position": "last_prompt_token", "chat": chat}
+    record = {
+        "model": model.describe(),
+        "items": items.digest,
+        "position": "last_prompt_token",
+        "chat": chat,
+    }
     steered = {language: [step.describe() for step in steps] for language, steps in edits.items()}
-    return Residuals(values, ids, site, prompt, record | ({"interventions": steered} if steered else {}))
+    return Residuals(
+        values, ids, site, prompt, record | ({"interventions": steered} if steered else {})
+    )
 
 
-def differences(plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]) -> Float[Tensor, "item layer d_model"]:
+def differences(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "item layer d_model"]:
     """Item-wise plus - minus in float64; their mean is the difference-of-means vector."""
     return plus.double() - minus.double()
 
 
-def en_differences(universal: Residuals, language: str, pivot: str = "en") -> Float[Tensor, "item layer d_model"]:
+def en_differences(
+    universal: Residuals, language: str, pivot: str = "en"
+) -> Float[Tensor, "item layer d_model"]:
     """h(English prompt) - h(prompt in the language), a row a parallel question."""
     return differences(*universal.paired(pivot, language))
 
 
-def loc_differences(explicit: Residuals, implicit: Residuals, language: str) -> Float[Tensor, "item layer d_model"]:
+def loc_differences(
+    explicit: Residuals, implicit: Residuals, language: str
+) -> Float[Tensor, "item layer d_model"]:
     """h(explicit prompt) - h(implicit prompt) in one language, a row a cultural question."""
     if explicit.ids.get(language) != implicit.ids.get(language):
-        raise MechclaError(f"explicit and implicit residuals of {language!r} are not of the same questions")
+        raise MechclaError(
+            f"explicit and implicit residuals of {language!r} are not of the same questions"
+        )
     return differences(explicit[language], implicit[language])

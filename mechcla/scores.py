@@ -65,9 +65,13 @@ class ItemScore:
             return total / np.asarray([len(t.encode()) for t in self.texts])
         if normalisation == "prior":
             if not self.prior:
-                raise MechclaError(f"item {self.id!r} ({self.language}) was scored without priors; score(..., prior=True) measures them")
+                raise MechclaError(
+                    f"item {self.id!r} ({self.language}) was scored without priors; score(..., prior=True) measures them"
+                )
             return total - np.asarray(self.prior)
-        raise MechclaError(f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}")
+        raise MechclaError(
+            f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}"
+        )
 
     def shares(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
         """Each candidate's probability among the item's candidates; they sum to 1."""
@@ -112,9 +116,13 @@ class Scores(Sequence[ItemScore]):
         for row in self.rows:
             best = int(np.argmax(row.values()))
             rows.append(
-                {**vars(row), "choice": row.texts[best], "choice_role": row.roles[best],
-                 "share": [float(s) for s in row.shares()]}
-            )  # fmt: skip
+                {
+                    **vars(row),
+                    "choice": row.texts[best],
+                    "choice_role": row.roles[best],
+                    "share": [float(s) for s in row.shares()],
+                }
+            )
         frame = pd.DataFrame(rows)
         for name in ("texts", "roles", "countries", "log_likelihood", "n_tokens", "prior"):
             if name in frame:
@@ -126,8 +134,12 @@ class Scores(Sequence[ItemScore]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {name: [getattr(r, name) for r in self.rows] for name in ItemScore.__dataclass_fields__}
-        columns = {k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in columns.items()}
+        columns = {
+            name: [getattr(r, name) for r in self.rows] for name in ItemScore.__dataclass_fields__
+        }
+        columns = {
+            k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in columns.items()
+        }
         table = pa.table(columns, schema=_schema())
         meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
         pq.write_table(table.replace_schema_metadata(meta), str(path))
@@ -139,9 +151,13 @@ class Scores(Sequence[ItemScore]):
 
         table = pq.read_table(str(path))
         frozen: list[dict[str, Any]] = [
-            {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in table.to_pylist()
+            {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+            for row in table.to_pylist()
         ]
-        return cls(tuple(ItemScore(**row) for row in frozen), json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")))
+        return cls(
+            tuple(ItemScore(**row) for row in frozen),
+            json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")),
+        )
 
 
 def _schema() -> Any:
@@ -152,5 +168,9 @@ def _schema() -> Any:
     return pa.schema(
         [(n, text) for n in names]
         + [("texts", texts), ("roles", texts), ("countries", texts)]
-        + [("log_likelihood", pa.list_(pa.float64())), ("n_tokens", pa.list_(pa.int32())), ("prior", pa.list_(pa.float64()))]
+        + [
+            ("log_likelihood", pa.list_(pa.float64())),
+            ("n_tokens", pa.list_(pa.int32())),
+            ("prior", pa.list_(pa.float64())),
+        ]
     )

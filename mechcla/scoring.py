@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2048
 PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
-Priors = dict[tuple[int, ...], float]  # a candidate's tokens, and their log-likelihood at the beginning of a text
+Priors = dict[
+    tuple[int, ...], float
+]  # a candidate's tokens, and their log-likelihood at the beginning of a text
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +68,41 @@ class Prepared:
             for i in indices:
                 item = self.items[i]
                 rows[i] = ItemScore(
-                    item.id, item.language, item.kind, item.split, item.topic, item.country, self.prompt,
-                    tuple(c.text for c in item.candidates), tuple(c.role for c in item.candidates),
-                    tuple(c.country for c in item.candidates), tuple(next(sums) for _ in item.candidates),
-                    tuple(next(lengths) for _ in item.candidates), self.priors[i] if self.priors else (),
-                )  # fmt: skip
-        settings = {"prompt": self.prompt, "chat": self.chat, "headline": HEADLINE, "interventions": [e.describe() for e in edits]}
+                    item.id,
+                    item.language,
+                    item.kind,
+                    item.split,
+                    item.topic,
+                    item.country,
+                    self.prompt,
+                    tuple(c.text for c in item.candidates),
+                    tuple(c.role for c in item.candidates),
+                    tuple(c.country for c in item.candidates),
+                    tuple(next(sums) for _ in item.candidates),
+                    tuple(next(lengths) for _ in item.candidates),
+                    self.priors[i] if self.priors else (),
+                )
+        settings = {
+            "prompt": self.prompt,
+            "chat": self.chat,
+            "headline": HEADLINE,
+            "interventions": [e.describe() for e in edits],
+        }
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
 
 
 def prepare(
-    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS,
-    fast: bool | None = None, shelf: Shelf | None = None, chat: bool = False, prior: bool = True, known: Priors | None = None,
-) -> Prepared:  # fmt: skip
+    model: HookedModel,
+    items: ItemSet,
+    prompt: PromptForm = "implicit",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    fast: bool | None = None,
+    shelf: Shelf | None = None,
+    chat: bool = False,
+    prior: bool = True,
+    known: Priors | None = None,
+) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
@@ -93,13 +117,20 @@ def prepare(
     packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
     if fast is None:
         longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
-        fast = (model.sliding_window is None or longest <= model.sliding_window) and plain.fits(model)
-    sizes = [p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates)) for p in packed]
+        fast = (model.sliding_window is None or longest <= model.sliding_window) and plain.fits(
+            model
+        )
+    sizes = [
+        p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
+        for p in packed
+    ]
     shelf = shelf or Shelf()
 
     def build(most: int) -> Prepared:
         groups = tuple(tuple(group) for group in plan(sizes, most))
-        batches = tuple(collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups)
+        batches = tuple(
+            collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
+        )
         states = tuple(shelf.keep(engine.start(model, b)) for b in batches) if fast else ()
         return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
@@ -108,13 +139,28 @@ def prepare(
     if start is not None:
         new = sorted({c for p in packed for c in p.candidates} - known.keys())
         known |= _priors(model, new, start, max_tokens, fast) if new else {}
-    priors = tuple(tuple(known[c] for c in p.candidates) for p in packed) if start is not None else ()
+    priors = (
+        tuple(tuple(known[c] for c in p.candidates) for p in packed) if start is not None else ()
+    )
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 
-def _priors(model: HookedModel, candidates: Sequence[tuple[int, ...]], start: int, max_tokens: int, fast: bool) -> Priors:
+def _priors(
+    model: HookedModel,
+    candidates: Sequence[tuple[int, ...]],
+    start: int,
+    max_tokens: int,
+    fast: bool,
+) -> Priors:
     """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
-    room = min(size for size in (PRIOR_TOKENS, max_tokens, model.sliding_window, model.window) if size is not None) - 1
+    room = (
+        min(
+            size
+            for size in (PRIOR_TOKENS, max_tokens, model.sliding_window, model.window)
+            if size is not None
+        )
+        - 1
+    )
     groups: list[tuple[tuple[int, ...], ...]] = []
     for candidate in candidates:
         if groups and sum(map(len, groups[-1])) + len(candidate) <= room:
@@ -128,7 +174,11 @@ def _priors(model: HookedModel, candidates: Sequence[tuple[int, ...]], start: in
         found: Priors = {}
         for part in plan(sizes, most):
             batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
-            sums = batch.sums(engine.finish(engine.start(model, batch)) if fast else plain.plain_log_probs(model, batch))
+            sums = batch.sums(
+                engine.finish(engine.start(model, batch))
+                if fast
+                else plain.plain_log_probs(model, batch)
+            )
             found |= dict(zip((c for i in part for c in alone[i].candidates), sums, strict=True))
         return found
 
@@ -136,9 +186,15 @@ def _priors(model: HookedModel, candidates: Sequence[tuple[int, ...]], start: in
 
 
 def score(
-    model: HookedModel, items: ItemSet, interventions: Intervention | Sequence[Intervention] = (),
-    prompt: PromptForm = "implicit", *, max_tokens: int = MAX_TOKENS, chat: bool = False, prior: bool = True,
-) -> Scores:  # fmt: skip
+    model: HookedModel,
+    items: ItemSet,
+    interventions: Intervention | Sequence[Intervention] = (),
+    prompt: PromptForm = "implicit",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    chat: bool = False,
+    prior: bool = True,
+) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
@@ -151,17 +207,26 @@ def score(
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
     edits = active(interventions, model)
-    return next(scores for _, scores in score_many(prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]))
+    return next(
+        scores
+        for _, scores in score_many(
+            prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]
+        )
+    )
 
 
-def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -> Iterator[tuple[int, Scores]]:
+def score_many(
+    prepared: Prepared, variants: Sequence[Sequence[Intervention]]
+) -> Iterator[tuple[int, Scores]]:
     """Score the same items under many variants; yields (index of the variant, scores) as each is done.
 
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
-    if prepared.max_tokens > limit(prepared.model, prepared.max_tokens):  # it was prepared before memory ran out
+    if prepared.max_tokens > limit(
+        prepared.model, prepared.max_tokens
+    ):  # it was prepared before memory ran out
         prepared = _again(prepared, prepared.max_tokens)
     while todo:
         try:
@@ -180,11 +245,22 @@ def score_many(prepared: Prepared, variants: Sequence[Sequence[Intervention]]) -
 
 
 def _again(old: Prepared, max_tokens: int) -> Prepared:
-    again = prepare(old.model, old.items, old.prompt, max_tokens=max_tokens, fast=bool(old.states), shelf=old.shelf, chat=old.chat, prior=False)
+    again = prepare(
+        old.model,
+        old.items,
+        old.prompt,
+        max_tokens=max_tokens,
+        fast=bool(old.states),
+        shelf=old.shelf,
+        chat=old.chat,
+        prior=False,
+    )
     return replace(again, priors=old.priors)
 
 
-def _run(prepared: Prepared, todo: dict[int, Edits]) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
+def _run(
+    prepared: Prepared, todo: dict[int, Edits]
+) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
     if not prepared.states:
         for i, edits in list(todo.items()):
             yield i, prepared.edge_log_probs(edits)

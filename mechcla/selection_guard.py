@@ -42,9 +42,10 @@ class FrozenChoice:
     def to_dict(self) -> dict[str, Any]:
         """A JSON object for the result to carry."""
         return {
-            "choice": self.choice, "dev": {"digest": self.dev_digest, "items": self.n_dev},
+            "choice": self.choice,
+            "dev": {"digest": self.dev_digest, "items": self.n_dev},
             "test": {"digest": self.test_digest, "items": self.n_test},
-        }  # fmt: skip
+        }
 
 
 class Study:
@@ -66,7 +67,9 @@ class Study:
     def __init__(self, items: ItemSet) -> None:
         dev, test = items.dev, items.test
         if not len(dev) or not len(test):
-            raise MechclaError(f"a study needs dev items to choose on and test items to report on; these are {items!r}")
+            raise MechclaError(
+                f"a study needs dev items to choose on and test items to report on; these are {items!r}"
+            )
         self._dev, self._test = dev, test
         self._record: FrozenChoice | None = None
 
@@ -89,7 +92,9 @@ class Study:
     def record(self) -> FrozenChoice:
         """The frozen choice, for the result. Raises MechclaError until there is one."""
         if self._record is None:
-            raise MechclaError("no choice is frozen yet; study.freeze({'layer': 9, ...}) makes the record")
+            raise MechclaError(
+                "no choice is frozen yet; study.freeze({'layer': 9, ...}) makes the record"
+            )
         return self._record
 
     @property
@@ -105,7 +110,9 @@ class Study:
         JSON, and for a second, different one.
         """
         if not choice:
-            raise MechclaError("the choice is empty; to report the unsteered model, freeze({'method': 'unsteered'})")
+            raise MechclaError(
+                "the choice is empty; to report the unsteered model, freeze({'method': 'unsteered'})"
+            )
         try:
             text = _canonical(dict(choice))
         except (TypeError, ValueError) as error:
@@ -114,7 +121,9 @@ class Study:
                 "[e.describe() for e in edits]"
             ) from error
         if self._record is None:
-            self._record = FrozenChoice(text, self._dev.digest, self._test.digest, len(self._dev), len(self._test))
+            self._record = FrozenChoice(
+                text, self._dev.digest, self._test.digest, len(self._dev), len(self._test)
+            )
         elif self._record.choice_json != text:
             raise MechclaError(
                 f"{self._record.choice_json} is frozen and test is open, so {text} comes too late: it could have been "
@@ -123,7 +132,11 @@ class Study:
         return self._record
 
     def __repr__(self) -> str:
-        state = "test shut" if self._record is None else f"frozen {self._record.choice_json}, {len(self._test)} test items"
+        state = (
+            "test shut"
+            if self._record is None
+            else f"frozen {self._record.choice_json}, {len(self._test)} test items"
+        )
         return f"Study({len(self._dev)} dev items, {state})"
 
 

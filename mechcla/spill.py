@@ -45,10 +45,22 @@ class Shelf:
         Its trunk only saves time: it is kept while that leaves half of the bound free, and dropped rather than mapped.
         """
         seen: dict[int, Tensor] = {}
-        if state.trunk and state.layer == 0 and 2 * (self.held + sum(_size(t) for t in state.trunk)) > self.bound:
+        if (
+            state.trunk
+            and state.layer == 0
+            and 2 * (self.held + sum(_size(t) for t in state.trunk)) > self.bound
+        ):
             state = replace(state, trunk=())
-        ended = state.unsteered and replace(state.unsteered, rows=self._keep(state.unsteered.rows, seen))
-        return replace(state, resid=self._keep(state.resid, seen), trunk=self._tree(state.trunk, seen), calls=self._tree(state.calls, seen), unsteered=ended)
+        ended = state.unsteered and replace(
+            state.unsteered, rows=self._keep(state.unsteered.rows, seen)
+        )
+        return replace(
+            state,
+            resid=self._keep(state.resid, seen),
+            trunk=self._tree(state.trunk, seen),
+            calls=self._tree(state.calls, seen),
+            unsteered=ended,
+        )
 
     def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
         if isinstance(value, Tensor):
@@ -83,7 +95,9 @@ class Shelf:
         try:
             # Reserve the space, so that a full disk is an error here and not a crash at a later write.
             getattr(os, "posix_fallocate", lambda h, _begin, n: os.truncate(h, n))(handle, 0, size)
-            mapped = torch.from_file(path, shared=True, size=source.numel(), dtype=source.dtype).view(source.shape)
+            mapped = torch.from_file(
+                path, shared=True, size=source.numel(), dtype=source.dtype
+            ).view(source.shape)
         except OSError as error:
             raise MechclaError(
                 f"cannot spill {size >> 20} MiB of cached residuals to {os.path.dirname(path)!r}: {error.strerror}; set TMPDIR "

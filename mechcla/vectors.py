@@ -54,14 +54,18 @@ class SteeringVectors:
 
     def __getitem__(self, language: str) -> Float[Tensor, "layer d_model"]:
         if language not in self.vectors:
-            raise MechclaError(f"no {self.name} vector for language {language!r}; {nearest(language, self.vectors)}")
+            raise MechclaError(
+                f"no {self.name} vector for language {language!r}; {nearest(language, self.vectors)}"
+            )
         return self.vectors[language]
 
     def at(self, language: str, layer: int) -> tuple[Float[Tensor, " d_model"], float]:
         """The vector of one language and layer, and the reference norm there."""
         stack = self[language]
         if not isinstance(layer, int) or not 0 <= layer < len(stack):
-            raise MechclaError(f"layer {layer!r}: the {self.name} vectors have layers 0 to {len(stack) - 1}")
+            raise MechclaError(
+                f"layer {layer!r}: the {self.name} vectors have layers 0 to {len(stack) - 1}"
+            )
         return stack[layer], float(self.norms[language][layer])
 
     def save(self, path: str | Path) -> None:
@@ -86,43 +90,76 @@ class SteeringVectors:
                 meta = json.loads((file.metadata() or {}).get("mechcla", "null"))
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise MechclaError(f"cannot read steering vectors from {str(path)!r}: {error}") from error
+            raise MechclaError(
+                f"cannot read steering vectors from {str(path)!r}: {error}"
+            ) from error
         if meta is None:
-            raise MechclaError(f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's")
+            raise MechclaError(
+                f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
+            )
         parts: dict[str, dict[str, Tensor]] = {"vectors": {}, "norms": {}}
         for key, tensor in tensors.items():
             part, language = key.split(".", 1)
             parts[part][language] = tensor
-        return cls(meta["name"], meta["site"], parts["vectors"], parts["norms"], meta["counts"], meta["record"])
+        return cls(
+            meta["name"],
+            meta["site"],
+            parts["vectors"],
+            parts["norms"],
+            meta["counts"],
+            meta["record"],
+        )
 
     def __repr__(self) -> str:
-        shape = "x".join(str(n) for n in next(iter(self.vectors.values())).shape) if self.vectors else "0"
+        shape = (
+            "x".join(str(n) for n in next(iter(self.vectors.values())).shape)
+            if self.vectors
+            else "0"
+        )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
 
 
-LOC_NAMES = {"explicit": "LOC", "us": "LOC US"}  # by the cue that is named: the item's own country, the United States
+LOC_NAMES = {
+    "explicit": "LOC",
+    "us": "LOC US",
+}  # by the cue that is named: the item's own country, the United States
 Signs = Mapping[str, int]  # by id: -1 swaps the two sides of its pair
 
 
-def en_requests(items: ItemSet, pivot: str = "en", signs: Signs | None = None, name: str = "EN") -> list[Request]:
+def en_requests(
+    items: ItemSet, pivot: str = "en", signs: Signs | None = None, name: str = "EN"
+) -> list[Request]:
     """Which prompts count for v_EN, with which sign, by language."""
     universal = items.universal
     if pivot not in universal.languages:
-        raise MechclaError(f"EN vectors need universal items in {pivot!r}; {nearest(pivot, universal.languages)}")
+        raise MechclaError(
+            f"EN vectors need universal items in {pivot!r}; {nearest(pivot, universal.languages)}"
+        )
     others = [language for language in universal.languages if language != pivot]
     if not others:
-        raise MechclaError(f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} only")
+        raise MechclaError(
+            f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} only"
+        )
     requests: list[Request] = []
     for language in others:
         pairs = pair_ids(universal.language(pivot), universal.language(language))
         if not pairs:
-            raise MechclaError(f"no universal item of {language!r} shares its id with one of {pivot!r}")
+            raise MechclaError(
+                f"no universal item of {language!r} shares its id with one of {pivot!r}"
+            )
         for left, right in pairs:
-            requests += _pair(left.prompt, right.prompt, (name, language), (signs or {}).get(left.id, 1))
+            requests += _pair(
+                left.prompt, right.prompt, (name, language), (signs or {}).get(left.id, 1)
+            )
     return requests
 
 
-def loc_requests(items: ItemSet, signs: Signs | None = None, cue: PromptForm = "explicit", name: str | None = None) -> list[Request]:
+def loc_requests(
+    items: ItemSet,
+    signs: Signs | None = None,
+    cue: PromptForm = "explicit",
+    name: str | None = None,
+) -> list[Request]:
     """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the vector of the United States."""
     cultural = items.cultural
     if not len(cultural):
@@ -131,7 +168,12 @@ def loc_requests(items: ItemSet, signs: Signs | None = None, cue: PromptForm = "
         raise MechclaError(f"unknown cue {cue!r}; {nearest(cue, LOC_NAMES)}")
     requests: list[Request] = []
     for item in cultural:
-        requests += _pair(item.prompt_text(cue), item.prompt, (name or LOC_NAMES[cue], item.language), (signs or {}).get(item.id, 1))
+        requests += _pair(
+            item.prompt_text(cue),
+            item.prompt,
+            (name or LOC_NAMES[cue], item.language),
+            (signs or {}).get(item.id, 1),
+        )
     return requests
 
 
@@ -140,9 +182,13 @@ def _pair(plus: str, minus: str, group: tuple[str, str], sign: int) -> list[Requ
 
 
 def make_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", signs: Signs | None = None, chat: bool = False,
+    model: HookedModel,
+    items: ItemSet,
+    site: str = "resid_post",
+    signs: Signs | None = None,
+    chat: bool = False,
     us: bool = True,
-) -> dict[str, SteeringVectors]:  # fmt: skip
+) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
     Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United States named, of the items that
@@ -162,7 +208,9 @@ def make_vectors(
     return _make(model, items, requests, site, chat)
 
 
-def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool = False) -> SteeringVectors:
+def en_vectors(
+    model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool = False
+) -> SteeringVectors:
     """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
@@ -172,7 +220,11 @@ def en_vectors(model: HookedModel, items: ItemSet, site: str = "resid_post", cha
 
 
 def loc_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", cue: PromptForm = "explicit", chat: bool = False
+    model: HookedModel,
+    items: ItemSet,
+    site: str = "resid_post",
+    cue: PromptForm = "explicit",
+    chat: bool = False,
 ) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
@@ -184,20 +236,29 @@ def loc_vectors(
     return _make(model, items, loc_requests(items, cue=cue), site, chat)[LOC_NAMES[cue]]
 
 
-def _make(model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool) -> dict[str, SteeringVectors]:
+def _make(
+    model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool
+) -> dict[str, SteeringVectors]:
     merged: dict[str, Request] = {}
     for request in requests:  # every distinct prompt runs once
         merged.setdefault(request.text, Request(request.text, [])).groups.extend(request.groups)
     sums = streaming_means(model, list(merged.values()), site, chat)
-    record = {"model": model.describe(), "items": items.digest, "site": site, "position": "last_prompt_token", "chat": chat}
+    record = {
+        "model": model.describe(),
+        "items": items.digest,
+        "site": site,
+        "position": "last_prompt_token",
+        "chat": chat,
+    }
     result = {}
     for name in dict.fromkeys(group[0] for group in sums):
         part = {group[1]: value for group, value in sums.items() if group[0] == name}
         result[name] = SteeringVectors(
-            name, site,
+            name,
+            site,
             {lang: (s.plus / s.n_plus - s.minus / s.n_minus).float() for lang, s in part.items()},
             {lang: (s.minus_norm / s.n_minus).float() for lang, s in part.items()},
             {lang: s.n_minus for lang, s in part.items()},
             record,
-        )  # fmt: skip
+        )
     return result

@@ -38,7 +38,9 @@ def steps(edits: Edits) -> tuple[Step, ...]:
     return tuple((layer, tuple(e for e in edits if e.layer == layer)) for layer in layers)
 
 
-def walk(states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int, keep: Keep) -> Iterator[Found]:
+def walk(
+    states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int, keep: Keep
+) -> Iterator[Found]:
     """Run every branch (a variant's number and its steps) from these States, a State a batch, all at one block.
 
     max_tokens: rows x length of one forward pass. keep: is given each State that outlives a step, and may move
@@ -57,8 +59,13 @@ def walk(states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int,
     for branch in branches:
         if branch[1]:
             layer, step = branch[1][0]
-            groups.setdefault((layer, tuple(tuple(e.describe().values()) for e in step)), []).append(branch)
-    ordered = sorted(((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()), key=lambda x: x[:2])
+            groups.setdefault(
+                (layer, tuple(tuple(e.describe().values()) for e in step)), []
+            ).append(branch)
+    ordered = sorted(
+        ((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()),
+        key=lambda x: x[:2],
+    )
     for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
         states = tuple(keep(engine.advance(s, layer + 1 if after else layer)) for s in states)
         last: list[tuple[list[int], Edits]] = []
@@ -66,7 +73,9 @@ def walk(states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int,
             step = group[0][1][0][1]
             rest = [(i, todo[1:]) for i, todo in group]
             if any(todo for _, todo in rest):
-                yield from walk(tuple(keep(_apply(s, layer, step)) for s in states), rest, max_tokens, keep)
+                yield from walk(
+                    tuple(keep(_apply(s, layer, step)) for s in states), rest, max_tokens, keep
+                )
             else:
                 last.append(([i for i, _ in rest], step))
         if last:
@@ -81,7 +90,11 @@ def _is_after(step: Edits) -> bool:
 
 def _apply(state: State, layer: int, step: Edits) -> State:
     """The State behind block `layer` under its edits; the block is run only if it has not been."""
-    return engine.steer_here(state, step) if state.layer == layer + 1 else engine.advance(state, layer + 1, step)
+    return (
+        engine.steer_here(state, step)
+        if state.layer == layer + 1
+        else engine.advance(state, layer + 1, step)
+    )
 
 
 @dataclass
@@ -103,7 +116,9 @@ class _Wave:
     max_tokens: int
     riders: list[_Rider] = field(default_factory=list)
 
-    def add(self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int) -> Iterator[Found]:
+    def add(
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+    ) -> Iterator[Found]:
         """Take on variants that enter block `entrance` under their edits of the block below; yields what is done."""
         room = self.max_tokens // sum(s.batch.ids.numel() for s in states)
         if len(self.riders) + len(variants) > room:
@@ -113,7 +128,8 @@ class _Wave:
             return
         self._rise(entrance)
         self.riders += [
-            _Rider(indices, [_apply(s, entrance - 1, step) if step else s for s in states]) for indices, step in variants
+            _Rider(indices, [_apply(s, entrance - 1, step) if step else s for s in states])
+            for indices, step in variants
         ]
 
     def end(self) -> Iterator[Found]:
@@ -129,15 +145,23 @@ class _Wave:
 
     def _rise(self, layer: int) -> None:
         for batch in range(len(self.riders[0].states) if self.riders else 0):
-            risen = engine.advance_together([r.states[batch] for r in self.riders], layer, self.max_tokens)
+            risen = engine.advance_together(
+                [r.states[batch] for r in self.riders], layer, self.max_tokens
+            )
             for rider, state in zip(self.riders, risen, strict=True):
                 rider.states[batch] = state
 
-    def _at_once(self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int) -> Iterator[Found]:
+    def _at_once(
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+    ) -> Iterator[Found]:
         gathered = [_Gathered() for _ in variants]
         for state in states:
             steered = [_apply(state, entrance - 1, step) if step else state for _, step in variants]
-            for mine, ended in zip(gathered, engine.advance_together(steered, state.model.n_layers, self.max_tokens), strict=True):
+            for mine, ended in zip(
+                gathered,
+                engine.advance_together(steered, state.model.n_layers, self.max_tokens),
+                strict=True,
+            ):
                 mine.waiting.append(engine.scored(ended))
             if sum(len(part.rows) for mine in gathered for part in mine.waiting) >= GATHERED_ROWS:
                 _unembed(gathered, state.model)

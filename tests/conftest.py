@@ -28,19 +28,44 @@ from mechcla.items import Candidate, Item, ItemSet
 from mechcla.models import HookedModel, load_model
 
 TEXT = [
-    "The capital of Japan is Tokyo", "The capital of Peru is Lima", "La capital de Francia es París",
-    "La capital de Italia es Roma", "In our country we drink green tea", "En nuestro país bebemos té verde",
-]  # fmt: skip
-SIZES = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4,
-         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128}  # fmt: skip
+    "The capital of Japan is Tokyo",
+    "The capital of Peru is Lima",
+    "La capital de Francia es París",
+    "La capital de Italia es Roma",
+    "In our country we drink green tea",
+    "En nuestro país bebemos té verde",
+]
+SIZES = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+}
 FAMILIES = {
-    "gemma3_text": SIZES | {"sliding_window": 64, "query_pre_attn_scalar": 8, "pad_token_id": 0,
-                            "layer_types": ["sliding_attention", "full_attention"] * 2},
+    "gemma3_text": SIZES
+    | {
+        "sliding_window": 64,
+        "query_pre_attn_scalar": 8,
+        "pad_token_id": 0,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+    },
     "llama": SIZES,
     "qwen3": SIZES,
-    "gpt2": {"vocab_size": 320, "n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 128, "bos_token_id": 1, "eos_token_id": 2},
+    "gpt2": {
+        "vocab_size": 320,
+        "n_embd": 32,
+        "n_layer": 4,
+        "n_head": 4,
+        "n_positions": 128,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    },
     "gpt_neox": {k: v for k, v in SIZES.items() if k not in ("num_key_value_heads", "head_dim")},
-}  # fmt: skip
+}
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -49,12 +74,19 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevelDecoder()
     trainer = BpeTrainer(
-        vocab_size=320, special_tokens=["<pad>", "<bos>", "<eos>"], initial_alphabet=ByteLevel.alphabet(), show_progress=False
+        vocab_size=320,
+        special_tokens=["<pad>", "<bos>", "<eos>"],
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(TEXT * 3, trainer)
     tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", padding_side="left"
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        padding_side="left",
     )
 
 
@@ -89,7 +121,9 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def tiny_models(tiny_folders: dict[str, Path]) -> dict[str, HookedModel]:
-    return {family: load_model(str(folder), device="cpu") for family, folder in tiny_folders.items()}
+    return {
+        family: load_model(str(folder), device="cpu") for family, folder in tiny_folders.items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -109,13 +143,28 @@ def universal(id: str, language: str, prompt: str, *answers: str, split: str = "
     return Item(id, language, "universal", split, prompt, candidates)
 
 
-def cultural(id: str, language: str, country: str, prompt: str, cue: str, *answers: str, split: str = "dev") -> Item:
+def cultural(
+    id: str, language: str, country: str, prompt: str, cue: str, *answers: str, split: str = "dev"
+) -> Item:
     """A cultural item: local, american, others."""
-    roles = ("local", "english", "other", "other") if country != "US" else ("local", "other", "other", "other")
+    roles = (
+        ("local", "english", "other", "other")
+        if country != "US"
+        else ("local", "other", "other", "other")
+    )
     candidates = tuple(Candidate(a, r) for a, r in zip(answers, roles, strict=False))
-    return Item(id, language, "cultural", split, prompt, candidates, country=country, topic="drink",
-                prompt_explicit=f"{cue} {prompt}",
-                prompt_us=None if country == "US" else f"Vivo en Estados Unidos. {prompt}")  # fmt: skip
+    return Item(
+        id,
+        language,
+        "cultural",
+        split,
+        prompt,
+        candidates,
+        country=country,
+        topic="drink",
+        prompt_explicit=f"{cue} {prompt}",
+        prompt_us=None if country == "US" else f"Vivo en Estados Unidos. {prompt}",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -123,10 +172,59 @@ def small_items() -> ItemSet:
     """Two languages, both kinds, both splits, candidates that share tokens and differ in length."""
     items = []
     for split in ("dev", "test"):
-        for n, (place, en, es) in enumerate([("Japan", "Tokyo", "Tokio"), ("Peru", "Lima", "Lima"), ("Italy", "Rome", "Roma")]):
-            items.append(universal(f"cap{n}{split}", "en", f"The capital of {place} is", en, "Toledo", "To", "Paris", split=split))
-            items.append(universal(f"cap{n}{split}", "es", f"La capital de {place} es", es, "Toledo", "Par", "París", split=split))
+        for n, (place, en, es) in enumerate(
+            [("Japan", "Tokyo", "Tokio"), ("Peru", "Lima", "Lima"), ("Italy", "Rome", "Roma")]
+        ):
+            items.append(
+                universal(
+                    f"cap{n}{split}",
+                    "en",
+                    f"The capital of {place} is",
+                    en,
+                    "Toledo",
+                    "To",
+                    "Paris",
+                    split=split,
+                )
+            )
+            items.append(
+                universal(
+                    f"cap{n}{split}",
+                    "es",
+                    f"La capital de {place} es",
+                    es,
+                    "Toledo",
+                    "Par",
+                    "París",
+                    split=split,
+                )
+            )
         for n, drink in enumerate(["tea", "wine", "soda water"]):
-            items.append(cultural(f"c{n}{split}", "en", "US", f"In our country we drink {n}", "I live here.", drink, "green tea", "milk", split=split))
-            items.append(cultural(f"c{n}{split}", "es", "ES", f"En nuestro país bebemos {n}", "Vivo en España.", "vino", drink, "té verde", "té", split=split))
+            items.append(
+                cultural(
+                    f"c{n}{split}",
+                    "en",
+                    "US",
+                    f"In our country we drink {n}",
+                    "I live here.",
+                    drink,
+                    "green tea",
+                    "milk",
+                    split=split,
+                )
+            )
+            items.append(
+                cultural(
+                    f"c{n}{split}",
+                    "es",
+                    "ES",
+                    f"En nuestro país bebemos {n}",
+                    "Vivo en España.",
+                    "vino",
+                    drink,
+                    "té verde",
+                    "té",
+                    split=split,
+                )
+            )
     return ItemSet(tuple(items))

@@ -14,10 +14,19 @@ from tests.conftest import save_tiny
 
 FROM_A_RUN = ("fig1_examples", "fig2_tradeoff", "fig5_surgical", "controls")
 FROM_A_MODEL = {
-    "fig3_convergence": ("fig3_convergence", "fig3_pca"), "fig4_layers": ("fig4_perpendicularity",),
-    "reliability": ("reliability", "shared_directions"), "cka_retrieval": ("cka_retrieval",), "subspaces": ("subspaces",),
-    "logit_lens": ("logit_lens",), "probes": ("probes", "probes_country"), "contrast": ("contrast",), "cue_wording": ("cue_wording",), "configure_cost": ("configure_cost",), "recipes": ("recipes",), "two_models": ("two_models",),
-}  # fmt: skip
+    "fig3_convergence": ("fig3_convergence", "fig3_pca"),
+    "fig4_layers": ("fig4_perpendicularity",),
+    "reliability": ("reliability", "shared_directions"),
+    "cka_retrieval": ("cka_retrieval",),
+    "subspaces": ("subspaces",),
+    "logit_lens": ("logit_lens",),
+    "probes": ("probes", "probes_country"),
+    "contrast": ("contrast",),
+    "cue_wording": ("cue_wording",),
+    "configure_cost": ("configure_cost",),
+    "recipes": ("recipes",),
+    "two_models": ("two_models",),
+}
 
 
 def run_script(name: str, monkeypatch, *arguments: str) -> None:
@@ -43,7 +52,20 @@ def wide(tmp_path_factory):
 
 @pytest.mark.parametrize("name", FROM_A_MODEL)
 def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
-    run_script(name, monkeypatch, "--model", wide, "--languages", "es,el", "--questions", "10", "--resamples", "5", "--out", str(tmp_path))
+    run_script(
+        name,
+        monkeypatch,
+        "--model",
+        wide,
+        "--languages",
+        "es,el",
+        "--questions",
+        "10",
+        "--resamples",
+        "5",
+        "--out",
+        str(tmp_path),
+    )
     for stem in FROM_A_MODEL[name]:
         rows = check(tmp_path, stem)
         if "low" in rows[0] and "value" in rows[0]:
@@ -53,20 +75,65 @@ def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
 def test_items_of_a_file_and_of_a_run(wide, small_items, tmp_path, monkeypatch):
     small_items.to_jsonl(tmp_path / "items.jsonl")  # as in a run folder
     for items in (tmp_path, tmp_path / "items.jsonl"):
-        run_script("fig3_convergence", monkeypatch, "--model", wide, "--items", str(items), "--resamples", "5", "--out", str(tmp_path))
+        run_script(
+            "fig3_convergence",
+            monkeypatch,
+            "--model",
+            wide,
+            "--items",
+            str(items),
+            "--resamples",
+            "5",
+            "--out",
+            str(tmp_path),
+        )
         assert {r["language"] for r in check(tmp_path, "fig3_pca")} == set(small_items.languages)
     small_items.universal.to_jsonl(tmp_path / "facts.jsonl")
     with pytest.raises(mechcla.MechclaError, match="has no cultural dev questions in en"):
-        run_script("fig4_layers", monkeypatch, "--model", wide, "--items", str(tmp_path / "facts.jsonl"), "--out", str(tmp_path))
+        run_script(
+            "fig4_layers",
+            monkeypatch,
+            "--model",
+            wide,
+            "--items",
+            str(tmp_path / "facts.jsonl"),
+            "--out",
+            str(tmp_path),
+        )
     with pytest.raises(mechcla.MechclaError, match="compared on them only"):
-        run_script("cue_wording", monkeypatch, "--items", str(tmp_path / "items.jsonl"), "--out", str(tmp_path))
+        run_script(
+            "cue_wording",
+            monkeypatch,
+            "--items",
+            str(tmp_path / "items.jsonl"),
+            "--out",
+            str(tmp_path),
+        )
 
 
 def test_scripts_that_take_a_run(tiny_folders, small_items, tmp_path, monkeypatch):
     small_items.to_jsonl(tmp_path / "items.jsonl")
     run = tmp_path / "run"
-    assert main(["--model", str(tiny_folders["llama"]), "--items", str(tmp_path / "items.jsonl"), "--device", "cpu", "--layers", "0,2",
-                 "--no-restore", "--resamples", "100", "--out", str(run)]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "--model",
+                str(tiny_folders["llama"]),
+                "--items",
+                str(tmp_path / "items.jsonl"),
+                "--device",
+                "cpu",
+                "--layers",
+                "0,2",
+                "--no-restore",
+                "--resamples",
+                "100",
+                "--out",
+                str(run),
+            ]
+        )
+        == 0
+    )
     for name in FROM_A_RUN:
         run_script(name, monkeypatch, str(run), "--out", str(tmp_path))
         check(tmp_path, name)

@@ -19,7 +19,9 @@ from analyses.benchmarks.workload import Workload, evenly, largest_difference
 def work(tiny_models, small_items):
     model = tiny_models["llama"]
     en = mechcla.en_vectors(model, small_items.universal.dev)
-    return Workload(model, small_items.language("es").universal.test, en, "es", (0, 1, 2, 3), (0.5, 1.0, 2.0), 8)
+    return Workload(
+        model, small_items.language("es").universal.test, en, "es", (0, 1, 2, 3), (0.5, 1.0, 2.0), 8
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +32,13 @@ def hf_model(tiny_folders):
 def test_all_paths_give_the_same_log_likelihoods(work, hf_model):
     expected = paths.transformer_lens(work)
     assert len(expected) == 12
-    for path in (partial(paths.transformers_hooks, hf_model=hf_model), paths.scored_positions, paths.shared_prompts,
-                 paths.resume, paths.mechcla_engine):  # fmt: skip
+    for path in (
+        partial(paths.transformers_hooks, hf_model=hf_model),
+        paths.scored_positions,
+        paths.shared_prompts,
+        paths.resume,
+        paths.mechcla_engine,
+    ):
         assert largest_difference(path(work), expected) < 1e-4
 
 
@@ -43,9 +50,15 @@ def test_counts_by_hand(work, hf_model):
     assert rows == 12
     calls = 2 * len(work.cells)  # twelve rows, eight a batch
     assert plain.blocks == calls * model.n_layers
-    assert plain.unembedded * model.n_layers == plain.block_tokens  # full logits: every token of every batch
+    assert (
+        plain.unembedded * model.n_layers == plain.block_tokens
+    )  # full logits: every token of every batch
 
-    hooks = count(partial(paths.transformers_hooks, work, hf_model=hf_model), hf_model.model.layers, hf_model.lm_head.weight)
+    hooks = count(
+        partial(paths.transformers_hooks, work, hf_model=hf_model),
+        hf_model.model.layers,
+        hf_model.lm_head.weight,
+    )
     scored = sum(len(c) for p in work.packed() for c in p.candidates)
     assert hooks.unembedded == scored * len(work.cells)
     assert hooks.blocks == plain.blocks
@@ -60,7 +73,11 @@ def test_counts_by_hand(work, hf_model):
     assert one_by_one.blocks == 4 + 3 * (3 + 2 + 1)
     assert one_by_one.block_tokens == engine.block_tokens
     assert engine.flops < one_by_one.flops * 1.01
-    assert one_by_one.flops < count(partial(paths.shared_prompts, work), model.blocks, head).flops < plain.flops
+    assert (
+        one_by_one.flops
+        < count(partial(paths.shared_prompts, work), model.blocks, head).flops
+        < plain.flops
+    )
 
 
 def test_vectors_agree_with_the_peers_recipe(work, small_items, hf_model):
@@ -68,7 +85,12 @@ def test_vectors_agree_with_the_peers_recipe(work, small_items, hf_model):
     assert steering_vectors
     tokenizer = work.model.tokenizer
     theirs = extraction.with_steering_vectors(hf_model, tokenizer, small_items.dev, "es", 4)
-    assert extraction.largest_relative_difference(extraction.with_mechcla(work.model, small_items.dev, "es"), theirs) < 1e-5
+    assert (
+        extraction.largest_relative_difference(
+            extraction.with_mechcla(work.model, small_items.dev, "es"), theirs
+        )
+        < 1e-5
+    )
 
 
 def test_small_measures(work):

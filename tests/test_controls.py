@@ -17,13 +17,21 @@ from mechcla.vectors import SteeringVectors
 def vectors(seed: int, name: str, languages: tuple[str, ...]) -> SteeringVectors:
     generator = torch.Generator().manual_seed(seed)
     made = {k: torch.randn(3, 8, generator=generator) * (1 + n) for n, k in enumerate(languages)}
-    return SteeringVectors(name, "resid_post", made, {k: torch.ones(3) for k in made}, dict.fromkeys(made, 5), {})
+    return SteeringVectors(
+        name, "resid_post", made, {k: torch.ones(3) for k in made}, dict.fromkeys(made, 5), {}
+    )
 
 
 @pytest.fixture
 def real() -> dict[str, SteeringVectors]:
     en, loc = vectors(0, "EN", ("es", "ko")), vectors(1, "LOC", ("en", "es", "ko"))
-    return {"EN": en, "LOC": loc, "LOC US": vectors(4, "LOC US", ("es", "ko")), "EN shuffled": vectors(2, "EN", ("es", "ko")), "LOC shuffled": vectors(3, "LOC", ("es", "ko"))}
+    return {
+        "EN": en,
+        "LOC": loc,
+        "LOC US": vectors(4, "LOC US", ("es", "ko")),
+        "EN shuffled": vectors(2, "EN", ("es", "ko")),
+        "LOC shuffled": vectors(3, "LOC", ("es", "ko")),
+    }
 
 
 @pytest.mark.parametrize("name", [c for c in CONTROLS if c != "shuffled"])
@@ -31,7 +39,9 @@ def test_every_arm_keeps_the_norms(name, real):
     made = control(name, real)
     for part in ("EN", "LOC"):
         for language in ("es", "ko"):
-            assert torch.allclose(made[part][language].norm(dim=-1), real[part][language].norm(dim=-1), rtol=1e-4)
+            assert torch.allclose(
+                made[part][language].norm(dim=-1), real[part][language].norm(dim=-1), rtol=1e-4
+            )
 
 
 def cosine(a, b):
@@ -47,10 +57,20 @@ def test_random_directions_of_en_and_loc_and_of_languages_are_not_the_same(real)
 
 def test_what_each_arm_changes(real):
     en, loc = real["EN"], real["LOC"]
-    assert torch.allclose(cosine(control("swapped", real)["EN"]["ko"], loc["ko"]), torch.ones(3), atol=1e-5)
-    assert torch.allclose(cosine(control("orthogonal", real)["LOC"]["es"], en["es"]), torch.zeros(3), atol=1e-5)
-    assert torch.allclose(cosine(control("other_country", real)["LOC"]["ko"], loc["es"]), torch.ones(3), atol=1e-5)
-    assert torch.allclose(cosine(control("us_country", real)["LOC"]["es"], real["LOC US"]["es"]), torch.ones(3), atol=1e-5)
+    assert torch.allclose(
+        cosine(control("swapped", real)["EN"]["ko"], loc["ko"]), torch.ones(3), atol=1e-5
+    )
+    assert torch.allclose(
+        cosine(control("orthogonal", real)["LOC"]["es"], en["es"]), torch.zeros(3), atol=1e-5
+    )
+    assert torch.allclose(
+        cosine(control("other_country", real)["LOC"]["ko"], loc["es"]), torch.ones(3), atol=1e-5
+    )
+    assert torch.allclose(
+        cosine(control("us_country", real)["LOC"]["es"], real["LOC US"]["es"]),
+        torch.ones(3),
+        atol=1e-5,
+    )
     assert control("same_layer", real)["LOC"] is loc
     assert set(CONTROLS) == {arm for arms in ARMS.values() for arm in arms}
 
@@ -69,7 +89,9 @@ def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
     h = mechcla.residuals.cache_residuals(tiny, small_items.dev.universal)
     difference = mechcla.residuals.en_differences(h, "es")
     expected = (difference * torch.tensor([signs[i] for i in h.ids["es"]])[:, None, None]).mean(0)
-    assert torch.allclose(cosine(found.double(), expected), torch.ones(tiny.n_layers, dtype=torch.float64), atol=1e-4)
+    assert torch.allclose(
+        cosine(found.double(), expected), torch.ones(tiny.n_layers, dtype=torch.float64), atol=1e-4
+    )
 
 
 def test_an_arm_of_a_method_has_its_vectors_and_places(real):
@@ -78,7 +100,9 @@ def test_an_arm_of_a_method_has_its_vectors_and_places(real):
     moved = sur.arm("same_layer")
     steps = moved.edits("es", real, config)
     assert [(e.layer, e.label) for e in steps] == [(1, "EN"), (1, "LOC")]
-    assert float(steps[0].strength * steps[0].vector.norm()) == pytest.approx(0.5 * float(real["EN"]["es"][0].norm()), rel=1e-5)
+    assert float(steps[0].strength * steps[0].vector.norm()) == pytest.approx(
+        0.5 * float(real["EN"]["es"][0].norm()), rel=1e-5
+    )
     assert Method().arm("random") == Method()
     swapped: tuple[Intervention, ...] = sur.arm("swapped").edits("es", real, config)
     assert [e.layer for e in swapped] == [e.layer for e in sur.edits("es", real, config)]

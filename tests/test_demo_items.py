@@ -32,8 +32,15 @@ def builder():
         sys.path.insert(0, str(ROOT))
     from data import build
 
-    for name, wanted in build.VERSIONS.items():  # the extra `data` pins them, so another version is a mistake and no reason to skip
-        assert importlib.metadata.version(name) == wanted, f"the items are made from {name} {wanted}"
+    for (
+        name,
+        wanted,
+    ) in (
+        build.VERSIONS.items()
+    ):  # the extra `data` pins them, so another version is a mistake and no reason to skip
+        assert importlib.metadata.version(name) == wanted, (
+            f"the items are made from {name} {wanted}"
+        )
     return build
 
 
@@ -100,7 +107,10 @@ def test_the_right_answer_stands_everywhere_equally_often(items: ItemSet) -> Non
             for half in (kind.dev, kind.test):
                 for size in {len(i.candidates) for i in half}:
                     places = Counter(i.right for i in half if len(i.candidates) == size)
-                    assert max(places.values()) - min(places[p] for p in range(size)) <= 6, (lang, places)
+                    assert max(places.values()) - min(places[p] for p in range(size)) <= 6, (
+                        lang,
+                        places,
+                    )
 
 
 def test_source_and_licence_are_told(items: ItemSet) -> None:
@@ -117,7 +127,11 @@ def test_explicit_prompts_begin_with_the_cue_of_their_country(items: ItemSet) ->
     for item in items.cultural:
         cue = cues[item.language][item.country]
         assert item.prompt_explicit == cue + item.separator + item.prompt, item.label
-        american = None if item.country == "US" else cues[item.language]["US"] + item.separator + item.prompt
+        american = (
+            None
+            if item.country == "US"
+            else cues[item.language]["US"] + item.separator + item.prompt
+        )
         assert item.prompt_us == american, item.label
 
 
@@ -127,18 +141,26 @@ def test_the_builder_makes_the_committed_bytes(builder, items: ItemSet) -> None:
     for name, text in builder.outputs(built).items():
         assert (ITEMS / name).read_bytes() == text.encode(), f"{name}: run python data/build.py"
     card = builder.CARD.read_text(encoding="utf-8")
-    assert builder.card_with(builder.counts_table(built.items), card) == card, "the card's counts are stale"
+    assert builder.card_with(builder.counts_table(built.items), card) == card, (
+        "the card's counts are stale"
+    )
 
 
 def test_the_other_phrasing_asks_the_same_facts_otherwise(builder, items: ItemSet) -> None:
     other = builder.build(phrasing=1)
     assert other.faults == ()
     for ours, theirs in zip(items, other.items, strict=True):
-        assert (ours.id, ours.candidates, ours.split) == (theirs.id, theirs.candidates, theirs.split)
+        assert (ours.id, ours.candidates, ours.split) == (
+            theirs.id,
+            theirs.candidates,
+            theirs.split,
+        )
         assert (ours.prompt != theirs.prompt) is (ours.kind == "universal"), ours.label
 
 
-def test_the_builder_refuses_a_concept_with_a_fault(builder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_builder_refuses_a_concept_with_a_fault(
+    builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     concepts = builder.read_concepts(builder.CONCEPTS)
     bad = json.loads(json.dumps(concepts[0]))
     bad["prompt"]["es"] = "La comida española más conocida es"
@@ -146,7 +168,9 @@ def test_the_builder_refuses_a_concept_with_a_fault(builder, monkeypatch: pytest
     assert any("names ES" in fault for fault in builder.build().faults)
 
 
-def test_the_builder_refuses_one_fact_in_two_concepts(builder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_builder_refuses_one_fact_in_two_concepts(
+    builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     concepts = builder.read_concepts(builder.CONCEPTS)
     again = {**concepts[0], "id": "another_id"}
     monkeypatch.setattr(builder, "read_concepts", lambda folder: [*concepts, again])

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.demo
 @pytest.fixture(scope="module")
 def few():
     items = mechcla.load_items("demo", languages=["es", "ko"]).dev
-    picked = [items.language(lang).universal[:2] + items.language(lang).cultural[:1] for lang in ("es", "ko")]
+    picked = [
+        items.language(lang).universal[:2] + items.language(lang).cultural[:1]
+        for lang in ("es", "ko")
+    ]
     return ItemSet(tuple(i for part in picked for i in part))
 
 
@@ -30,12 +33,15 @@ def test_it_is_gemma_3_270m(demo):
 
 
 @pytest.mark.parametrize(
-    ("site", "operator"), [*((site, "add") for site in SITES), ("resid_post", "ablate"), ("resid_mid", "add_norm")]
+    ("site", "operator"),
+    [*((site, "add") for site in SITES), ("resid_post", "ablate"), ("resid_mid", "add_norm")],
 )
 def test_the_engine_equals_run_with_hooks_on_the_demo_items(demo, few, site, operator):
     vector = torch.randn(640, generator=torch.Generator().manual_seed(1)) * 20
     edit = Intervention(vector, 9, 1.0, site=site, operator=operator)
-    for row, expected in zip(mechcla.score(demo, few, edit), plain_scores(demo, few, [edit]), strict=True):
+    for row, expected in zip(
+        mechcla.score(demo, few, edit), plain_scores(demo, few, [edit]), strict=True
+    ):
         # 1e-4 a token: sums of some ten tokens of a float32 model with residuals of norm 1e4
         assert row.log_likelihood == pytest.approx(expected, abs=1e-4 * max(row.n_tokens))
 
@@ -49,9 +55,15 @@ def test_strength_zero_and_hooks(demo, few):
 
 def test_vectors_equal_transformers_own_hidden_states(demo, few):
     items = few.universal.language("es")
-    english = mechcla.load_items("demo", languages=["es"]).language("en").where(lambda i: i.id in items.ids)
+    english = (
+        mechcla.load_items("demo", languages=["es"])
+        .language("en")
+        .where(lambda i: i.id in items.ids)
+    )
     made = mechcla.en_vectors(demo, items + english)["es"].double()
-    raw = AutoModelForCausalLM.from_pretrained(demo_model.demo_folder(), dtype=torch.float32, attn_implementation="eager")
+    raw = AutoModelForCausalLM.from_pretrained(
+        demo_model.demo_folder(), dtype=torch.float32, attn_implementation="eager"
+    )
     expected = (hidden(raw, demo, english) - hidden(raw, demo, items)).mean(0)
     assert torch.allclose(made[:-1], expected[:-1], atol=1e-5 * float(expected.abs().max()))
 
@@ -61,7 +73,9 @@ def hidden(raw, demo, items):
     rows = []
     for item in items:
         with torch.no_grad():
-            states = raw(**demo.tokenizer(item.prompt, return_tensors="pt"), output_hidden_states=True).hidden_states
+            states = raw(
+                **demo.tokenizer(item.prompt, return_tensors="pt"), output_hidden_states=True
+            ).hidden_states
         rows.append(torch.stack([s[0, -1].double() for s in states[1:]]))
     return torch.stack(rows)
 
@@ -81,7 +95,9 @@ def test_hooks_are_the_same_after_an_error(demo, few):
 
 def test_english_is_known_best(demo):
     items = mechcla.load_items("demo", languages=["el"]).universal.test
-    t = mechcla.transfer(mechcla.score(demo, ItemSet(tuple(i for i in items if i.id in items.ids[:40]))))
+    t = mechcla.transfer(
+        mechcla.score(demo, ItemSet(tuple(i for i in items if i.id in items.ids[:40])))
+    )
     assert t["en"].low > 0.6
     assert t["en"].value > t["el"].value
 
@@ -89,7 +105,9 @@ def test_english_is_known_best(demo):
 def test_a_half_written_conversion_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("MECHCLA_CACHE", str(tmp_path))
     (tmp_path / f".{demo_model.FOLDER}-killed" / "model").mkdir(parents=True)
-    monkeypatch.setattr(demo_model, "_check", lambda path: (_ for _ in ()).throw(MechclaError("stopped here")))
+    monkeypatch.setattr(
+        demo_model, "_check", lambda path: (_ for _ in ()).throw(MechclaError("stopped here"))
+    )
     with pytest.raises(MechclaError, match="stopped here"):
         demo_model.demo_folder()
     assert not (tmp_path / demo_model.FOLDER).exists()

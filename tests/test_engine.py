@@ -15,7 +15,9 @@ from mechcla.models import SITES, HookedModel
 from mechcla.packing import encode
 
 FAMILIES = ["gemma3_text", "llama", "qwen3", "gpt2", "gpt_neox"]
-quiet = settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+quiet = settings(
+    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 def edited(h, edit: Intervention, chosen):
@@ -27,7 +29,9 @@ def edited(h, edit: Intervention, chosen):
         if edit.operator == "ablate":
             out[r, t] = x - edit.strength * torch.dot(x, v) / torch.dot(v, v) * v
         elif edit.operator == "map":
-            out[r, t] = x + edit.strength * (torch.einsum("d,de->e", x, edit.matrix.to(h.dtype)) + v - x)
+            out[r, t] = x + edit.strength * (
+                torch.einsum("d,de->e", x, edit.matrix.to(h.dtype)) + v - x
+            )
         else:
             step = edit.strength * (v if edit.unit == "raw" else edit.norm * v / v.norm())
             new = x + step
@@ -59,13 +63,20 @@ def plain_scores(model: HookedModel, items, edits, prompt="implicit", padding="r
             chosen = torch.zeros(len(full), width, dtype=torch.bool)
             for r, (s, f) in enumerate(zip(starts, full, strict=True)):
                 for t in range(1, len(f)):  # token 0 is BOS
-                    parts = {"last_prompt_token": t == cut - 1, "prompt": t < cut, "answer": t >= cut,
-                             "prompt_and_answer": True, "last_and_answer": t >= cut - 1}  # fmt: skip
+                    parts = {
+                        "last_prompt_token": t == cut - 1,
+                        "prompt": t < cut,
+                        "answer": t >= cut,
+                        "prompt_and_answer": True,
+                        "last_and_answer": t >= cut - 1,
+                    }
                     chosen[r, s + t] = parts[edit.positions]
             return chosen
 
         hooks = []
-        for edit in sorted(edits, key=lambda e: e.site == "resid_post"):  # the stream's end comes after its middle
+        for edit in sorted(
+            edits, key=lambda e: e.site == "resid_post"
+        ):  # the stream's end comes after its middle
             change = []
 
             def hook(h, hook, edit=edit, change=change):
@@ -80,12 +91,16 @@ def plain_scores(model: HookedModel, items, edits, prompt="implicit", padding="r
             if edit.site == "resid_mid":
                 hooks.append((f"blocks.{edit.layer}.hook_resid_post", carry))
         with torch.no_grad():
-            logits = model.bridge.run_with_hooks(ids, attention_mask=mask, position_ids=positions, fwd_hooks=hooks)
+            logits = model.bridge.run_with_hooks(
+                ids, attention_mask=mask, position_ids=positions, fwd_hooks=hooks
+            )
         logs = logits.log_softmax(-1)
-        totals.append([
-            sum(float(logs[r, s + t - 1, f[t]]) for t in range(cut, len(f)))
-            for r, (s, f) in enumerate(zip(starts, full, strict=True))
-        ])  # fmt: skip
+        totals.append(
+            [
+                sum(float(logs[r, s + t - 1, f[t]]) for t in range(cut, len(f)))
+                for r, (s, f) in enumerate(zip(starts, full, strict=True))
+            ]
+        )
     return totals
 
 
@@ -107,16 +122,29 @@ def draw_edits(data, family, model):
     sites = [s for s in SITES if family != "gpt_neox" or s != "resid_mid"]
     edits = []
     for _ in range(data.draw(st.integers(0, 2), "edits")):
-        vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+        vector = torch.randn(
+            model.d_model, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+        )
         operator = data.draw(st.sampled_from(OPERATORS))
-        unit = data.draw(st.sampled_from(["raw", "relative"])) if operator in ("add", "add_norm") else "raw"
+        unit = (
+            data.draw(st.sampled_from(["raw", "relative"]))
+            if operator in ("add", "add_norm")
+            else "raw"
+        )
         matrix = torch.eye(model.d_model).roll(1, 0) if operator == "map" else None
-        edits.append(Intervention(
-            vector, data.draw(st.integers(0, model.n_layers - 1), "layer"),
-            data.draw(st.floats(-2, 2).filter(lambda s: abs(s) > 0.05), "strength"), site=data.draw(st.sampled_from(sites)),
-            operator=operator, positions=data.draw(st.sampled_from(POSITIONS)),
-            unit=unit, norm=3.0 if unit == "relative" else None, matrix=matrix,
-        ))  # fmt: skip
+        edits.append(
+            Intervention(
+                vector,
+                data.draw(st.integers(0, model.n_layers - 1), "layer"),
+                data.draw(st.floats(-2, 2).filter(lambda s: abs(s) > 0.05), "strength"),
+                site=data.draw(st.sampled_from(sites)),
+                operator=operator,
+                positions=data.draw(st.sampled_from(POSITIONS)),
+                unit=unit,
+                norm=3.0 if unit == "relative" else None,
+                matrix=matrix,
+            )
+        )
     if len({(e.layer, e.site) for e in edits}) < len(edits):
         edits = edits[:1]  # two edits of one hook point act in the list's order, tested apart
     return edits
@@ -132,8 +160,15 @@ def test_engine_equals_run_with_hooks(family, tiny_models, small_items):
         edits = draw_edits(data, family, model)
         prompt = data.draw(st.sampled_from(["implicit", "explicit"]))
         items = small_items.dev.language(data.draw(st.sampled_from(["en", "es"])))
-        scores = mechcla.score(model, items, edits, prompt, max_tokens=data.draw(st.sampled_from([1, 60, 4096])))
-        close(scores, plain_scores(model, items, edits, prompt, data.draw(st.sampled_from(["left", "right"]))))
+        scores = mechcla.score(
+            model, items, edits, prompt, max_tokens=data.draw(st.sampled_from([1, 60, 4096]))
+        )
+        close(
+            scores,
+            plain_scores(
+                model, items, edits, prompt, data.draw(st.sampled_from(["left", "right"]))
+            ),
+        )
 
     check()
 
@@ -151,10 +186,25 @@ def test_plain_path_equals_engine(family, tiny_models, small_items):
 
 def test_score_many_equals_one_at_a_time(tiny, small_items):
     def edit(layer, strength, site="resid_post"):
-        return Intervention(torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(layer)), layer, strength, site=site)
+        return Intervention(
+            torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(layer)),
+            layer,
+            strength,
+            site=site,
+        )
 
-    variants = [(), (edit(2, 1.0),), (edit(0, 1.0), edit(2, 1.0)), (edit(0, 1.0), edit(2, -1.0)), (edit(3, 1.0),),
-                (edit(1, 1.0, "mlp_out"), edit(1, 2.0)), (edit(0, 0.0),), (edit(2, 1.0, "resid_pre"), edit(1, 1.0)), (edit(1, 1.0),), (edit(1, 1.0, "attn_out"),)]  # fmt: skip
+    variants = [
+        (),
+        (edit(2, 1.0),),
+        (edit(0, 1.0), edit(2, 1.0)),
+        (edit(0, 1.0), edit(2, -1.0)),
+        (edit(3, 1.0),),
+        (edit(1, 1.0, "mlp_out"), edit(1, 2.0)),
+        (edit(0, 0.0),),
+        (edit(2, 1.0, "resid_pre"), edit(1, 1.0)),
+        (edit(1, 1.0),),
+        (edit(1, 1.0, "attn_out"),),
+    ]
     prepared = scoring.prepare(tiny, small_items)
     many = dict(scoring.score_many(prepared, variants))
     assert sorted(many) == list(range(len(variants)))
@@ -171,8 +221,12 @@ def test_any_mix_of_variants_and_batch_size_equals_one_at_a_time(family, tiny_mo
     @given(data=st.data())
     def check(data):
         items = small_items.test.language("es")
-        variants = [draw_edits(data, family, model) for _ in range(data.draw(st.integers(2, 5), "variants"))]
-        prepared = scoring.prepare(model, items, max_tokens=data.draw(st.sampled_from([1, 60, 400, 4096])))
+        variants = [
+            draw_edits(data, family, model) for _ in range(data.draw(st.integers(2, 5), "variants"))
+        ]
+        prepared = scoring.prepare(
+            model, items, max_tokens=data.draw(st.sampled_from([1, 60, 400, 4096]))
+        )
         together = dict(scoring.score_many(prepared, variants))
         assert sorted(together) == list(range(len(variants)))
         for i, edits in enumerate(variants):
@@ -190,13 +244,20 @@ def test_strength_zero_is_no_intervention_to_the_last_bit(family, site, tiny_mod
 
 
 @pytest.mark.filterwarnings("ignore:memory ran out")
-@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyboardInterrupt(), torch.OutOfMemoryError("out of memory")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes"), KeyboardInterrupt(), torch.OutOfMemoryError("out of memory")]
+)
 @pytest.mark.parametrize("family", ["gemma3_text", "llama"])
-def test_hooks_and_layers_are_the_same_after_a_call_and_after_an_error(family, error, tiny_models, small_items, monkeypatch):
+def test_hooks_and_layers_are_the_same_after_a_call_and_after_an_error(
+    family, error, tiny_models, small_items, monkeypatch
+):
     monkeypatch.setattr(memory, "_limits", type(memory._limits)())
     model = tiny_models[family]
     before, layers = hooks_of(model), list(model.blocks)
-    edits = [Intervention(torch.ones(model.d_model), layer, 1.0, site=s) for layer, s in enumerate(["resid_mid", "attn_out", "mlp_out"])]
+    edits = [
+        Intervention(torch.ones(model.d_model), layer, 1.0, site=s)
+        for layer, s in enumerate(["resid_mid", "attn_out", "mlp_out"])
+    ]
     mechcla.score(model, small_items, edits)
     assert hooks_of(model) == before
 

@@ -18,9 +18,23 @@ from mechcla.errors import MechclaError
 from mechcla.items import Candidate, Item, ItemSet
 from mechcla.sources.files import read_items
 
-FLAT = {"id": "currency", "language": "es", "kind": "cultural", "split": "dev", "prompt": "La moneda de nuestro país es el",
-        "country": "ES", "candidate_1": "euro", "role_1": "local", "country_1": "ES", "candidate_2": "dólar",
-        "role_2": "english", "country_2": "US", "candidate_3": "won", "role_3": "other", "country_3": "KR"}  # fmt: skip
+FLAT = {
+    "id": "currency",
+    "language": "es",
+    "kind": "cultural",
+    "split": "dev",
+    "prompt": "La moneda de nuestro país es el",
+    "country": "ES",
+    "candidate_1": "euro",
+    "role_1": "local",
+    "country_1": "ES",
+    "candidate_2": "dólar",
+    "role_2": "english",
+    "country_2": "US",
+    "candidate_3": "won",
+    "role_3": "other",
+    "country_3": "KR",
+}
 
 
 def write(path: Path, rows: list[dict[str, Any]], encoding: str = "utf-8") -> Path:
@@ -41,7 +55,11 @@ def flat(item: Item) -> dict[str, Any]:
 
 def listed(item: Item) -> dict[str, Any]:
     row = {k: v for k, v in flat(item).items() if not k[-1].isdigit()}
-    return row | {"candidates": json.dumps([{"text": c.text, "role": c.role, "country": c.country} for c in item.candidates])}
+    return row | {
+        "candidates": json.dumps(
+            [{"text": c.text, "role": c.role, "country": c.country} for c in item.candidates]
+        )
+    }
 
 
 def columns_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -52,9 +70,15 @@ def columns_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_every_format_gives_the_same_items(tmp_path, small_items):
     small_items.to_jsonl(tmp_path / "a.jsonl")
     write(tmp_path / "flat.csv", columns_of([flat(item) for item in small_items]))
-    write(tmp_path / "list.csv", columns_of([listed(item) for item in small_items]), encoding="utf-8-sig")
+    write(
+        tmp_path / "list.csv",
+        columns_of([listed(item) for item in small_items]),
+        encoding="utf-8-sig",
+    )
     pd.DataFrame([item.to_dict() for item in small_items]).to_parquet(tmp_path / "a.parquet")
-    pd.DataFrame([flat(item) | {"separator": item.separator} for item in small_items]).to_parquet(tmp_path / "flat.parquet")
+    pd.DataFrame([flat(item) | {"separator": item.separator} for item in small_items]).to_parquet(
+        tmp_path / "flat.parquet"
+    )
     for name in ("a.jsonl", "flat.csv", "list.csv", "a.parquet", "flat.parquet"):
         assert mechcla.load_items(tmp_path / name) == small_items, name
         assert read_items(tmp_path / name).skipped == ()
@@ -66,33 +90,71 @@ def test_a_folder_is_read_whole(tmp_path, small_items):
     (tmp_path / "notes.txt").write_text("not items", encoding="utf-8")
     assert mechcla.load_items(tmp_path) == small_items.language("en") + small_items.language("es")
     small_items.language("en").to_jsonl(tmp_path / "zz.jsonl")
-    with pytest.raises(MechclaError, match=r"zz\.jsonl, line 1: item .* stands twice, first at .*en\.jsonl, line 1"):
+    with pytest.raises(
+        MechclaError, match=r"zz\.jsonl, line 1: item .* stands twice, first at .*en\.jsonl, line 1"
+    ):
         mechcla.load_items(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MechclaError, match=r"the folder .*empty holds no \.jsonl, \.csv, \.parquet files"):
+    with pytest.raises(
+        MechclaError, match=r"the folder .*empty holds no \.jsonl, \.csv, \.parquet files"
+    ):
         mechcla.load_items(tmp_path / "empty")
 
 
-text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1).filter(str.strip)
+text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1).filter(
+    str.strip
+)
 # A CSV cell that spells a separator is one of the two words; everything else stands for itself.
 separators = st.sampled_from([" ", "", ": ", "\t", ",", '"'])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(st.tuples(text, text, st.lists(text, min_size=2, max_size=5), separators), min_size=1, max_size=4, unique_by=lambda r: r[0]))
+@given(
+    st.lists(
+        st.tuples(text, text, st.lists(text, min_size=2, max_size=5), separators),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda r: r[0],
+    )
+)
 def test_any_text_survives_both_csv_forms(tmp_path, rows):
-    items = ItemSet(tuple(
-        Item(id, "en", "universal", "test", prompt, tuple(Candidate(a, "wrong" if i else "correct") for i, a in enumerate(answers)), separator=gap)
-        for id, prompt, answers, gap in rows
-    ))  # fmt: skip
+    items = ItemSet(
+        tuple(
+            Item(
+                id,
+                "en",
+                "universal",
+                "test",
+                prompt,
+                tuple(Candidate(a, "wrong" if i else "correct") for i, a in enumerate(answers)),
+                separator=gap,
+            )
+            for id, prompt, answers, gap in rows
+        )
+    )
     for form in (flat, listed):
-        assert mechcla.load_items(write(tmp_path / "any.csv", columns_of([form(item) for item in items]))) == items
+        assert (
+            mechcla.load_items(
+                write(tmp_path / "any.csv", columns_of([form(item) for item in items]))
+            )
+            == items
+        )
 
 
 def test_the_words_for_separators(tmp_path):
-    rows = [FLAT | {"id": name, "separator": cell} for name, cell in (("a", "none"), ("b", "space"), ("c", ": "), ("d", " "))]
-    assert [i.separator for i in mechcla.load_items(write(tmp_path / "s.csv", rows))] == ["", " ", ": ", " "]
-    with pytest.raises(MechclaError, match=r"row 1 .*column 'separator' is empty; write 'space' or 'none'"):
+    rows = [
+        FLAT | {"id": name, "separator": cell}
+        for name, cell in (("a", "none"), ("b", "space"), ("c", ": "), ("d", " "))
+    ]
+    assert [i.separator for i in mechcla.load_items(write(tmp_path / "s.csv", rows))] == [
+        "",
+        " ",
+        ": ",
+        " ",
+    ]
+    with pytest.raises(
+        MechclaError, match=r"row 1 .*column 'separator' is empty; write 'space' or 'none'"
+    ):
         mechcla.load_items(write(tmp_path / "s.csv", [FLAT | {"separator": ""}]))
     assert mechcla.load_items(write(tmp_path / "s.csv", [FLAT]))[0].separator == " "
 
@@ -112,10 +174,14 @@ def test_the_words_for_separators(tmp_path):
     ],
 )
 def test_a_bad_csv_row_is_named_and_can_be_skipped(tmp_path, change, message):
-    path = write(tmp_path / "bad.csv", [FLAT | {"id": "first"}, FLAT | change, FLAT | {"id": "third"}])
+    path = write(
+        tmp_path / "bad.csv", [FLAT | {"id": "first"}, FLAT | change, FLAT | {"id": "third"}]
+    )
     with pytest.raises(MechclaError, match=rf"bad\.csv, row 2 \(ends on line 3\): .*{message}"):
         mechcla.load_items(path)
-    with pytest.warns(UserWarning, match=rf"bad\.csv: 1 rows skipped: .*row 2 \(ends on line 3\): .*{message}"):
+    with pytest.warns(
+        UserWarning, match=rf"bad\.csv: 1 rows skipped: .*row 2 \(ends on line 3\): .*{message}"
+    ):
         assert mechcla.load_items(path, bad_rows="skip").ids == ("first", "third")
     (skipped,) = read_items(path, bad_rows="skip").skipped
     assert skipped.where.endswith("bad.csv, row 2 (ends on line 3)")
@@ -125,7 +191,10 @@ def test_a_bad_csv_row_is_named_and_can_be_skipped(tmp_path, change, message):
 def test_candidates_as_json(tmp_path):
     row = {k: v for k, v in FLAT.items() if not k[-1].isdigit()}
     for cell, message in [
-        ('[{"text": "euro"', r"row 1 .*: column 'candidates' is not JSON \(.*\): .*euro.*; expected a list such as \[\{"),
+        (
+            '[{"text": "euro"',
+            r"row 1 .*: column 'candidates' is not JSON \(.*\): .*euro.*; expected a list such as \[\{",
+        ),
         ('{"text": "euro"}', "column 'candidates' is .*; expected a list"),
         ('["euro"]', "a candidate is a JSON object, not 'euro'"),
         ('[{"txt": "euro"}]', "unknown field 'txt'; did you mean 'text'"),
@@ -140,11 +209,17 @@ def test_columns_are_checked_once_for_the_file(tmp_path):
         return {k: v for k, v in FLAT.items() if k not in names}
 
     for row, message in [
-        (without("prompt") | {"promt": "x"}, r"f\.csv has an unknown column 'promt'; did you mean 'prompt'"),
+        (
+            without("prompt") | {"promt": "x"},
+            r"f\.csv has an unknown column 'promt'; did you mean 'prompt'",
+        ),
         (without("split"), r"f\.csv, row 1 .* lacks the column 'split'"),
         (without("role_2"), "has the column 'candidate_2' without 'role_2'"),
         (FLAT | {"candidates": "[]"}, "has both a column 'candidates' and columns 'candidate_1'"),
-        ({k: v for k, v in FLAT.items() if not k[-1].isdigit()}, "has neither a column 'candidates' and columns"),
+        (
+            {k: v for k, v in FLAT.items() if not k[-1].isdigit()},
+            "has neither a column 'candidates' and columns",
+        ),
     ]:
         with pytest.raises(MechclaError, match=message):
             mechcla.load_items(write(tmp_path / "f.csv", [row]), bad_rows="skip")
@@ -154,8 +229,14 @@ def test_broken_csv_is_named(tmp_path):
     path = write(tmp_path / "b.csv", [FLAT | {"id": str(n)} for n in range(3)])
     whole = path.read_text(encoding="utf-8")
     for content, message in [
-        (whole + "9,es,cultural", r"row 4 \(ends on line 5\) has 3 cells where the header has 15: '9,es,cultural'; is the file cut off"),
-        (whole + '9,"es', r"row 4: not CSV \(unexpected end of data\); is the file cut off inside a quoted cell"),
+        (
+            whole + "9,es,cultural",
+            r"row 4 \(ends on line 5\) has 3 cells where the header has 15: '9,es,cultural'; is the file cut off",
+        ),
+        (
+            whole + '9,"es',
+            r"row 4: not CSV \(unexpected end of data\); is the file cut off inside a quoted cell",
+        ),
         (whole.replace(",", ";"), "has one column, .*: its cells must be separated by commas"),
         (whole.replace("country_2", "country_1"), "has the column 'country_1' twice"),
         (whole.splitlines()[0] + "\n", "holds no items; expected the fields"),
@@ -171,8 +252,13 @@ def test_broken_csv_is_named(tmp_path):
 
 def test_blank_rows_are_counted_and_listed(tmp_path):
     path = write(tmp_path / "b.csv", [FLAT])
-    path.write_text(path.read_text(encoding="utf-8") + "," * 14 + "\n" + " ," * 14 + "\n", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"2 rows skipped: .*row 2 \(ends on line 3\): has only empty cells; .*row 3"):
+    path.write_text(
+        path.read_text(encoding="utf-8") + "," * 14 + "\n" + " ," * 14 + "\n", encoding="utf-8"
+    )
+    with pytest.warns(
+        UserWarning,
+        match=r"2 rows skipped: .*row 2 \(ends on line 3\): has only empty cells; .*row 3",
+    ):
         assert len(mechcla.load_items(path)) == 1
     assert [s.why for s in read_items(path).skipped] == ["has only empty cells"] * 2
 
@@ -180,14 +266,20 @@ def test_blank_rows_are_counted_and_listed(tmp_path):
 def test_bad_lines_of_jsonl_can_be_skipped(tmp_path, small_items):
     good = [json.dumps(item.to_dict()) for item in small_items[:2]]
     path = tmp_path / "i.jsonl"
-    path.write_text("\n".join([good[0], "[1]", "{", good[1], "", good[0].replace("universal", "x", 1)]), encoding="utf-8")
+    path.write_text(
+        "\n".join([good[0], "[1]", "{", good[1], "", good[0].replace("universal", "x", 1)]),
+        encoding="utf-8",
+    )
     found = read_items(path, bad_rows="skip")
     assert found.items == small_items[:2]
     assert [s.where.rsplit(", ", 1)[1] for s in found.skipped] == ["line 2", "line 3", "line 6"]
     with pytest.raises(MechclaError, match=r"i\.jsonl, line 2 is a JSON list and no object"):
         read_items(path)
     path.write_text("[1]\n", encoding="utf-8")
-    with pytest.raises(MechclaError, match=r"holds no items; 1 rows were skipped, the first: .*line 1: is a JSON list and no object"):
+    with pytest.raises(
+        MechclaError,
+        match=r"holds no items; 1 rows were skipped, the first: .*line 1: is a JSON list and no object",
+    ):
         read_items(path, bad_rows="skip")
     with pytest.raises(MechclaError, match="bad_rows is 'ignore'; known: raise, skip"):
         read_items(path, bad_rows="ignore")
@@ -197,7 +289,9 @@ def test_a_bad_parquet_row_is_named(tmp_path, small_items):
     rows = [item.to_dict() for item in small_items]
     rows[1]["kind"] = "univesal"
     pd.DataFrame(rows).to_parquet(tmp_path / "p.parquet")
-    with pytest.raises(MechclaError, match=r"p\.parquet, row 2: .*'kind' is 'univesal'; did you mean 'universal'"):
+    with pytest.raises(
+        MechclaError, match=r"p\.parquet, row 2: .*'kind' is 'univesal'; did you mean 'universal'"
+    ):
         mechcla.load_items(tmp_path / "p.parquet")
     (tmp_path / "p.parquet").write_bytes((tmp_path / "p.parquet").read_bytes()[:400])
     with pytest.raises(MechclaError, match=r"cannot read .*p\.parquet as Parquet"):
@@ -206,5 +300,7 @@ def test_a_bad_parquet_row_is_named(tmp_path, small_items):
 
 def test_one_question_in_both_splits_is_named_with_its_file(tmp_path):
     path = write(tmp_path / "s.csv", [FLAT, FLAT | {"language": "ca", "split": "test"}])
-    with pytest.raises(MechclaError, match=r"s\.csv: item 'currency' \(ca\) is in split 'test' here and in 'dev'"):
+    with pytest.raises(
+        MechclaError, match=r"s\.csv: item 'currency' \(ca\) is in split 'test' here and in 'dev'"
+    ):
         mechcla.load_items(path)

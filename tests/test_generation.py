@@ -24,24 +24,34 @@ from mechcla.packing import Packed, collate, encode
 from tests.conftest import save_tiny, tiny_tokenizer
 from tests.test_engine import FAMILIES, draw_edits, edited, hooks_of
 
-quiet = settings(max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+quiet = settings(
+    max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 GROUPS = (AnswerGroup(("pan",), ("bread",), 3),)
 TEMPLATE = "<bos><|user|>{{ messages[0]['content'] }}<eos><|model|>"
 
 
-def question(id: str, text: str | None, explicit: str = "In Spain, what?", language: str = "es") -> OpenItem:
+def question(
+    id: str, text: str | None, explicit: str = "In Spain, what?", language: str = "es"
+) -> OpenItem:
     return OpenItem(id, language, "ES", "test", "food", text, explicit, GROUPS)
 
 
-QUESTIONS = [question("a", "¿Qué se come?"), question("b", "La capital de Italia es"), question("c", "In our country we drink"),
-             question("d", "En nuestro país bebemos té verde y")]  # fmt: skip
+QUESTIONS = [
+    question("a", "¿Qué se come?"),
+    question("b", "La capital de Italia es"),
+    question("c", "In our country we drink"),
+    question("d", "En nuestro país bebemos té verde y"),
+]
 
 
 def changed(h, edit: Intervention, chosen):
     """`edited` of the engine's tests, and the operator `map` from its definition."""
     if edit.matrix is None:
         return edited(h, edit, chosen)
-    return torch.where(chosen[..., None], h + edit.strength * (h @ edit.matrix + edit.vector - h), h)
+    return torch.where(
+        chosen[..., None], h + edit.strength * (h @ edit.matrix + edit.vector - h), h
+    )
 
 
 def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
@@ -52,8 +62,13 @@ def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
         hooks = []
         for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
             place = torch.arange(len(ids))
-            chosen = {"last_prompt_token": place == n - 1, "prompt": place < n, "answer": place >= n,
-                      "prompt_and_answer": place >= 0, "last_and_answer": place >= n - 1}[edit.positions]  # fmt: skip
+            chosen = {
+                "last_prompt_token": place == n - 1,
+                "prompt": place < n,
+                "answer": place >= n,
+                "prompt_and_answer": place >= 0,
+                "last_and_answer": place >= n - 1,
+            }[edit.positions]
             chosen = (chosen & (place > 0))[None]  # place 0 is BOS
             change = []
 
@@ -86,12 +101,20 @@ def test_unsteered_equals_transformers_generate(family, cache, tiny_models, tiny
     from transformers import AutoModelForCausalLM
 
     model = tiny_models[family]
-    reference = AutoModelForCausalLM.from_pretrained(tiny_folders[family], attn_implementation="eager")
+    reference = AutoModelForCausalLM.from_pretrained(
+        tiny_folders[family], attn_implementation="eager"
+    )
     zero = Intervention(vector(model), 1, 0.0)
     answers = generate(model, QUESTIONS, zero, stop=None, max_new_tokens=12, cache=cache)
     for row, q in zip(answers, QUESTIONS, strict=True):
         ids = torch.tensor([encode(q.prompt, model.tokenizer)])
-        out = reference.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, pad_token_id=0)
+        out = reference.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=12,
+            pad_token_id=0,
+        )
         assert row.tokens == tuple(out[0, ids.shape[1] :].tolist())
     assert answers.settings["interventions"] == []
 
@@ -103,8 +126,15 @@ def test_steered_equals_a_run_with_hooks_loop(family, tiny_models, data):
     model = tiny_models[family]
     edits = draw_edits(data, family, model)
     before = hooks_of(model)
-    answers = generate(model, QUESTIONS, edits, stop=None, max_new_tokens=6, cache=data.draw(st.booleans(), "cache"),
-                       max_tokens=data.draw(st.sampled_from([1, 60, 2048]), "max_tokens"))  # fmt: skip
+    answers = generate(
+        model,
+        QUESTIONS,
+        edits,
+        stop=None,
+        max_new_tokens=6,
+        cache=data.draw(st.booleans(), "cache"),
+        max_tokens=data.draw(st.sampled_from([1, 60, 2048]), "max_tokens"),
+    )
     for row, q in zip(answers, QUESTIONS, strict=True):
         assert list(row.tokens) == loop(model, q.prompt, edits, 6)
     assert hooks_of(model) == before
@@ -112,7 +142,9 @@ def test_steered_equals_a_run_with_hooks_loop(family, tiny_models, data):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(family, positions, tiny_models):
+def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(
+    family, positions, tiny_models
+):
     model = tiny_models[family]
     tokens = torch.randint(3, 300, (3, 75), generator=torch.Generator().manual_seed(1)).tolist()
     edit = Intervention(vector(model, 2), 1, 3.0, positions=positions)
@@ -123,7 +155,9 @@ def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(family, p
         slow = full_logits(model, prompts, [1, 1, 1], answers, [edit])
         assert torch.allclose(fast, slow, atol=1e-4)
     unsteered = full_logits(model, prompts, [1, 1, 1], answers)
-    assert not torch.allclose(slow, unsteered, atol=1e-3)  # the edit reaches this far, so the comparison means something
+    assert not torch.allclose(
+        slow, unsteered, atol=1e-3
+    )  # the edit reaches this far, so the comparison means something
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -148,7 +182,10 @@ def test_answer_positions_leave_the_first_token_and_change_later_ones(tiny):
 
 
 def test_batching_changes_nothing_and_the_order_is_the_questions(tiny):
-    many = [question(f"q{i}", " ".join(["país", "té", "de", "come", "In"][: 1 + i % 5])) for i in range(13)]
+    many = [
+        question(f"q{i}", " ".join(["país", "té", "de", "come", "In"][: 1 + i % 5]))
+        for i in range(13)
+    ]
     together = generate(tiny, many, stop=None)
     alone = [generate(tiny, [q], stop=None)[0] for q in many]
     assert list(together) == alone
@@ -160,7 +197,9 @@ def test_a_sliding_window_of_another_model_folder(tmp_path):
     edits = [Intervention(vector(model), 1, 2.0, positions="prompt_and_answer")]
     answers = generate(model, QUESTIONS, edits, stop=None, max_new_tokens=10)
     assert cache_fits(model)
-    assert [list(a.tokens) for a in answers] == [loop(model, q.prompt, edits, 10) for q in QUESTIONS]
+    assert [list(a.tokens) for a in answers] == [
+        loop(model, q.prompt, edits, 10) for q in QUESTIONS
+    ]
 
 
 def test_stop_ends_an_answer_and_cuts_the_text(tiny):
@@ -201,7 +240,14 @@ def test_items_are_answered_too_and_the_explicit_form_is_used(tiny, small_items)
     implicit, explicit = generate(tiny, items), generate(tiny, items, prompt="explicit")
     assert [a.id for a in implicit] == [i.id for i in items]
     for row, item in zip(explicit, items, strict=True):
-        same = Item(item.id, item.language, "universal", "test", str(item.prompt_explicit), (Candidate("a", "correct"), Candidate("b", "wrong")))
+        same = Item(
+            item.id,
+            item.language,
+            "universal",
+            "test",
+            str(item.prompt_explicit),
+            (Candidate("a", "correct"), Candidate("b", "wrong")),
+        )
         assert generate(tiny, [same])[0].tokens == row.tokens
     assert {a.prompt_form for a in explicit} == {"explicit"}
 
@@ -234,7 +280,9 @@ def test_chat_has_the_template_once_and_one_bos(tiny, tiny_folders):
 def test_a_tokenizer_that_adds_what_its_template_lacks_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = TEMPLATE.removeprefix("<bos>")
-    with pytest.raises(MechclaError, match="adds special tokens that its chat template does not have"):
+    with pytest.raises(
+        MechclaError, match="adds special tokens that its chat template does not have"
+    ):
         chat_prompt("té", tokenizer)
 
 
@@ -245,7 +293,9 @@ def test_hooks_are_as_before_after_an_error_and_after_memory_runs_out(tiny, monk
     before = hooks_of(tiny)
 
     def refuse(_module, args, kwargs):
-        stream = args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        stream = (
+            args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        )
         if stream.shape[0] > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -270,7 +320,13 @@ def test_a_model_whose_cache_deviates_is_announced_and_runs_full_passes(tiny_fol
     model = load_model(str(tiny_folders["qwen3"]), device="cpu")
     block = model.blocks[1].original_component  # as a model does that ignores its cache
     right = block.forward
-    monkeypatch.setattr(block, "forward", lambda *a, **k: right(*a, **{n: None if n == "past_key_values" else v for n, v in k.items()}))
+    monkeypatch.setattr(
+        block,
+        "forward",
+        lambda *a, **k: right(
+            *a, **{n: None if n == "past_key_values" else v for n, v in k.items()}
+        ),
+    )
     with pytest.warns(UserWarning, match="by full passes, without a cache"):
         answers = generate(model, QUESTIONS, stop=None, max_new_tokens=5)
     assert [list(a.tokens) for a in answers] == [loop(model, q.prompt, [], 5) for q in QUESTIONS]

@@ -20,7 +20,9 @@ from mechcla.items import ItemSet
 from mechcla.residuals import Residuals, cache_residuals, en_differences, loc_differences
 from tests.conftest import universal
 
-quiet = settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+quiet = settings(
+    max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 def normal(*shape, seed=0):
@@ -34,7 +36,10 @@ def rotation(d, seed=0):
 def spaces(shift: float, n=30, d=12, noise=0.3) -> Residuals:
     """Three languages that share questions (a random place each) and differ by a shift of their own."""
     questions = normal(n, 2, d, seed=1)
-    values = {k: questions + noise * normal(n, 2, d, seed=s) + shift * normal(1, 2, d, seed=50 + s) for s, k in enumerate(["en", "es", "ko"])}
+    values = {
+        k: questions + noise * normal(n, 2, d, seed=s) + shift * normal(1, 2, d, seed=50 + s)
+        for s, k in enumerate(["en", "es", "ko"])
+    }
     ids = {k: tuple(f"q{i}" for i in range(n)) for k in values}
     return Residuals(values, ids, "resid_post", "implicit")
 
@@ -45,10 +50,14 @@ def test_a_planted_angle_is_found_and_its_interval_covers_it():
     b = a.clone()
     a[..., 0] = 1.0
     b[..., 0], b[..., 1] = math.cos(angle), math.sin(angle)
-    curve = geometry.perpendicularity(a + 0.5 * normal(100, 1, 40), b + 0.5 * normal(100, 1, 40, seed=2), resamples=200)
+    curve = geometry.perpendicularity(
+        a + 0.5 * normal(100, 1, 40), b + 0.5 * normal(100, 1, 40, seed=2), resamples=200
+    )
     assert curve.low[0] <= 1 - math.cos(angle) <= curve.high[0] + 0.1
     assert curve.value[0] == pytest.approx(1 - math.cos(angle), abs=0.1)
-    same = geometry.perpendicularity(a + 0.1 * normal(60, 1, 40), a + 0.1 * normal(60, 1, 40, seed=3), resamples=200)
+    same = geometry.perpendicularity(
+        a + 0.1 * normal(60, 1, 40), a + 0.1 * normal(60, 1, 40, seed=3), resamples=200
+    )
     assert same.value[0] < 0.05 < same.null[0]
 
 
@@ -57,7 +66,9 @@ def test_difference_of_means_finds_what_centred_pca_misses():
     planted[0] = 1.0
     nuisance = torch.zeros(32, dtype=torch.float64)
     nuisance[1] = 1.0
-    differences = (planted + 2 * normal(200, 1) * nuisance + 0.1 * normal(200, 32, seed=4)).unsqueeze(1)
+    differences = (
+        planted + 2 * normal(200, 1) * nuisance + 0.1 * normal(200, 32, seed=4)
+    ).unsqueeze(1)
     mean = differences.mean(0)[0]
     assert float(mean @ planted / mean.norm()) > 0.95
     centred = torch.linalg.svd(differences[:, 0] - mean).Vh[0]
@@ -70,7 +81,9 @@ def test_difference_of_means_finds_what_centred_pca_misses():
 def test_principal_angles_by_hand():
     basis = torch.eye(4, dtype=torch.float64)
     turned = torch.stack([basis[0], (basis[1] + basis[2]) / math.sqrt(2)])
-    assert geometry.principal_angles(basis[:2].unsqueeze(0), turned.unsqueeze(0))[0].tolist() == pytest.approx([1, math.sqrt(0.5)])
+    assert geometry.principal_angles(basis[:2].unsqueeze(0), turned.unsqueeze(0))[
+        0
+    ].tolist() == pytest.approx([1, math.sqrt(0.5)])
     with pytest.raises(MechclaError, match="k is 9"):
         geometry.top_directions(normal(5, 1, 8), 9)
 
@@ -104,20 +117,33 @@ def test_one_direction_seen_with_noise_in_two_languages_is_one_direction():
     assert corrected == pytest.approx(1, abs=0.12)
     (row,) = shared.rows(vector="EN")
     assert (row["left"], row["right"], row["cosine"]) == ("es", "ko", raw)
-    other = {"es": noisy["es"], "ko": 0.5 * normal(60, 1, 64, seed=9) + normal(1, 1, 64, seed=10) / 8}
+    other = {
+        "es": noisy["es"],
+        "ko": 0.5 * normal(60, 1, 64, seed=9) + normal(1, 1, 64, seed=10) / 8,
+    }
     apart = geometry.across_languages(other, resamples=60)
     assert abs(apart.corrected[0, 0, 1]) < 0.5
     assert abs(apart.cosine[0, 0, 1]) < apart.null[0, 0, 1] * 1.5
-    noise = geometry.across_languages({"es": normal(20, 1, 64, seed=3), "ko": normal(20, 1, 64, seed=4)}, resamples=0)
-    assert np.isnan(noise.corrected[0, 0, 1])  # halves that do not agree have no direction to correct
+    noise = geometry.across_languages(
+        {"es": normal(20, 1, 64, seed=3), "ko": normal(20, 1, 64, seed=4)}, resamples=0
+    )
+    assert np.isnan(
+        noise.corrected[0, 0, 1]
+    )  # halves that do not agree have no direction to correct
     assert np.isnan(noise.low).all()
 
 
 def test_a_side_that_both_share_is_not_a_shared_direction():
     """Two languages' differences from one noisy English side: alike as they are, apart once halves are held against each other."""
     english = normal(60, 1, 64, seed=5)
-    own = {k: torch.nn.functional.one_hot(torch.tensor(n), 64).double() for n, k in enumerate(["es", "ko"])}
-    parallel = {k: 1.2 * v + english + 0.2 * normal(60, 1, 64, seed=6 + n) for n, (k, v) in enumerate(own.items())}
+    own = {
+        k: torch.nn.functional.one_hot(torch.tensor(n), 64).double()
+        for n, k in enumerate(["es", "ko"])
+    }
+    parallel = {
+        k: 1.2 * v + english + 0.2 * normal(60, 1, 64, seed=6 + n)
+        for n, (k, v) in enumerate(own.items())
+    }
     found = geometry.across_languages(parallel, parallel=True, resamples=40)
     assert found.cosine[0, 0, 1] > 0.2
     assert abs(found.corrected[0, 0, 1]) < found.cosine[0, 0, 1] / 2
@@ -126,7 +152,10 @@ def test_a_side_that_both_share_is_not_a_shared_direction():
 def test_parallel_questions_are_drawn_together():
     """Two languages that are one: the same signs, and the same draws, leave them one; signs and draws apart do not."""
     same = normal(30, 1, 64) + 0.2
-    together, apart = (geometry.across_languages({"es": same, "ko": same}, parallel=p, resamples=40) for p in (True, False))
+    together, apart = (
+        geometry.across_languages({"es": same, "ko": same}, parallel=p, resamples=40)
+        for p in (True, False)
+    )
     assert together.null[0, 0, 1] == pytest.approx(1)
     assert apart.null[0, 0, 1] < 0.9
     with pytest.raises(MechclaError, match="'ko': 3"):
@@ -141,18 +170,23 @@ def test_subspace_angles_are_those_of_the_singular_vectors_and_know_a_planted_pl
     bases = (geometry.top_directions(x, 2) for x in (left, right))
     assert torch.allclose(torch.from_numpy(found.cosine), geometry.principal_angles(*bases))
     assert (found.low > 0.9).all()
-    assert (found.high == pytest.approx(1, abs=0.05))
+    assert found.high == pytest.approx(1, abs=0.05)
     assert (found.null < 0.6).all()
     assert (found.ceiling > 0.9).all()
     other = geometry.subspace_angles(left, normal(24, 2, 40, seed=6), k=2, resamples=5)
     assert (other.cosine < 0.3).all()
-    assert (other.ceiling < found.ceiling).all()  # that of noise, the side of the two that agrees less with itself
+    assert (
+        other.ceiling < found.ceiling
+    ).all()  # that of noise, the side of the two that agrees less with itself
     turn = rotation(40)
     turned = geometry.subspace_angles(3 * left @ turn, right @ turn, k=2, resamples=0)
     assert turned.cosine == pytest.approx(found.cosine)
     assert found.curve(2).value == pytest.approx(found.cosine[:, 1])
     assert len(found.rows()) == 4
-    with pytest.raises(MechclaError, match=r"k is 9; its subspaces need at least 18 differences a side, there are 30 and 7"):
+    with pytest.raises(
+        MechclaError,
+        match=r"k is 9; its subspaces need at least 18 differences a side, there are 30 and 7",
+    ):
         geometry.subspace_angles(left, right[:7], k=9)
 
 
@@ -160,7 +194,9 @@ def test_subspace_angles_are_those_of_the_singular_vectors_and_know_a_planted_pl
 def test_convergence_does_not_change_under_rotation_scaling_and_translation(measure):
     h = spaces(1.0)
     turn, move = rotation(12), normal(12, seed=7)
-    moved = Residuals({k: 3.0 * v @ turn + move for k, v in h.values.items()}, h.ids, h.site, h.prompt)
+    moved = Residuals(
+        {k: 3.0 * v @ turn + move for k, v in h.values.items()}, h.ids, h.site, h.prompt
+    )
     one, two = (geometry.convergence(x, measure, resamples=5) for x in (h, moved))
     assert one.value == pytest.approx(two.value, abs=1e-6)
     assert (one.low <= one.high).all()
@@ -168,7 +204,9 @@ def test_convergence_does_not_change_under_rotation_scaling_and_translation(meas
 
 @pytest.mark.parametrize("measure", ["separation", "silhouette"])
 def test_languages_that_come_together_are_said_to(measure):
-    values = [geometry.convergence(spaces(s), measure, resamples=0).value[0] for s in (0.0, 0.5, 2.0)]
+    values = [
+        geometry.convergence(spaces(s), measure, resamples=0).value[0] for s in (0.0, 0.5, 2.0)
+    ]
     assert values[0] < values[1] < values[2]
 
 
@@ -176,15 +214,30 @@ def test_convergence_by_hand_and_against_sklearn():
     h = spaces(0.7)
     flat = torch.cat([h[k][:, 0] for k in h.languages]).numpy()
     label = np.repeat([0, 1, 2], 30)
-    assert geometry.convergence(h, "silhouette", resamples=0).value[0] == pytest.approx(silhouette_score(flat, label))
+    assert geometry.convergence(h, "silhouette", resamples=0).value[0] == pytest.approx(
+        silhouette_score(flat, label)
+    )
     centres = [h[k][:, 0].mean(0) for k in h.languages]
-    between = np.mean([float((centres[i] - centres[j]).norm()) for i in range(3) for j in range(3) if i != j])
-    within = np.mean([float((h[k][:, 0] - c).norm(dim=-1).mean()) for k, c in zip(h.languages, centres, strict=True)])
-    assert geometry.convergence(h, "separation", resamples=0).value[0] == pytest.approx(between / within)
+    between = np.mean(
+        [float((centres[i] - centres[j]).norm()) for i in range(3) for j in range(3) if i != j]
+    )
+    within = np.mean(
+        [
+            float((h[k][:, 0] - c).norm(dim=-1).mean())
+            for k, c in zip(h.languages, centres, strict=True)
+        ]
+    )
+    assert geometry.convergence(h, "separation", resamples=0).value[0] == pytest.approx(
+        between / within
+    )
     variance = np.linalg.eigvalsh(np.cov(flat.T))
-    assert geometry.convergence(h, "top1", resamples=0).value[0] == pytest.approx(variance[-1] / variance.sum(), rel=1e-3)
+    assert geometry.convergence(h, "top1", resamples=0).value[0] == pytest.approx(
+        variance[-1] / variance.sum(), rel=1e-3
+    )
     assert geometry.project(h, 0).explained[0] == pytest.approx(variance[-1] / variance.sum())
-    apart = [torch.cdist(h[a][:, 0], h[b][:, 0]) for a, b in (("en", "es"), ("en", "ko"), ("es", "ko"))]
+    apart = [
+        torch.cdist(h[a][:, 0], h[b][:, 0]) for a, b in (("en", "es"), ("en", "ko"), ("es", "ko"))
+    ]
     same = np.mean([float(d.diagonal().mean()) for d in apart])
     others = np.mean([float((d.sum() - d.diagonal().sum()) / (30 * 29)) for d in apart])
     assert geometry.convergence(h, "question", resamples=0).value[0] == pytest.approx(same / others)
@@ -194,11 +247,18 @@ def test_convergence_by_hand_and_against_sklearn():
 
 def test_the_projection_keeps_distances_of_a_plane():
     plane = normal(20, 1, 2) @ rotation(8)[:2]
-    h = Residuals({"en": plane[:10], "es": plane[10:]}, {"en": tuple("abcdefghij"), "es": tuple("abcdefghij")}, "resid_post", "implicit")
+    h = Residuals(
+        {"en": plane[:10], "es": plane[10:]},
+        {"en": tuple("abcdefghij"), "es": tuple("abcdefghij")},
+        "resid_post",
+        "implicit",
+    )
     shown = geometry.project(h, 0)
     assert sum(shown.explained) == pytest.approx(1)
     drawn = np.concatenate([shown.coordinates["en"], shown.coordinates["es"]])
-    assert np.linalg.norm(drawn[3] - drawn[15]) == pytest.approx(float((plane[3, 0] - plane[15, 0]).norm()))
+    assert np.linalg.norm(drawn[3] - drawn[15]) == pytest.approx(
+        float((plane[3, 0] - plane[15, 0]).norm())
+    )
 
 
 @quiet
@@ -214,7 +274,10 @@ def test_cka_is_blind_to_rotation_and_scale_and_to_nothing_else(seed, scale):
 def related(seed: int, n: int = 40):
     """Two spaces that share half of their variance about a common mean far from the origin."""
     shared = normal(n, 1, 6, seed=seed)
-    return (shared + normal(n, 1, 6, seed=seed + 1000) + 20 * torch.ones(6), shared + normal(n, 1, 6, seed=seed + 2000) - 20 * torch.ones(6))
+    return (
+        shared + normal(n, 1, 6, seed=seed + 1000) + 20 * torch.ones(6),
+        shared + normal(n, 1, 6, seed=seed + 2000) - 20 * torch.ones(6),
+    )
 
 
 def test_the_interval_of_cka_is_about_its_value_and_as_wide_as_its_error():
@@ -228,7 +291,10 @@ def test_the_interval_of_cka_is_about_its_value_and_as_wide_as_its_error():
 def test_the_interval_of_separation_is_for_many_questions():
     """The noise of few questions pushes centroids apart; the interval is about what many would give."""
     few, many = spaces(1.0, n=12, noise=1.5), spaces(1.0, n=400, noise=1.5)
-    curve, truth = geometry.convergence(few, "separation", 80), geometry.convergence(many, "separation", 0)
+    curve, truth = (
+        geometry.convergence(few, "separation", 80),
+        geometry.convergence(many, "separation", 0),
+    )
     assert curve.settings["interval"] == "basic"
     inside = (curve.low <= truth.value) & (truth.value <= curve.high)
     assert inside.mean() >= 0.5
@@ -237,15 +303,22 @@ def test_the_interval_of_separation_is_for_many_questions():
 
 def test_cka_by_hand():
     x, y = normal(9, 5), normal(9, 7, seed=1)
+
     def unbiased(k, m):
         n = len(k)
         k, m = k.clone().fill_diagonal_(0), m.clone().fill_diagonal_(0)
         one = torch.ones(n, dtype=torch.float64)
-        return torch.trace(k @ m) + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ m @ one)
+        return (
+            torch.trace(k @ m)
+            + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+            - 2 / (n - 2) * (one @ k @ m @ one)
+        )
 
     k, m = x @ x.T, y @ y.T
     expected = unbiased(k, m) / (unbiased(k, k) * unbiased(m, m)).sqrt()
-    assert geometry.linear_cka(x.unsqueeze(1), y.unsqueeze(1), resamples=0).value[0] == pytest.approx(float(expected))
+    assert geometry.linear_cka(x.unsqueeze(1), y.unsqueeze(1), resamples=0).value[
+        0
+    ] == pytest.approx(float(expected))
     with pytest.raises(MechclaError, match="at least eight pairs"):
         geometry.linear_cka(x[:3].unsqueeze(1), y[:3].unsqueeze(1))
 
@@ -264,7 +337,11 @@ def test_retrieval_finds_translations_and_guesses_among_strangers(method):
 def test_centring_undoes_a_languages_own_shift():
     x, shift = normal(40, 1, 30), 30 * normal(1, 1, 30, seed=3)
     other = x + 0.3 * normal(40, 1, 30, seed=4) + shift
-    assert geometry.retrieval(x, other, "cosine", resamples=0).top1.value[0] < geometry.retrieval(x, other, "centred", resamples=0).top1.value[0] == 1.0
+    assert (
+        geometry.retrieval(x, other, "cosine", resamples=0).top1.value[0]
+        < geometry.retrieval(x, other, "centred", resamples=0).top1.value[0]
+        == 1.0
+    )
 
 
 def test_ranks_by_hand():
@@ -292,7 +369,10 @@ def test_a_probe_reads_what_is_there_and_not_what_is_not():
 def test_residuals_are_what_the_vectors_are_made_of(tiny, small_items):
     import mechcla
 
-    h, e = (cache_residuals(tiny, small_items.cultural.dev, prompt) for prompt in ("implicit", "explicit"))
+    h, e = (
+        cache_residuals(tiny, small_items.cultural.dev, prompt)
+        for prompt in ("implicit", "explicit")
+    )
     loc = mechcla.loc_vectors(tiny, small_items.cultural.dev)
     assert torch.allclose(loc_differences(e, h, "es").mean(0).float(), loc["es"], atol=1e-5)
     u = cache_residuals(tiny, small_items.universal.dev)
@@ -304,10 +384,13 @@ def test_residuals_are_what_the_vectors_are_made_of(tiny, small_items):
 
 def test_the_lens_at_the_last_layer_is_the_models_own_answer(tiny):
     texts = {"en": ("Tokyo", "Lima"), "es": ("Paris", "Roma")}
-    items = ItemSet(tuple(
-        replace(universal(f"q{k}", lang, f"{lang} capital {k} is", answer, "x"), separator="")
-        for lang, answers in texts.items() for k, answer in enumerate(answers)
-    ))  # fmt: skip
+    items = ItemSet(
+        tuple(
+            replace(universal(f"q{k}", lang, f"{lang} capital {k} is", answer, "x"), separator="")
+            for lang, answers in texts.items()
+            for k, answer in enumerate(answers)
+        )
+    )
     curve = english_share(tiny, items, "es", resamples=0)
     shares = []
     for a, b in zip(items.language("en"), items.language("es"), strict=True):

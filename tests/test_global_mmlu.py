@@ -35,15 +35,33 @@ WORDS = {
 LABEL = ["CA", "CS", "CA", None]  # the label of question n is LABEL[n % 4]; None is not annotated
 
 
-def question(language: str, n: int, subject: str = "arithmetic", split: str = "test", **changes: Any) -> Row:
+def question(
+    language: str, n: int, subject: str = "arithmetic", split: str = "test", **changes: Any
+) -> Row:
     """One row as the hub holds it: list columns are texts, rows that nobody annotated carry dashes."""
     ask, reply = WORDS[language]
     label = LABEL[n % 4]
-    row = {"sample_id": f"{subject}/{split}/{n}", "subject": subject, "subject_category": "STEM", "question": ask.format(n=n)}
-    row |= {f"option_{letter}": reply.format(n=n + k) for letter, k in zip("abcd", (0, 1, 2, 3), strict=True)}
-    row |= {"answer": "B", "required_knowledge": "['none']" if label else "[]", "time_sensitive": "['No']" if label else "[]",
-            "reference": "[]", "culture": "[]", "region": "[]", "country": "[]",
-            "cultural_sensitivity_label": label or "-", "is_annotated": label is not None}  # fmt: skip
+    row = {
+        "sample_id": f"{subject}/{split}/{n}",
+        "subject": subject,
+        "subject_category": "STEM",
+        "question": ask.format(n=n),
+    }
+    row |= {
+        f"option_{letter}": reply.format(n=n + k)
+        for letter, k in zip("abcd", (0, 1, 2, 3), strict=True)
+    }
+    row |= {
+        "answer": "B",
+        "required_knowledge": "['none']" if label else "[]",
+        "time_sensitive": "['No']" if label else "[]",
+        "reference": "[]",
+        "culture": "[]",
+        "region": "[]",
+        "country": "[]",
+        "cultural_sensitivity_label": label or "-",
+        "is_annotated": label is not None,
+    }
     return row | changes
 
 
@@ -59,14 +77,27 @@ def write_csv(path: Path, rows: list[Row]) -> None:
 
 
 def write_jsonl(path: Path, rows: list[Row]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
-WRITERS: dict[str, Callable[[Path, list[Row]], None]] = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl}
-LAYOUTS = ["{language}/{split}-00000-of-00001.parquet", "{language}/{split}.csv", "{language}_{split}.jsonl", "{language}-{split}.csv"]
+WRITERS: dict[str, Callable[[Path, list[Row]], None]] = {
+    "parquet": write_parquet,
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+}
+LAYOUTS = [
+    "{language}/{split}-00000-of-00001.parquet",
+    "{language}/{split}.csv",
+    "{language}_{split}.jsonl",
+    "{language}-{split}.csv",
+]
 
 
-def save(folder: Path, data: dict[str, list[Row]], split: str = "test", layout: str = LAYOUTS[1]) -> Path:
+def save(
+    folder: Path, data: dict[str, list[Row]], split: str = "test", layout: str = LAYOUTS[1]
+) -> Path:
     for language, rows in data.items():
         path = folder / layout.format(language=language, split=split)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +106,9 @@ def save(folder: Path, data: dict[str, list[Row]], split: str = "test", layout: 
 
 
 def parallel(*languages: str, n: int = 12, **options: Any) -> dict[str, list[Row]]:
-    return {language: [question(language, i, **options) for i in range(n)] for language in languages}
+    return {
+        language: [question(language, i, **options) for i in range(n)] for language in languages
+    }
 
 
 @pytest.fixture
@@ -88,7 +121,9 @@ def test_every_layout_gives_the_same_items(tmp_path, layout):
     data = parallel("en", "es")
     want = global_mmlu_items(["es"], path=save(tmp_path / "want", data), shots=0)
     folder = save(tmp_path / "got", data, layout=layout)
-    save(folder, {language: [question(language, 0, split="dev")] for language in data}, "dev", layout)
+    save(
+        folder, {language: [question(language, 0, split="dev")] for language in data}, "dev", layout
+    )
     assert mechcla.load_items("global_mmlu", languages=["es"], path=folder) == want
     assert mechcla.load_items("global_mmlu", languages=["es"], path=folder, shots=1).ids == want.ids
 
@@ -110,7 +145,12 @@ def test_items_are_universal_parallel_and_split_by_id(folder):
     for language in items.languages:
         assert items.language(language).ids == items.language("en").ids
     first = items.language("es")[0]
-    assert (first.id, first.topic, first.source, first.licence) == ("arithmetic/test/0", "arithmetic", "CohereLabs/Global-MMLU", "Apache-2.0")
+    assert (first.id, first.topic, first.source, first.licence) == (
+        "arithmetic/test/0",
+        "arithmetic",
+        "CohereLabs/Global-MMLU",
+        "Apache-2.0",
+    )
     assert first.prompt == "¿Cuánto es 0 más uno?\nRespuesta:"
     assert [c.text for c in first.candidates] == [f"Es «{k}», claro" for k in range(4)]
     assert first.right == 1
@@ -121,14 +161,20 @@ def test_items_are_universal_parallel_and_split_by_id(folder):
 
 def test_only_the_languages_asked_for_are_read(folder):
     (folder / "zh" / "test.csv").write_text("broken", encoding="utf-8")
-    assert mechcla.load_items("global_mmlu", languages=["es"], path=folder).languages == ("en", "es")
+    assert mechcla.load_items("global_mmlu", languages=["es"], path=folder).languages == (
+        "en",
+        "es",
+    )
     assert mechcla.load_items("global_mmlu", languages="es", path=folder).languages == ("en", "es")
     with pytest.raises(MechclaError, match=r"zh.test\.csv"):
         mechcla.load_items("global_mmlu", path=folder)  # every language that the folder has
 
 
 def test_subsets(folder):
-    ids = {subset: read_global_mmlu(["es"], subset, path=folder).items.language("en").ids for subset in ("CA", "CS", "all")}
+    ids = {
+        subset: read_global_mmlu(["es"], subset, path=folder).items.language("en").ids
+        for subset in ("CA", "CS", "all")
+    }
     numbers = {subset: [int(id.rsplit("/", 1)[1]) for id in found] for subset, found in ids.items()}
     assert numbers == {"CA": [0, 2, 4, 6, 8, 10], "CS": [1, 5, 9], "all": list(range(12))}
 
@@ -148,7 +194,14 @@ def test_letters_are_mmlu_s_layout(folder):
 @pytest.mark.parametrize("form", ["cloze", "letters"])
 def test_shots_are_the_same_questions_in_every_language_and_of_the_subject(tmp_path, form):
     data = {la: [question(la, 0), question(la, 2, "history")] for la in ("en", "es")}
-    dev = {la: [question(la, n, subject, "dev") for subject in ("arithmetic", "history") for n in range(5)] for la in ("en", "es")}
+    dev = {
+        la: [
+            question(la, n, subject, "dev")
+            for subject in ("arithmetic", "history")
+            for n in range(5)
+        ]
+        for la in ("en", "es")
+    }
     folder = save(save(tmp_path, data), dev, "dev")
     items = read_global_mmlu(["es"], form=form, shots=3, path=folder).items
     history = items.language("es")[1]
@@ -159,21 +212,39 @@ def test_shots_are_the_same_questions_in_every_language_and_of_the_subject(tmp_p
     assert blocks[0].startswith("¿Cuánto es 0 más uno?")
     assert blocks[0].endswith(f"Respuesta: {answer}")
     assert blocks[3].endswith("Respuesta:")
-    assert [b.count("\n") for b in history.prompt.split("\n\n")] == [b.count("\n") for b in items.language("en")[1].prompt.split("\n\n")]
+    assert [b.count("\n") for b in history.prompt.split("\n\n")] == [
+        b.count("\n") for b in items.language("en")[1].prompt.split("\n\n")
+    ]
 
 
 def test_shots_are_filled_from_other_subjects_and_that_is_reported(tmp_path):
     folder = save(tmp_path, {"en": [question("en", 0), question("en", 2, "law")]})
-    save(folder, {"en": [question("en", n, s, "dev") for s in ("arithmetic", "law") for n in range(3 if s == "law" else 1)]}, "dev")
+    save(
+        folder,
+        {
+            "en": [
+                question("en", n, s, "dev")
+                for s in ("arithmetic", "law")
+                for n in range(3 if s == "law" else 1)
+            ]
+        },
+        "dev",
+    )
     found = read_global_mmlu(shots=3, path=folder)
     assert found.report.other_subject == ("arithmetic/test/0",)
     assert found.items[0].prompt.count("Answer:") == 4
     with pytest.warns(UserWarning, match="1 with shots of other subjects: arithmetic/test/0"):
         global_mmlu_items(shots=3, path=folder)
-    with pytest.raises(MechclaError, match="shots=5, but the dev questions hold 4 usable ones that are in each of en"):
+    with pytest.raises(
+        MechclaError,
+        match="shots=5, but the dev questions hold 4 usable ones that are in each of en",
+    ):
         read_global_mmlu(shots=5, path=folder)
     save(folder, {"en": [question("en", 0)]}, "dev")
-    with pytest.raises(MechclaError, match=r"in dev and in test, so a shot would give its own answer away: 'arithmetic/test/0'"):
+    with pytest.raises(
+        MechclaError,
+        match=r"in dev and in test, so a shot would give its own answer away: 'arithmetic/test/0'",
+    ):
         read_global_mmlu(shots=1, path=folder)
 
 
@@ -181,7 +252,9 @@ def test_what_is_not_parallel_is_left_out_everywhere_and_reported(tmp_path):
     data = parallel("en", "es", "ko")
     del data["es"][0]
     data["ko"].append(question("ko", 100))
-    data["es"][1]["option_c"] = data["es"][1]["option_a"].upper() + " "  # question 2, two equal options
+    data["es"][1]["option_c"] = (
+        data["es"][1]["option_a"].upper() + " "
+    )  # question 2, two equal options
     data["ko"][4]["option_d"] = ""
     data["es"][5]["answer"] = "C"  # question 6
     data["es"][7]["cultural_sensitivity_label"] = "CS"  # question 8
@@ -196,7 +269,10 @@ def test_what_is_not_parallel_is_left_out_everywhere_and_reported(tmp_path):
     assert report.other_label == {"es": ("arithmetic/test/8",)}
     assert (report.asked, report.kept, report.dropped, report.items) == (6, 3, 3, 9)
     assert set(found.items.ids) == {"arithmetic/test/6", "arithmetic/test/8", "arithmetic/test/10"}
-    with pytest.warns(UserWarning, match=r"3 of 6 questions kept, 9 items in en es ko; es: 1 not in this language: arithmetic/test/0") as seen:
+    with pytest.warns(
+        UserWarning,
+        match=r"3 of 6 questions kept, 9 items in en es ko; es: 1 not in this language: arithmetic/test/0",
+    ) as seen:
         mechcla.load_items("global_mmlu", languages=["es", "ko"], path=folder)
     assert len(seen) == 1
     letters = read_global_mmlu(["es", "ko"], path=folder, form="letters")
@@ -215,7 +291,10 @@ def test_a_null_option_is_an_empty_one(tmp_path):
 
 
 def test_limit_takes_the_same_questions_in_every_language_and_spreads_over_subjects(tmp_path):
-    data = {la: [question(la, 4 * n, s) for s in ("a", "b", "c", "d") for n in range(20)] for la in ("en", "es")}
+    data = {
+        la: [question(la, 4 * n, s) for s in ("a", "b", "c", "d") for n in range(20)]
+        for la in ("en", "es")
+    }
     folder = save(tmp_path, data)
     few = global_mmlu_items(["es"], path=folder, limit=12)
     assert len(few) == 24
@@ -229,7 +308,9 @@ def test_limit_takes_the_same_questions_in_every_language_and_spreads_over_subje
 def test_both_forms_pack(folder):
     tokenizer = tiny_tokenizer()
     for form in ("cloze", "letters"):
-        for item in mechcla.load_items("global_mmlu", languages=["es", "ko", "zh"], path=folder, form=form):
+        for item in mechcla.load_items(
+            "global_mmlu", languages=["es", "ko", "zh"], path=folder, form=form
+        ):
             packed = pack(item, tokenizer)
             assert all(packed.candidates)
 
@@ -240,15 +321,37 @@ def test_the_42_languages():
         assert language.cue.endswith((":", "："))
         assert language.cue == unicodedata.normalize("NFC", language.cue).strip()
         assert language.separator == ("" if language.cue.endswith("：") else " ")
-    scripts = {"en": "LATIN", "ru": "CYRILLIC", "el": "GREEK", "he": "HEBREW", "fa": "ARABIC", "ko": "HANGUL", "zh": "CJK",
-               "hi": "DEVANAGARI", "am": "ETHIOPIC", "si": "SINHALA", "te": "TELUGU", "bn": "BENGALI", "uk": "CYRILLIC"}  # fmt: skip
+    scripts = {
+        "en": "LATIN",
+        "ru": "CYRILLIC",
+        "el": "GREEK",
+        "he": "HEBREW",
+        "fa": "ARABIC",
+        "ko": "HANGUL",
+        "zh": "CJK",
+        "hi": "DEVANAGARI",
+        "am": "ETHIOPIC",
+        "si": "SINHALA",
+        "te": "TELUGU",
+        "bn": "BENGALI",
+        "uk": "CYRILLIC",
+    }
     for code, script in scripts.items():
         assert unicodedata.name(LANGUAGES[code].cue[0]).startswith(script)
 
 
 @pytest.mark.parametrize(
     ("given_name", "meant"),
-    [("spanish", "es"), ("Koreann", "ko"), ("pt-BR", "pt"), ("zh_CN", "zh"), ("tl", "fil"), ("farsi", "fa"), ("EN", "en"), ("xx", "known: am")],
+    [
+        ("spanish", "es"),
+        ("Koreann", "ko"),
+        ("pt-BR", "pt"),
+        ("zh_CN", "zh"),
+        ("tl", "fil"),
+        ("farsi", "fa"),
+        ("EN", "en"),
+        ("xx", "known: am"),
+    ],
 )
 def test_an_unknown_language_comes_with_the_nearest(given_name, meant, folder):
     with pytest.raises(MechclaError, match=re.escape(meant)):
@@ -264,8 +367,14 @@ def test_an_unknown_language_comes_with_the_nearest(given_name, meant, folder):
         ({"form": "letter"}, "form is 'letter'; did you mean 'letters'"),
         ({"shots": 6}, "shots is 6; expected 0 to 5"),
         ({"limit": 0}, "limit is 0; expected at least 1"),
-        ({"shots": 1}, r"no dev questions in 'en' in .*; expected en/dev-00000-of-00001\.parquet, .* languages there: none"),
-        ({"languages": ["fr"]}, r"no test questions in 'fr' in .*; expected fr/test-00000.*languages there: en, es, ko, zh"),
+        (
+            {"shots": 1},
+            r"no dev questions in 'en' in .*; expected en/dev-00000-of-00001\.parquet, .* languages there: none",
+        ),
+        (
+            {"languages": ["fr"]},
+            r"no test questions in 'fr' in .*; expected fr/test-00000.*languages there: en, es, ko, zh",
+        ),
         ({"subsets": "CA"}, "'global_mmlu' has no option 'subsets'; did you mean 'subset'"),
     ],
 )
@@ -282,8 +391,14 @@ def test_bad_options_are_shown(folder, options, message):
         ({"answer": "1"}, r"column 'answer' is '1'; expected one of A, B, C, D; did you mean 'B'"),
         ({"answer": ""}, r"row 3 .*column 'answer' is ''; expected a text"),
         ({"is_annotated": "maybe"}, r"column 'is_annotated' is 'maybe'; expected true or false"),
-        ({"cultural_sensitivity_label": "CX"}, r"column 'cultural_sensitivity_label' is 'CX'; did you mean"),
-        ({"sample_id": "arithmetic/test/0"}, r"row 3 .*sample_id 'arithmetic/test/0' stands twice, first at .*row 1"),
+        (
+            {"cultural_sensitivity_label": "CX"},
+            r"column 'cultural_sensitivity_label' is 'CX'; did you mean",
+        ),
+        (
+            {"sample_id": "arithmetic/test/0"},
+            r"row 3 .*sample_id 'arithmetic/test/0' stands twice, first at .*row 1",
+        ),
         ({"sample_id": " "}, r"column 'sample_id' is ' '; expected a text"),
     ],
 )
@@ -301,18 +416,30 @@ def test_a_bad_cell_is_named_by_file_row_and_column(tmp_path, change, message, l
 def test_a_number_where_a_text_belongs_is_named(tmp_path):
     rows = parallel("en")["en"]
     rows[1]["option_a"] = 7
-    with pytest.raises(MechclaError, match=r"en_test\.jsonl, line 2, column 'option_a' is 7; expected a text"):
+    with pytest.raises(
+        MechclaError, match=r"en_test\.jsonl, line 2, column 'option_a' is 7; expected a text"
+    ):
         read_global_mmlu(path=save(tmp_path, {"en": rows}, layout=LAYOUTS[2]))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:3])
 def test_a_renamed_column_comes_with_the_nearest(tmp_path, layout):
-    rows = [{("optionb" if k == "option_b" else k): v for k, v in row.items()} for row in parallel("en")["en"]]
-    with pytest.raises(MechclaError, match=r"(row|line) 1.* lacks the column 'option_b'; did you mean 'option"):
+    rows = [
+        {("optionb" if k == "option_b" else k): v for k, v in row.items()}
+        for row in parallel("en")["en"]
+    ]
+    with pytest.raises(
+        MechclaError, match=r"(row|line) 1.* lacks the column 'option_b'; did you mean 'option"
+    ):
         read_global_mmlu(path=save(tmp_path, {"en": rows}, layout=layout))
-    bare = [{k: v for k, v in row.items() if k not in ("is_annotated", "cultural_sensitivity_label")} for row in parallel("en")["en"]]
+    bare = [
+        {k: v for k, v in row.items() if k not in ("is_annotated", "cultural_sensitivity_label")}
+        for row in parallel("en")["en"]
+    ]
     folder = save(tmp_path / "bare", {"en": bare}, layout=layout)
-    assert read_global_mmlu(path=folder, subset="all").report.kept == 12  # a copy without annotations has no subsets
+    assert (
+        read_global_mmlu(path=folder, subset="all").report.kept == 12
+    )  # a copy without annotations has no subsets
     with pytest.raises(MechclaError, match="lacks the column 'is_annotated'"):
         read_global_mmlu(path=folder)
 
@@ -321,22 +448,33 @@ def test_half_downloaded_files_are_named(tmp_path):
     data = parallel("en")
     shard = save(tmp_path / "a", data, layout=LAYOUTS[0]) / "en/test-00000-of-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:900])
-    with pytest.raises(MechclaError, match=r"cannot read .*test-00000-of-00001\.parquet as Parquet: .*cut off while downloading"):
+    with pytest.raises(
+        MechclaError,
+        match=r"cannot read .*test-00000-of-00001\.parquet as Parquet: .*cut off while downloading",
+    ):
         read_global_mmlu(path=tmp_path / "a")
     shard.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5185242\n")
-    with pytest.raises(MechclaError, match="is a Git LFS pointer, not the data: run `git lfs pull`"):
+    with pytest.raises(
+        MechclaError, match="is a Git LFS pointer, not the data: run `git lfs pull`"
+    ):
         read_global_mmlu(path=tmp_path / "a")
     shard.write_bytes(b"")
     with pytest.raises(MechclaError, match=r"is empty \(0 bytes\)"):
         read_global_mmlu(path=tmp_path / "a")
     shard.rename(shard.with_suffix(".parquet.incomplete"))
-    with pytest.raises(MechclaError, match=r"a download did not finish: test-00000-of-00001\.parquet\.incomplete"):
+    with pytest.raises(
+        MechclaError, match=r"a download did not finish: test-00000-of-00001\.parquet\.incomplete"
+    ):
         read_global_mmlu(["en"], path=tmp_path / "a")
     save(tmp_path / "b", data, layout="{language}/{split}-00000-of-00003.parquet")
-    with pytest.raises(MechclaError, match=r"has 1 of 3 parts of 'en' test; missing test-00001-of-00003\.parquet"):
+    with pytest.raises(
+        MechclaError, match=r"has 1 of 3 parts of 'en' test; missing test-00001-of-00003\.parquet"
+    ):
         read_global_mmlu(path=tmp_path / "b")
     for layout, cut in ((LAYOUTS[1], "row 12"), (LAYOUTS[2], "line 12 is not JSON")):
-        file = save(tmp_path / layout[-4:], data, layout=layout) / layout.format(language="en", split="test")
+        file = save(tmp_path / layout[-4:], data, layout=layout) / layout.format(
+            language="en", split="test"
+        )
         text = file.read_text(encoding="utf-8")
         file.write_text(text[: text.rindex("plus one")], encoding="utf-8")
         with pytest.raises(MechclaError, match=cut):
@@ -344,22 +482,31 @@ def test_half_downloaded_files_are_named(tmp_path):
 
 
 def test_wrong_folders_are_named(tmp_path, folder):
-    with pytest.raises(MechclaError, match="is no folder; expected one with a sub-folder or file a language"):
+    with pytest.raises(
+        MechclaError, match="is no folder; expected one with a sub-folder or file a language"
+    ):
         read_global_mmlu(["es"], path=tmp_path / "nowhere")
     with pytest.raises(MechclaError, match=r"test\.csv' is no folder; .*did you mean '.*es'"):
         read_global_mmlu(["es"], path=folder / "es" / "test.csv")
     (tmp_path / "none").mkdir()
-    with pytest.raises(MechclaError, match=r"holds no language of Global-MMLU; expected en/test\.csv"):
+    with pytest.raises(
+        MechclaError, match=r"holds no language of Global-MMLU; expected en/test\.csv"
+    ):
         read_global_mmlu(path=tmp_path / "none")
     save(folder, parallel("es"), layout=LAYOUTS[2])
     with pytest.raises(MechclaError, match=r"holds the test questions in 'es' twice: .*; keep one"):
         read_global_mmlu(["es"], path=folder)
     header = ",".join(question("en", 0))
     (folder / "en" / "test.csv").write_text(header + "\n", encoding="utf-8")
-    with pytest.raises(MechclaError, match=r"en.test\.csv has no rows; expected Global-MMLU's test questions in 'en'"):
+    with pytest.raises(
+        MechclaError,
+        match=r"en.test\.csv has no rows; expected Global-MMLU's test questions in 'en'",
+    ):
         read_global_mmlu(["en"], path=folder)
     save(folder, {"en": [question("en", 1)]})
-    with pytest.raises(MechclaError, match="no question is left: Global-MMLU CA, cloze: 0 of 0 questions kept"):
+    with pytest.raises(
+        MechclaError, match="no question is left: Global-MMLU CA, cloze: 0 of 0 questions kept"
+    ):
         read_global_mmlu(["en"], path=folder)
 
 
@@ -376,16 +523,35 @@ def test_the_hub_out_of_reach_is_one_clear_message(monkeypatch):
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=6)
 
 
-rows = st.tuples(st.sampled_from("st"), texts, st.tuples(texts, texts, texts, texts), st.integers(0, 3), st.sampled_from(["CA", "CS", ""]))
+rows = st.tuples(
+    st.sampled_from("st"),
+    texts,
+    st.tuples(texts, texts, texts, texts),
+    st.integers(0, 3),
+    st.sampled_from(["CA", "CS", ""]),
+)
 tables = st.fixed_dictionaries(
-    {"en": st.dictionaries(st.sampled_from("abcdef"), rows), "es": st.dictionaries(st.sampled_from("abcdefg"), rows, min_size=3),
-     "ko": st.dictionaries(st.sampled_from("abcdefg"), rows, min_size=3)}
-)  # fmt: skip
+    {
+        "en": st.dictionaries(st.sampled_from("abcdef"), rows),
+        "es": st.dictionaries(st.sampled_from("abcdefg"), rows, min_size=3),
+        "ko": st.dictionaries(st.sampled_from("abcdefg"), rows, min_size=3),
+    }
+)
 
 
-@given(tables, st.sampled_from(["CA", "CS", "all"]), st.sampled_from(["cloze", "letters"]), st.none() | st.integers(1, 4))
-def test_whatever_the_rows_the_items_are_parallel_and_every_question_is_accounted_for(data, subset, form, limit):
-    questions = {language: {id: Question(id, *row) for id, row in found.items()} for language, found in data.items()}
+@given(
+    tables,
+    st.sampled_from(["CA", "CS", "all"]),
+    st.sampled_from(["cloze", "letters"]),
+    st.none() | st.integers(1, 4),
+)
+def test_whatever_the_rows_the_items_are_parallel_and_every_question_is_accounted_for(
+    data, subset, form, limit
+):
+    questions = {
+        language: {id: Question(id, *row) for id, row in found.items()}
+        for language, found in data.items()
+    }
     try:
         items, report = build(questions, {}, subset, form, 0, limit)
     except MechclaError as error:
@@ -396,7 +562,9 @@ def test_whatever_the_rows_the_items_are_parallel_and_every_question_is_accounte
     assert len(items) == report.items == 3 * len(items.ids)
     assert len(items.ids) == min(report.kept, limit or report.kept)
     left_out = (report.missing, report.empty, report.equal if form == "cloze" else {})
-    assert report.asked == report.kept + len({id for ids in left_out for found in ids.values() for id in found})
+    assert report.asked == report.kept + len(
+        {id for ids in left_out for found in ids.values() for id in found}
+    )
     for item in items:
         row = questions[item.language][item.id]
         assert subset == "all" or questions["en"][item.id].label == subset
@@ -410,7 +578,11 @@ def test_the_examples_of_the_sources_page_print_what_it_says(tmp_path, monkeypat
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr("mechcla.sources.SOURCES", dict(mechcla.sources.SOURCES))
     folder = save(tmp_path / "my_global_mmlu", parallel("en", "es", "ko"))
-    save(folder, {la: [question(la, n, split="dev") for n in range(5)] for la in ("en", "es", "ko")}, "dev")
+    save(
+        folder,
+        {la: [question(la, n, split="dev") for n in range(5)] for la in ("en", "es", "ko")},
+        "dev",
+    )
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     ran = 0

@@ -20,7 +20,14 @@ from mechcla.sources.tables import Row
 
 CITIES = ["Lima", "Quito", "None", "La Paz"]
 ROWS: list[dict[str, Any]] = [
-    {"key": n, "lang": language, "question": f"{ask} {n}?", "choices": CITIES, "answer": n % 4, "field": "geo"}
+    {
+        "key": n,
+        "lang": language,
+        "question": f"{ask} {n}?",
+        "choices": CITIES,
+        "answer": n % 4,
+        "field": "geo",
+    }
     for language, ask in (("en", "Which city is"), ("es", "¿Qué ciudad es"))
     for n in range(6)
 ]
@@ -34,7 +41,9 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -54,31 +63,57 @@ def test_every_local_form_gives_the_same_items(tmp_path):
             (str(r["key"]), r["lang"], r["question"], r["answer"], "geo") for r in ROWS
         ]
         assert all(i.split == half(i.id) for i in items)
-    spanish = mechcla.load_items("hub", languages=["es"], dataset=tmp_path / "a.jsonl", columns=Columns(**COLUMNS))
+    spanish = mechcla.load_items(
+        "hub", languages=["es"], dataset=tmp_path / "a.jsonl", columns=Columns(**COLUMNS)
+    )
     assert spanish.languages == ("en", "es")
 
 
 def test_an_answer_that_reads_none_survives_csv(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("question,a,b,c,right\nHow many?,None,NA,3,None\nWhat?,x,y,,y\n", encoding="utf-8")
-    items = mechcla.load_items("hub", dataset=path, language="en", columns={"choices": ("a", "b", "c"), "answer": "right"})
+    path.write_text(
+        "question,a,b,c,right\nHow many?,None,NA,3,None\nWhat?,x,y,,y\n", encoding="utf-8"
+    )
+    items = mechcla.load_items(
+        "hub", dataset=path, language="en", columns={"choices": ("a", "b", "c"), "answer": "right"}
+    )
     assert [c.text for c in items[0].candidates] == ["None", "NA", "3"]
     assert items[0].right == 0
-    assert [c.text for c in items[1].candidates] == ["x", "y"]  # an empty cell is a choice it does not have
+    assert [c.text for c in items[1].candidates] == [
+        "x",
+        "y",
+    ]  # an empty cell is a choice it does not have
     assert items[0].id == f"{path}/1"
 
 
 def test_one_config_a_language(tmp_path):
     folder = tmp_path / "set"
     for code, name in (("en", "eng"), ("es", "spa"), ("ko", "kor")):
-        rows = [{"key": str(n), "q": f"{code} {n}", "mc1": "x", "mc2": "y", "right": "2"} for n in range(4)]
+        rows = [
+            {"key": str(n), "q": f"{code} {n}", "mc1": "x", "mc2": "y", "right": "2"}
+            for n in range(4)
+        ]
         lines(folder / name / "test.jsonl", rows)
     (folder / "README.md").write_text(
-        "---\nconfigs:\n" + "".join(f"- config_name: {n}\n  data_files: {n}/test.jsonl\n" for n in ("eng", "spa", "kor")) + "---\n",
+        "---\nconfigs:\n"
+        + "".join(
+            f"- config_name: {n}\n  data_files: {n}/test.jsonl\n" for n in ("eng", "spa", "kor")
+        )
+        + "---\n",
         encoding="utf-8",
     )
-    options = {"dataset": str(folder), "config": {"en": "eng", "es": "spa", "ko": "kor"}, "split": "train",
-               "columns": {"id": ["key"], "prompt": "{q}\nAnswer:", "choices": ["mc1", "mc2"], "answer": "right", "answer_is": "index1"}}  # fmt: skip
+    options = {
+        "dataset": str(folder),
+        "config": {"en": "eng", "es": "spa", "ko": "kor"},
+        "split": "train",
+        "columns": {
+            "id": ["key"],
+            "prompt": "{q}\nAnswer:",
+            "choices": ["mc1", "mc2"],
+            "answer": "right",
+            "answer_is": "index1",
+        },
+    }
     items = mechcla.load_items("hub", languages=["es"], **options)
     assert items.languages == ("en", "es")
     assert items.language("es").ids == items.language("en").ids
@@ -90,32 +125,66 @@ def test_one_config_a_language(tmp_path):
     assert few.language("ko").ids == few.language("en").ids
     with pytest.raises(MechclaError, match="config has no language 'kr'; did you mean 'ko'"):
         mechcla.load_items("hub", languages=["kr"], **options)
-    with pytest.raises(MechclaError, match="columns needs an 'id', which pairs a question with its translations"):
+    with pytest.raises(
+        MechclaError, match="columns needs an 'id', which pairs a question with its translations"
+    ):
         mechcla.load_items("hub", **{**options, "columns": {"prompt": "q"}})
     with pytest.raises(MechclaError, match=r"cannot load .*, config 'engl', on disk: .*engl"):
         mechcla.load_items("hub", **{**options, "config": {"en": "engl"}})
 
 
 def test_cultural_items_get_their_roles_from_the_countries(tmp_path):
-    row = {"q": "We drink", "cue": "I live in Spain.", "land": "ES", "options": ["tea", "wine", "sake"], "key": "wine",
-           "of": ["GB", "ES", "JP"], "part": "test"}  # fmt: skip
-    columns = {"prompt": "q", "prompt_explicit": "{cue} {q}", "choices": "options", "answer": "key", "country": "land",
-               "choice_countries": "of", "split": "part"}  # fmt: skip
+    row = {
+        "q": "We drink",
+        "cue": "I live in Spain.",
+        "land": "ES",
+        "options": ["tea", "wine", "sake"],
+        "key": "wine",
+        "of": ["GB", "ES", "JP"],
+        "part": "test",
+    }
+    columns = {
+        "prompt": "q",
+        "prompt_explicit": "{cue} {q}",
+        "choices": "options",
+        "answer": "key",
+        "country": "land",
+        "choice_countries": "of",
+        "split": "part",
+    }
     path = lines(tmp_path / "c.jsonl", [row, row | {"land": "GB", "key": "tea"}])
-    spain, britain = mechcla.load_items("hub", dataset=path, columns=columns, kind="cultural", language="en")
-    assert [(c.role, c.country) for c in spain.candidates] == [("english", "GB"), ("local", "ES"), ("other", "JP")]
+    spain, britain = mechcla.load_items(
+        "hub", dataset=path, columns=columns, kind="cultural", language="en"
+    )
+    assert [(c.role, c.country) for c in spain.candidates] == [
+        ("english", "GB"),
+        ("local", "ES"),
+        ("other", "JP"),
+    ]
     assert [c.role for c in britain.candidates] == ["local", "other", "other"]
     assert spain.prompt_text("explicit") == "I live in Spain. We drink"
     assert (spain.split, spain.country) == ("test", "ES")
     short = lines(tmp_path / "d.jsonl", [row | {"of": ["GB"]}])
-    with pytest.raises(MechclaError, match=r"column 'of' is \['GB'\]; expected a country for each of the 3 answers"):
+    with pytest.raises(
+        MechclaError, match=r"column 'of' is \['GB'\]; expected a country for each of the 3 answers"
+    ):
         mechcla.load_items("hub", dataset=short, columns=columns, kind="cultural", language="en")
 
 
 def test_a_dot_reaches_into_a_nested_column(tmp_path):
-    path = lines(tmp_path / "n.jsonl", [{"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answer": "B"}])
-    assert mechcla.load_items("hub", dataset=path, language="en", columns={"choices": "choices.text"})[0].right == 1
-    with pytest.raises(MechclaError, match=r"column 'choices.txt': 'choices' has no 'txt'; did you mean 'text'"):
+    path = lines(
+        tmp_path / "n.jsonl",
+        [{"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answer": "B"}],
+    )
+    assert (
+        mechcla.load_items("hub", dataset=path, language="en", columns={"choices": "choices.text"})[
+            0
+        ].right
+        == 1
+    )
+    with pytest.raises(
+        MechclaError, match=r"column 'choices.txt': 'choices' has no 'txt'; did you mean 'text'"
+    ):
         mechcla.load_items("hub", dataset=path, language="en", columns={"choices": "choices.txt"})
 
 
@@ -127,11 +196,20 @@ def right(answer: Any, choices: list[str], how: str = "auto") -> int:
 @pytest.mark.parametrize(
     ("answer", "choices", "how", "place"),
     [
-        (1, ["x", "y"], "auto", 1), (1, ["x", "y"], "index1", 0), ("1", ["x", "y"], "index", 1), ("2", ["x", "y"], "index1", 1),
-        ("B", ["x", "y"], "auto", 1), (" b", ["x", "y"], "letter", 1), ("y ", ["x", "y"], "auto", 1), ("3", ["2", "3"], "auto", 1),
-        ("B", ["B", "A"], "letter", 1), ("B", ["B", "A"], "text", 0), ("C", ["C", "D"], "auto", 0), ("A", ["A", "B"], "auto", 0),
+        (1, ["x", "y"], "auto", 1),
+        (1, ["x", "y"], "index1", 0),
+        ("1", ["x", "y"], "index", 1),
+        ("2", ["x", "y"], "index1", 1),
+        ("B", ["x", "y"], "auto", 1),
+        (" b", ["x", "y"], "letter", 1),
+        ("y ", ["x", "y"], "auto", 1),
+        ("3", ["2", "3"], "auto", 1),
+        ("B", ["B", "A"], "letter", 1),
+        ("B", ["B", "A"], "text", 0),
+        ("C", ["C", "D"], "auto", 0),
+        ("A", ["A", "B"], "auto", 0),
     ],
-)  # fmt: skip
+)
 def test_the_right_answer_as_a_place_a_letter_or_a_text(answer, choices, how, place):
     assert right(answer, choices, how) == place
 
@@ -139,13 +217,38 @@ def test_the_right_answer_as_a_place_a_letter_or_a_text(answer, choices, how, pl
 @pytest.mark.parametrize(
     ("answer", "choices", "how", "message"),
     [
-        (2, ["x", "y"], "auto", "column 'answer' is 2, which is none of the 2 answers; if answers are counted from 1, say answer_is='index1'"),
+        (
+            2,
+            ["x", "y"],
+            "auto",
+            "column 'answer' is 2, which is none of the 2 answers; if answers are counted from 1, say answer_is='index1'",
+        ),
         (-1, ["x", "y"], "index", "column 'answer' is -1, which is none of the 2 answers"),
         (0, ["x", "y"], "index1", "column 'answer' is 0, which is none of the 2 answers"),
-        ("1", ["x", "y"], "auto", "is '1', which is none of the 2 answers; say answer_is='index' or 'index1'"),
-        ("Limma", ["Lima", "Rome"], "auto", "is 'Limma', which is none of the 2 answers; did you mean 'Lima'"),
-        ("E", ["x", "y"], "letter", "is 'E', which is none of the 2 answers; answer_is is 'letter'"),
-        ("B", ["B", "A"], "auto", "a letter and one of the answers; say answer_is='letter' or 'text'"),
+        (
+            "1",
+            ["x", "y"],
+            "auto",
+            "is '1', which is none of the 2 answers; say answer_is='index' or 'index1'",
+        ),
+        (
+            "Limma",
+            ["Lima", "Rome"],
+            "auto",
+            "is 'Limma', which is none of the 2 answers; did you mean 'Lima'",
+        ),
+        (
+            "E",
+            ["x", "y"],
+            "letter",
+            "is 'E', which is none of the 2 answers; answer_is is 'letter'",
+        ),
+        (
+            "B",
+            ["B", "A"],
+            "auto",
+            "a letter and one of the answers; say answer_is='letter' or 'text'",
+        ),
         ("x", ["x", "x"], "auto", "is 'x', which 2 of the answers are"),
         (None, ["x", "y"], "auto", "is None, which is none of the 2 answers"),
         (True, ["x", "y"], "auto", "is True, which is none of the 2 answers"),
@@ -157,20 +260,34 @@ def test_an_answer_that_cannot_be_read_is_shown(answer, choices, how, message):
         right(answer, choices, how)
 
 
-@given(st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=6, unique_by=str.strip), st.data())
+@given(
+    st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=6, unique_by=str.strip),
+    st.data(),
+)
 def test_a_place_and_a_text_say_the_same(choices, data):
     place = data.draw(st.integers(0, len(choices) - 1))
-    assert right(place, choices) == right(place + 1, choices, "index1") == right(choices[place], choices, "text") == place
+    assert (
+        right(place, choices)
+        == right(place + 1, choices, "index1")
+        == right(choices[place], choices, "text")
+        == place
+    )
     assert right("ABCDEF"[place], choices, "letter") == place
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"prompt": "questoin"}, r"a\.jsonl test, row 1: lacks the column 'questoin'; did you mean 'question'"),
+        (
+            {"prompt": "questoin"},
+            r"a\.jsonl test, row 1: lacks the column 'questoin'; did you mean 'question'",
+        ),
         ({"prompt": "{questoin} {key}"}, "lacks the column 'questoin'; did you mean 'question'"),
         ({"choices": "choice"}, "lacks the column 'choice'; did you mean 'choices'"),
-        ({"choices": "question"}, r"column 'question' is 'Which city is 0\?'; expected a list of answers \(or name several columns\)"),
+        (
+            {"choices": "question"},
+            r"column 'question' is 'Which city is 0\?'; expected a list of answers \(or name several columns\)",
+        ),
         ({"choices": ("question", "optoin")}, "lacks the column 'optoin'"),
         ({"answer": "answr"}, "lacks the column 'answr'; did you mean 'answer'"),
         ({"topic": "choices"}, r"column 'choices' is \['Lima', .*; expected a text"),
@@ -194,7 +311,10 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path):
     rows[2]["question"] = ""
     rows[3]["key"] = rows[0]["key"]
     path = lines(tmp_path / "a.jsonl", rows)
-    with pytest.warns(UserWarning, match=r"3 rows skipped: .*row 2: column 'answer' is 9.*row 3: column 'question' is ''.*row 4: item '0' \(en\) stands twice"):
+    with pytest.warns(
+        UserWarning,
+        match=r"3 rows skipped: .*row 2: column 'answer' is 9.*row 3: column 'question' is ''.*row 4: item '0' \(en\) stands twice",
+    ):
         items = mechcla.load_items("hub", dataset=path, columns=COLUMNS, bad_rows="skip")
     assert len(items) == 9
     assert len(read_hub(path, COLUMNS, bad_rows="skip").skipped) == 3
@@ -204,14 +324,19 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path):
 
 def test_what_cannot_be_opened_is_one_clear_message(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MechclaError, match=r"cannot load 'no/such', config 'en', from the Hugging Face hub: .*HF_HUB_OFFLINE is set; dataset= may be") as caught:
+    with pytest.raises(
+        MechclaError,
+        match=r"cannot load 'no/such', config 'en', from the Hugging Face hub: .*HF_HUB_OFFLINE is set; dataset= may be",
+    ) as caught:
         mechcla.load_items("hub", dataset="no/such", config="en", language="en")
     assert "\n" not in str(caught.value)
     path = lines(tmp_path / "folder" / "train.jsonl", ROWS)
     with pytest.raises(MechclaError, match="folder has no split 'test'; known: train"):
         mechcla.load_items("hub", dataset=path.parent, columns=COLUMNS)
     (tmp_path / "a.txt").write_text("x", encoding="utf-8")
-    with pytest.raises(MechclaError, match=r"cannot read .*a\.txt: .*known: \.csv, \.json, \.jsonl, \.parquet"):
+    with pytest.raises(
+        MechclaError, match=r"cannot read .*a\.txt: .*known: \.csv, \.json, \.jsonl, \.parquet"
+    ):
         mechcla.load_items("hub", dataset=tmp_path / "a.txt", columns=COLUMNS)
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     with pytest.raises(MechclaError, match=r"cannot load '.*b\.parquet' on disk"):

@@ -21,8 +21,17 @@ FIRST = torch.tensor([[True, False]])
 
 
 def vectors(name="EN", layers=4, width=32, languages=("es",)):
-    stack = {k: torch.arange(layers * width, dtype=torch.float32).reshape(layers, width) + 1 for k in languages}
-    return SteeringVectors(name, "resid_post", stack, {k: torch.full((layers,), 7.0) for k in languages}, dict.fromkeys(languages, 3))
+    stack = {
+        k: torch.arange(layers * width, dtype=torch.float32).reshape(layers, width) + 1
+        for k in languages
+    }
+    return SteeringVectors(
+        name,
+        "resid_post",
+        stack,
+        {k: torch.full((layers,), 7.0) for k in languages},
+        dict.fromkeys(languages, 3),
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,9 @@ def test_ablation_at_strength_one_is_idempotent_and_leaves_the_rest(x, y):
     assert torch.allclose(edit.apply(once, torch.tensor([[True]])), once, atol=1e-4)
     assert float((once[0, 0] * V).sum()) == pytest.approx(0, abs=1e-3)
     orthogonal = torch.tensor([-4.0, 3.0])
-    assert float((once[0, 0] * orthogonal).sum()) == pytest.approx(float((h[0, 0] * orthogonal).sum()), abs=1e-3)
+    assert float((once[0, 0] * orthogonal).sum()) == pytest.approx(
+        float((h[0, 0] * orthogonal).sum()), abs=1e-3
+    )
 
 
 @given(st.floats(-5, 5).filter(lambda s: abs(s) > 1e-3))
@@ -77,7 +88,9 @@ def test_bad_settings_are_refused_with_the_input_shown(changes, message):
 
 def test_an_edit_of_another_model_or_layer_is_refused(tiny):
     wide = Intervention(torch.ones(640), 1, 1.0)
-    with pytest.raises(MechclaError, match=r"has 640 values, .* has d_model 32: it was made with another model"):
+    with pytest.raises(
+        MechclaError, match=r"has 640 values, .* has d_model 32: it was made with another model"
+    ):
         active(wide, tiny)
     with pytest.raises(MechclaError, match=r"layer 9 is not in .* whose 4 blocks are 0 to 3"):
         active(Intervention(torch.ones(32), 9, 1.0), tiny)
@@ -103,12 +116,25 @@ def test_parallel_blocks_have_no_resid_mid_and_say_so(tiny_models):
 def test_surgical_steering_is_en_then_loc_then_restoration():
     en, loc = vectors("EN"), vectors("LOC")
     edits = mechcla.surgical_steering(
-        en, loc, language="es", en_layer=0, en_strength=0.5, loc_layer=2, loc_strength=2.0, restore_layer=3
+        en,
+        loc,
+        language="es",
+        en_layer=0,
+        en_strength=0.5,
+        loc_layer=2,
+        loc_strength=2.0,
+        restore_layer=3,
     )
-    assert [(e.label, e.layer, e.strength) for e in edits] == [("EN", 0, 0.5), ("EN restoration", 3, -0.5), ("LOC", 2, 2.0)]
+    assert [(e.label, e.layer, e.strength) for e in edits] == [
+        ("EN", 0, 0.5),
+        ("EN restoration", 3, -0.5),
+        ("LOC", 2, 2.0),
+    ]
     assert torch.equal(edits[1].vector, en["es"][3])
     with pytest.raises(MechclaError, match="deeper than EN; got en_layer 2, loc_layer 2"):
-        mechcla.surgical_steering(en, loc, language="es", en_layer=2, en_strength=1.0, loc_layer=2, loc_strength=1.0)
+        mechcla.surgical_steering(
+            en, loc, language="es", en_layer=2, en_strength=1.0, loc_layer=2, loc_strength=1.0
+        )
     with pytest.raises(MechclaError, match="restore_layer 1 must be deeper than the EN layer 1"):
         mechcla.en_steering(en, language="es", layer=1, strength=1.0, restore_layer=1)
     with pytest.raises(MechclaError, match="no EN vector for language 'ko'; known: es"):
@@ -118,6 +144,8 @@ def test_surgical_steering_is_en_then_loc_then_restoration():
 
 
 def test_relative_strength_takes_the_vectors_own_norms():
-    (edit,) = mechcla.loc_steering(vectors("LOC"), language="es", layer=1, strength=0.1, unit="relative")
+    (edit,) = mechcla.loc_steering(
+        vectors("LOC"), language="es", layer=1, strength=0.1, unit="relative"
+    )
     h = torch.zeros(1, 1, 32)
     assert float(edit.apply(h, torch.tensor([[True]])).norm()) == pytest.approx(0.7, rel=1e-5)

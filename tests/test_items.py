@@ -46,9 +46,18 @@ def test_a_broken_line_is_named_and_shown(tmp_path, small_items):
     for line, message in [
         ('{"id": "x", ', r'bad.jsonl, line 2 is not JSON .*\{"id": "x", '),
         ("[1]", "line 2: an item is a JSON object, not list"),
-        (good.replace('"prompt"', '"promt"'), "line 2: .* unknown field 'promt'; did you mean 'prompt'"),
-        (good.replace('"kind": "universal"', '"kind": "univesal"'), "line 2: .*'kind' is 'univesal'; did you mean 'universal'"),
-        (good.replace('"role": "correct"', '"role": "wrong"'), "expected at least 2 candidates and exactly 1 of them"),
+        (
+            good.replace('"prompt"', '"promt"'),
+            "line 2: .* unknown field 'promt'; did you mean 'prompt'",
+        ),
+        (
+            good.replace('"kind": "universal"', '"kind": "univesal"'),
+            "line 2: .*'kind' is 'univesal'; did you mean 'universal'",
+        ),
+        (
+            good.replace('"role": "correct"', '"role": "wrong"'),
+            "expected at least 2 candidates and exactly 1 of them",
+        ),
         (good, "stands twice"),
     ]:
         path.write_text(good + "\n" + line + "\n", encoding="utf-8")
@@ -64,7 +73,9 @@ def test_a_broken_line_is_named_and_shown(tmp_path, small_items):
 
 def test_an_id_cannot_be_in_two_splits():
     with pytest.raises(MechclaError, match="the split belongs to the id"):
-        ItemSet((universal("a", "en", "p", "x", "y"), universal("a", "es", "p", "x", "y", split="test")))
+        ItemSet(
+            (universal("a", "en", "p", "x", "y"), universal("a", "es", "p", "x", "y", split="test"))
+        )
 
 
 def test_unknown_names_come_with_the_nearest(small_items):
@@ -72,7 +83,9 @@ def test_unknown_names_come_with_the_nearest(small_items):
         small_items.language("ess")
     with pytest.raises(MechclaError, match="the 'demo' items have no language 'kr'"):
         mechcla.load_items("demo", languages=["kr"])
-    with pytest.raises(MechclaError, match="no source and no file is named 'demoo'; did you mean 'demo'"):
+    with pytest.raises(
+        MechclaError, match="no source and no file is named 'demoo'; did you mean 'demo'"
+    ):
         mechcla.load_items("demoo")
     assert nearest("zz", ["a", "b"]) == "known: a, b"
 
@@ -81,7 +94,9 @@ def test_an_explicit_prompt_that_is_missing_is_named():
     item = cultural("c", "es", "ES", "Bebemos", "Vivo en España.", "vino", "tea", "té", "agua")
     assert item.prompt_text("explicit") == "Vivo en España. Bebemos"
     assert item.prompt_text("us") == "Vivo en Estados Unidos. Bebemos"
-    with pytest.raises(MechclaError, match="unknown prompt form 'explicitt'; did you mean 'explicit'"):
+    with pytest.raises(
+        MechclaError, match="unknown prompt form 'explicitt'; did you mean 'explicit'"
+    ):
         item.prompt_text("explicitt")
     bare = Item(**{**vars(item), "prompt_explicit": None})
     with pytest.raises(MechclaError, match=r"item 'c' \(es\) has no 'prompt_explicit'"):

@@ -29,7 +29,11 @@ UNIVERSAL = Item(
     kind="universal",
     split="dev",
     prompt="The capital of Japan is",
-    candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"), Candidate("Oslo", "wrong")),
+    candidates=(
+        Candidate("Tokyo", "correct"),
+        Candidate("Lima", "wrong"),
+        Candidate("Oslo", "wrong"),
+    ),
 )
 
 
@@ -127,14 +131,18 @@ def test_a_missing_translation_is_refused() -> None:
     spanish = replace(UNIVERSAL, language="es")
     other = replace(UNIVERSAL, id="capital_pe")
     findings = lint([UNIVERSAL, spanish, other])
-    assert [(f.id, f.language, f.rule) for f in findings] == [("capital_pe", "es", "missing-translation")]
+    assert [(f.id, f.language, f.rule) for f in findings] == [
+        ("capital_pe", "es", "missing-translation")
+    ]
     assert rules(UNIVERSAL, spanish, other, replace(other, language="es")) == []
     assert rules(CULTURAL, UNIVERSAL) == []
 
 
 def test_the_explicit_prompt_must_be_there_and_end_with_the_implicit_one() -> None:
     assert rules(replace(CULTURAL, prompt_explicit=None)) == ["explicit-missing"]
-    assert rules(replace(CULTURAL, prompt_explicit="Vivo en España. La moneda es")) == ["explicit-differs"]
+    assert rules(replace(CULTURAL, prompt_explicit="Vivo en España. La moneda es")) == [
+        "explicit-differs"
+    ]
     assert rules(replace(CULTURAL, prompt_explicit=CULTURAL.prompt)) == ["explicit-differs"]
     assert rules(replace(CULTURAL, prompt_us="Vivo en Estados Unidos. " + CULTURAL.prompt)) == []
     assert rules(replace(CULTURAL, prompt_us="Vivo en Estados Unidos.")) == ["explicit-differs"]

@@ -10,7 +10,10 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
-pytest.importorskip("lm_eval", reason="lm-eval is not installed; it is in the extra `bench` (make bench installs it)")
+pytest.importorskip(
+    "lm_eval",
+    reason="lm-eval is not installed; it is in the extra `bench` (make bench installs it)",
+)
 
 import mechcla
 from analyses import lm_eval_parity as parity
@@ -44,10 +47,15 @@ def test_both_kinds_and_both_prompts_agree(family, tiny_models, backends, small_
     assert parity.agree(rows, 1e-3)
     assert all(a == b for r in rows for a, b in r.choices)
     assert len({r.choices[0][0] for r in rows}) > 1  # more than one answer is chosen
-    for kind, form, metric in (("universal", "implicit", mechcla.transfer), ("cultural", "explicit", mechcla.localization)):
+    for kind, form, metric in (
+        ("universal", "implicit", mechcla.transfer),
+        ("cultural", "explicit", mechcla.localization),
+    ):
         part = [r for r in rows if (r.item.kind, r.form) == (kind, form)]
         for k, norm in enumerate(parity.ACCURACIES.values()):
-            mine = metric(mechcla.score(tiny_models[family], small_items, prompt=form), normalisation=norm)["all"]
+            mine = metric(
+                mechcla.score(tiny_models[family], small_items, prompt=form), normalisation=norm
+            )["all"]
             assert mine.value == pytest.approx(sum(r.right[k][1] for r in part) / len(part))
 
 
@@ -66,25 +74,39 @@ def joined(id: str, prompt: str, *answers: str) -> Item:
 
 def test_what_is_cut_elsewhere_is_left_out_and_explained(tiny_models, backends):
     """' c' + 'apital' is one token and leaves lm-eval nothing; ' c' + 'apital of' leaves it ' of' alone."""
-    items = ItemSet((
-        joined("nothing", "The c", "apital of Peru", "apital"), joined("split", "The c", "apital of Japan", "apital is Lima"),
-        universal("twins", "en", "The capital of Japan is", "Tokyo", "Lima", "Tokyo"), universal("plain", "en", "The capital of Peru is", "Lima", "Tokyo"),
-        universal("long", "en", "The capital of Japan is " * 30, "Tokyo", "Lima"),
-    ))  # fmt: skip
+    items = ItemSet(
+        (
+            joined("nothing", "The c", "apital of Peru", "apital"),
+            joined("split", "The c", "apital of Japan", "apital is Lima"),
+            universal("twins", "en", "The capital of Japan is", "Tokyo", "Lima", "Tokyo"),
+            universal("plain", "en", "The capital of Peru is", "Lima", "Tokyo"),
+            universal("long", "en", "The capital of Japan is " * 30, "Tokyo", "Lima"),
+        )
+    )
     model, lm = tiny_models["llama"], backends["llama"]
     rows = {r.item.id: r for r in parity.compare(model, lm, items)}
     assert {k: r.why for k, r in rows.items()} == {
-        "nothing": parity.NOTHING, "split": parity.SPLIT, "twins": parity.TWINS, "plain": parity.COMPARED, "long": parity.REFUSED,
-    }  # fmt: skip
+        "nothing": parity.NOTHING,
+        "split": parity.SPLIT,
+        "twins": parity.TWINS,
+        "plain": parity.COMPARED,
+        "long": parity.REFUSED,
+    }
     assert rows["split"].difference > 1e-3  # the whole of the difference is where the answer begins
     for name in ("nothing", "split", "twins"):
         assert rows[name].difference_same_tokens < 1e-3
     assert math.isnan(rows["nothing"].difference)
     assert "window" in rows["long"].refusal
     with pytest.raises(AssertionError):  # as lm-eval itself answers it
-        lm._loglikelihood_tokens([(("", ""), *lm._encode_pair("The c", "apital"))], disable_tqdm=True)
+        lm._loglikelihood_tokens(
+            [(("", ""), *lm._encode_pair("The c", "apital"))], disable_tqdm=True
+        )
     assert parity.agree(list(rows.values()), 1e-3)
-    lines = {line["status"]: line for line in parity.summary(list(rows.values())) if line["language"] == "en"}
+    lines = {
+        line["status"]: line
+        for line in parity.summary(list(rows.values()))
+        if line["language"] == "en"
+    }
     assert len(lines) == 5
     assert all(line["items"] == 1 for line in lines.values())
 
@@ -97,14 +119,30 @@ def test_a_tokenizer_that_ends_texts_is_left_out(tmp_path):
     )
     tokenizer.save_pretrained(folder)
     items = ItemSet((universal("eos", "en", "The capital of Peru is", "Lima", "Tokyo"),))
-    (row,) = parity.compare(mechcla.load_model(str(folder), device="cpu"), parity.plain_backend(folder), items)
+    (row,) = parity.compare(
+        mechcla.load_model(str(folder), device="cpu"), parity.plain_backend(folder), items
+    )
     assert row.why == parity.TOKENS
     assert row.difference > 1e-3 > row.difference_same_tokens
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     folder = save_tiny("gpt_neox", tmp_path / "model", max_position_embeddings=512)
-    monkeypatch.setattr(sys, "argv", ["parity", "--model", str(folder), "--languages", "en,zh", "--questions", "4", "--out", str(tmp_path)])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "parity",
+            "--model",
+            str(folder),
+            "--languages",
+            "en,zh",
+            "--questions",
+            "4",
+            "--out",
+            str(tmp_path),
+        ],
+    )
     assert parity.main() == 0
     said = capsys.readouterr().out
     assert "| all |" in said

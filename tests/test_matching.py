@@ -18,7 +18,14 @@ from mechcla.lemmas import PARTICLES, TOKENS, fold, lemmas, lemmatiser, tokens
 from mechcla.matching import clean_response, soft_match
 from mechcla.metrics import POOLED
 from mechcla.open_items import AnswerGroup, OpenItem
-from mechcla.open_metrics import disjoint, in_language, open_english_bias, sem_b, sem_w, translations
+from mechcla.open_metrics import (
+    disjoint,
+    in_language,
+    open_english_bias,
+    sem_b,
+    sem_w,
+    translations,
+)
 
 # language, response, answer, how it is found ("" where it is not), found under strict
 CASES = [
@@ -30,14 +37,26 @@ CASES = [
     ("en", "baseball", "football", "", ""),
     ("es", "Unas mandarinas", "mandarina", "substring", "lemmas"),
     ("es", "comen bocadillos de jamón", "bocadillo de jamones", "lemmas", "lemmas"),
-    ("es", "los niños juegan al fútbol", "jugar al futbol", "lemmas", "lemmas"),  # lemmas are compared without acute accents
+    (
+        "es",
+        "los niños juegan al fútbol",
+        "jugar al futbol",
+        "lemmas",
+        "lemmas",
+    ),  # lemmas are compared without acute accents
     ("es", "TÉ VERDE", "té verde", "substring", "substring"),
     ("es", "carteles", "té", "", ""),
     ("es", "cárteles y teatros", "te", "substring", ""),
     ("es", "sopa", "ensalada", "", ""),
     ("ko", "김치찌개를 먹는다", "김치찌개", "substring", "substring"),
     ("ko", "떡볶이와 순대를", "순대 떡볶이", "lemmas", "lemmas"),
-    ("ko", "총각김치", "김치", "substring", None),  # strict: kiwi sees the word inside, the particle rule does not
+    (
+        "ko",
+        "총각김치",
+        "김치",
+        "substring",
+        None,
+    ),  # strict: kiwi sees the word inside, the particle rule does not
     ("ko", "비빔밥", "된장찌개", "", ""),
     ("zh", "他们常吃饺子。", "饺子", "substring", "substring"),
     ("zh", "篮球和足球", "足球，篮球", "lemmas", "lemmas"),
@@ -50,7 +69,13 @@ CASES = [
     ("el", "ποδόσφαιρο", "καλαθοσφαίριση", "", ""),
     ("el", "ο Οδυσσέας", "οδυσσεας", "lemmas", "lemmas"),
     ("fa", "نان و پنیر", "نان", "substring", "substring"),
-    ("fa", "كتاب‌ها", "کتاب", "substring", "substring"),  # Arabic kaf; a non-joiner before the plural
+    (
+        "fa",
+        "كتاب‌ها",
+        "کتاب",
+        "substring",
+        "substring",
+    ),  # Arabic kaf; a non-joiner before the plural
     ("fa", "سیب‌زمینی", "سیب زمینی", "substring", "substring"),
     ("fa", "چای", "قهوه", "", ""),
     ("ar", "الشَّاي الأخضر", "شاي", "substring", "lemmas"),
@@ -89,17 +114,26 @@ def test_soft_match_by_hand(language, response, answer, by, strict):
 
 def test_a_decomposed_response_is_the_same_response():
     for language, response, answer, by, _ in CASES:
-        assert soft_match(unicodedata.normalize("NFD", response), asked(answer, language), language).by == by
+        assert (
+            soft_match(unicodedata.normalize("NFD", response), asked(answer, language), language).by
+            == by
+        )
 
 
 def test_groups_go_by_votes_and_local_answers_before_english_ones():
-    groups = [group("arroz", en=("rice",), count=1), group("pan", en=("bread",), count=4), group("té", count=2)]
+    groups = [
+        group("arroz", en=("rice",), count=1),
+        group("pan", en=("bread",), count=4),
+        group("té", count=2),
+    ]
     both = soft_match("arroz con pan", groups, "es")
     assert (both.group, both.weight, both.answer, both.language) == (1, 1.0, "pan", "es")
     assert soft_match("rice", groups, "es") == soft_match("Rice.", groups, "es")
     assert soft_match("rice", groups, "es").weight == 0.25
     assert soft_match("rice", groups, "es").language == "en"
-    assert not soft_match("arroz", groups, "en").hit  # officially an English question takes English answers only
+    assert not soft_match(
+        "arroz", groups, "en"
+    ).hit  # officially an English question takes English answers only
     assert not soft_match("", groups, "es").hit
     assert not soft_match("agua", groups, "es").hit
 
@@ -137,17 +171,31 @@ def base_differs(text: str, language: str) -> bool:
 
 @pytest.mark.parametrize(
     ("response", "prompt", "clean"),
-    [("Answer: Rice.", "Question: what? Answer:", "Rice"), ("답변: 밥", "질문 답변:", "밥"), ("Food: rice", "What? Answer:", "Food: rice"),
-     ("  面条。 ", "", "面条"), ("10:30", "10:30", "10:30")],
-)  # fmt: skip
+    [
+        ("Answer: Rice.", "Question: what? Answer:", "Rice"),
+        ("답변: 밥", "질문 답변:", "밥"),
+        ("Food: rice", "What? Answer:", "Food: rice"),
+        ("  面条。 ", "", "面条"),
+        ("10:30", "10:30", "10:30"),
+    ],
+)
 def test_labels_and_full_stops_come_off(response, prompt, clean):
     assert clean_response(response, prompt) == clean
 
 
 def test_each_language_says_what_makes_its_lemmas():
-    makers = {code: lemmatiser(code) for code in ("en", "es-MX", "id", "el", "fa", "zh", "ar", "am", "ha", "az", "su", "as")}
+    makers = {
+        code: lemmatiser(code)
+        for code in ("en", "es-MX", "id", "el", "fa", "zh", "ar", "am", "ha", "az", "su", "as")
+    }
     assert set(makers.values()) == {"simplemma", "rjieba", "snowballstemmer", TOKENS}
-    assert [code for code, maker in makers.items() if maker == TOKENS] == ["am", "ha", "az", "su", "as"]
+    assert [code for code, maker in makers.items() if maker == TOKENS] == [
+        "am",
+        "ha",
+        "az",
+        "su",
+        "as",
+    ]
     assert lemmatiser("ko") in ("kiwipiepy", PARTICLES)
 
 
@@ -158,7 +206,9 @@ def test_korean_particles_come_off_nouns_without_kiwi(monkeypatch):
     try:
         assert lemmatiser("ko") == PARTICLES
         assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
-        assert lemmas("떡볶이", "ko") == ("떡볶",)  # 이 may be a particle: it comes off everywhere, so the two are the same
+        assert lemmas("떡볶이", "ko") == (
+            "떡볶",
+        )  # 이 may be a particle: it comes off everywhere, so the two are the same
     finally:
         lemma_room._chosen.cache_clear()
         lemma_room.lemmas.cache_clear()
@@ -180,15 +230,35 @@ def test_a_missing_extra_is_one_message_with_the_command(monkeypatch):
 
 
 def test_tokens_keep_marks_and_apostrophes_and_split_the_rest():
-    assert tokens("'yan wasa, mcdonald's (2) বাংলা buku-buku") == ["yan", "wasa", "mcdonald's", "2", "বাংলা", "buku", "buku"]
+    assert tokens("'yan wasa, mcdonald's (2) বাংলা buku-buku") == [
+        "yan",
+        "wasa",
+        "mcdonald's",
+        "2",
+        "বাংলা",
+        "buku",
+        "buku",
+    ]
 
 
-def answer(id: str, text: str, language: str = "es", country: str = "ES", form: str = "implicit") -> Answer:
+def answer(
+    id: str, text: str, language: str = "es", country: str = "ES", form: str = "implicit"
+) -> Answer:
     return Answer(id, language, country, "test", "food", form, text, (), "stop")
 
 
 def question(id: str, groups, us=(), language: str = "es", country: str = "ES") -> OpenItem:
-    return OpenItem(id, language, country, "test", "food", "¿Qué? Respuesta:", "¿Qué en España?", tuple(groups), tuple(us))
+    return OpenItem(
+        id,
+        language,
+        country,
+        "test",
+        "food",
+        "¿Qué? Respuesta:",
+        "¿Qué en España?",
+        tuple(groups),
+        tuple(us),
+    )
 
 
 FOOD = [group("pan", en=("bread",), count=4), group("arroz", en=("rice",), count=1)]
@@ -196,13 +266,17 @@ GAME = [group("fútbol", en=("soccer",), count=3)]
 US_GAME = [group("baseball", en=("baseball",), count=3), group("soccer", en=("soccer",), count=1)]
 US_FOOD = [group("cereal", en=("cereal",), count=5)]
 QUESTIONS = [
-    question("food", FOOD, US_FOOD), question("game", GAME, US_GAME), question("milk", [group("cereales", en=("cereal",), count=2)], US_FOOD),
+    question("food", FOOD, US_FOOD),
+    question("game", GAME, US_GAME),
+    question("milk", [group("cereales", en=("cereal",), count=2)], US_FOOD),
     question("food", [group("tortilla", en=("tortilla",), count=2)], US_FOOD, country="MX"),
-]  # fmt: skip
+]
 
 
 def test_sem_by_hand():
-    answers = Answers((answer("food", "Respuesta: arroz."), answer("game", "tenis"), answer("milk", "Cereal")))
+    answers = Answers(
+        (answer("food", "Respuesta: arroz."), answer("game", "tenis"), answer("milk", "Cereal"))
+    )
     b, w = sem_b(answers, QUESTIONS), sem_w(answers, QUESTIONS)
     assert b["es"].value == pytest.approx(2 / 3)
     assert w["es"].value == pytest.approx((0.25 + 0 + 1) / 3)
@@ -216,7 +290,10 @@ def test_countries_of_one_language_are_apart_and_intervals_are_clustered_by_id()
     answers = Answers((answer("food", "pan"), answer("food", "sopa", country="MX")))
     found = sem_b(answers, QUESTIONS)
     assert {k: v.value for k, v in found.items()} == {"es-ES": 1.0, "es-MX": 0.0, POOLED: 0.5}
-    assert (found[POOLED].low, found[POOLED].high) == (0.5, 0.5)  # one question: resampling it changes nothing
+    assert (found[POOLED].low, found[POOLED].high) == (
+        0.5,
+        0.5,
+    )  # one question: resampling it changes nothing
 
 
 def test_intervals_cover_as_a_binomial_does():
@@ -224,7 +301,10 @@ def test_intervals_cover_as_a_binomial_does():
     answers = Answers(tuple(answer(str(i), "pan" if i % 4 else "sopa") for i in range(200)))
     found = sem_b(answers, many)["es"]
     width = 1.96 * np.sqrt(0.75 * 0.25 / 200)
-    assert (found.low, found.high) == (pytest.approx(0.75 - width, abs=0.015), pytest.approx(0.75 + width, abs=0.015))
+    assert (found.low, found.high) == (
+        pytest.approx(0.75 - width, abs=0.015),
+        pytest.approx(0.75 + width, abs=0.015),
+    )
 
 
 def test_what_does_not_pair_is_refused():
@@ -254,15 +334,21 @@ def test_english_bias_by_hand():
     def bias(text: str, form: str = "implicit") -> float:
         return open_english_bias(Answers((answer("food", text, form=form),)), QUESTIONS)["es"].value
 
-    assert bias("unos cereales") == 1.0  # the US answer in Spanish, which only question "milk" tells
+    assert (
+        bias("unos cereales") == 1.0
+    )  # the US answer in Spanish, which only question "milk" tells
     assert bias("Cereal") == 1.0
     assert bias("pan con cereales") == 0.0  # the local answer goes first
     assert bias("sopa") == 0.0
-    with pytest.raises(MechclaError, match="none of the 1 answers is to a question whose US answers differ"):
+    with pytest.raises(
+        MechclaError, match="none of the 1 answers is to a question whose US answers differ"
+    ):
         open_english_bias(Answers((answer("game", "baseball"),)), QUESTIONS)
 
 
 def test_pooled_bias_counts_disjoint_questions_only():
-    answers = Answers((answer("food", "cereal"), answer("game", "baseball"), answer("milk", "cereal")))
+    answers = Answers(
+        (answer("food", "cereal"), answer("game", "baseball"), answer("milk", "cereal"))
+    )
     found = open_english_bias(answers, QUESTIONS)
     assert (found["es"].value, found["es"].n) == (1.0, 1)

@@ -22,14 +22,20 @@ def _forget(monkeypatch):
 
 def edits(model, *layers):
     generator = torch.Generator().manual_seed(0)
-    return [(Intervention(torch.randn(model.d_model, generator=generator), layer, s),) for layer in layers for s in (0.5, 1.0)]
+    return [
+        (Intervention(torch.randn(model.d_model, generator=generator), layer, s),)
+        for layer in layers
+        for s in (0.5, 1.0)
+    ]
 
 
 def limit_tokens(model, most: int):
     """Blocks of this model refuse more tokens than `most`, as a full device would; returns the handle."""
 
     def refuse(_module, args, kwargs):
-        stream = args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        stream = (
+            args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        )
         if stream.shape[0] * stream.shape[1] > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -41,9 +47,13 @@ def test_batches_halve_until_they_fit_and_the_numbers_stay(tiny, small_items, mo
     expected = mechcla.score(tiny, small_items, edits(tiny, 1)[0])
     handle = limit_tokens(tiny, most)
     try:
-        with pytest.warns(memory.OutOfMemoryWarning, match="memory ran out with batches of 2048 tokens"):
+        with pytest.warns(
+            memory.OutOfMemoryWarning, match="memory ran out with batches of 2048 tokens"
+        ):
             found = mechcla.score(tiny, small_items, edits(tiny, 1)[0])
-        again = mechcla.score(tiny, small_items, edits(tiny, 1)[0])  # the smaller size is remembered: no warning
+        again = mechcla.score(
+            tiny, small_items, edits(tiny, 1)[0]
+        )  # the smaller size is remembered: no warning
     finally:
         handle.remove()
     for a, b, c in zip(expected, found, again, strict=True):
@@ -70,7 +80,10 @@ def test_memory_that_runs_out_between_cells_loses_no_cell(tiny, small_items):
 def test_one_row_too_many_is_one_message(tiny, small_items):
     handle = limit_tokens(tiny, 3)
     try:
-        with pytest.warns(memory.OutOfMemoryWarning), pytest.raises(MechclaError, match="no memory left for one row of"):
+        with (
+            pytest.warns(memory.OutOfMemoryWarning),
+            pytest.raises(MechclaError, match="no memory left for one row of"),
+        ):
             mechcla.score(tiny, small_items)
     finally:
         handle.remove()
@@ -103,7 +116,9 @@ def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_it
     tiny = tiny_models[family]
     items, edit = small_items.language("es").test, edits(tiny, 2)[0]
     ran: list[int] = []
-    handles = [b.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, b in enumerate(tiny.blocks)]
+    handles = [
+        b.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, b in enumerate(tiny.blocks)
+    ]
     found = {}
     try:
         for name, shelf in (("kept", Shelf()), ("dropped", Shelf(0))):
@@ -149,13 +164,18 @@ def test_extraction_halves_too_and_the_vectors_stay(tiny, small_items):
     assert torch.allclose(found, expected, atol=1e-5)
     handle = limit_tokens(tiny, 3)
     try:
-        with pytest.warns(memory.OutOfMemoryWarning), pytest.raises(MechclaError, match="no memory left for one row"):
+        with (
+            pytest.warns(memory.OutOfMemoryWarning),
+            pytest.raises(MechclaError, match="no memory left for one row"),
+        ):
             mechcla.en_vectors(tiny, small_items.universal.dev)
     finally:
         handle.remove()
 
 
-def test_what_was_prepared_before_memory_ran_out_is_made_smaller_without_a_word(tiny, small_items, recwarn):
+def test_what_was_prepared_before_memory_ran_out_is_made_smaller_without_a_word(
+    tiny, small_items, recwarn
+):
     prepared = scoring.prepare(tiny, small_items)
     memory._limits[tiny] = 64
     list(scoring.score_many(prepared, edits(tiny, 1)))

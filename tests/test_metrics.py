@@ -16,29 +16,55 @@ from mechcla.scores import ItemScore, Scores
 def row(id, language, kind, *pairs, tokens=None):
     roles, values = zip(*pairs, strict=True)
     texts = tuple("x" * (i + 1) for i in range(len(pairs)))
-    return ItemScore(id, language, kind, "test", "t", None, "implicit", texts, roles, (None,) * len(pairs), values,
-                     tokens or (1,) * len(pairs))  # fmt: skip
+    return ItemScore(
+        id,
+        language,
+        kind,
+        "test",
+        "t",
+        None,
+        "implicit",
+        texts,
+        roles,
+        (None,) * len(pairs),
+        values,
+        tokens or (1,) * len(pairs),
+    )
 
 
 LOG = {p: math.log(p) for p in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
-TABLE = Scores((
-    row("u1", "es", "universal", ("correct", LOG[0.6]), ("wrong", LOG[0.2])),
-    row("u2", "es", "universal", ("wrong", LOG[0.5]), ("correct", LOG[0.5])),
-    row("u1", "ko", "universal", ("correct", LOG[0.1]), ("wrong", LOG[0.3])),
-    row("c1", "es", "cultural", ("english", LOG[0.4]), ("local", LOG[0.2]), ("other", LOG[0.2])),
-    row("c2", "es", "cultural", ("local", LOG[0.6]), ("other", LOG[0.2]), ("other", LOG[0.2])),
-    row("c1", "ko", "cultural", ("local", LOG[0.5]), ("english", LOG[0.3]), ("other", LOG[0.2])),
-))  # fmt: skip
+TABLE = Scores(
+    (
+        row("u1", "es", "universal", ("correct", LOG[0.6]), ("wrong", LOG[0.2])),
+        row("u2", "es", "universal", ("wrong", LOG[0.5]), ("correct", LOG[0.5])),
+        row("u1", "ko", "universal", ("correct", LOG[0.1]), ("wrong", LOG[0.3])),
+        row(
+            "c1", "es", "cultural", ("english", LOG[0.4]), ("local", LOG[0.2]), ("other", LOG[0.2])
+        ),
+        row("c2", "es", "cultural", ("local", LOG[0.6]), ("other", LOG[0.2]), ("other", LOG[0.2])),
+        row(
+            "c1", "ko", "cultural", ("local", LOG[0.5]), ("english", LOG[0.3]), ("other", LOG[0.2])
+        ),
+    )
+)
 
 
 def test_transfer_localization_and_bias_by_hand():
     t = mechcla.transfer(TABLE)
-    assert (t["es"].value, t["ko"].value, t["all"].value, t["all"].n) == (0.75, 0.0, 0.5, 3)  # a tie is half a point
+    assert (t["es"].value, t["ko"].value, t["all"].value, t["all"].n) == (
+        0.75,
+        0.0,
+        0.5,
+        3,
+    )  # a tie is half a point
     assert mechcla.transfer(TABLE, "share")["es"].value == pytest.approx((0.75 + 0.5) / 2)
     assert mechcla.localization(TABLE)["es"].value == 0.5
     assert mechcla.localization(TABLE, "share")["ko"].value == pytest.approx(0.5)
     bias = mechcla.english_bias(TABLE)
-    assert (bias["es"].value, bias["es"].n) == (1.0, 1)  # c2 has no American answer and does not count
+    assert (bias["es"].value, bias["es"].n) == (
+        1.0,
+        1,
+    )  # c2 has no American answer and does not count
     assert mechcla.english_bias(TABLE, "share")["all"].value == pytest.approx((0.5 + 0.3) / 2)
     assert chance(TABLE) == pytest.approx((3 * 0.5 + 3 / 3) / 6)
 
@@ -55,10 +81,20 @@ def test_normalisations():
 
 
 def test_difference_is_paired_and_recoverable_fraction_is_a_ratio():
-    better = Scores(tuple(
-        row(r.id, r.language, r.kind, *[(role, v + (r.kind == "cultural") * (role == "local")) for role, v in zip(r.roles, r.log_likelihood, strict=True)])
-        for r in TABLE
-    ))  # fmt: skip
+    better = Scores(
+        tuple(
+            row(
+                r.id,
+                r.language,
+                r.kind,
+                *[
+                    (role, v + (r.kind == "cultural") * (role == "local"))
+                    for role, v in zip(r.roles, r.log_likelihood, strict=True)
+                ],
+            )
+            for r in TABLE
+        )
+    )
     d = mechcla.difference(better, TABLE, "localization", "share")
     new, old = mechcla.localization(better, "share"), mechcla.localization(TABLE, "share")
     assert d["es"].value == pytest.approx(new["es"].value - old["es"].value)
@@ -66,11 +102,15 @@ def test_difference_is_paired_and_recoverable_fraction_is_a_ratio():
     assert (same["all"].value, same["all"].low, same["all"].high) == (0.0, 0.0, 0.0)
     whole = mechcla.recoverable_fraction(better, TABLE, better)
     assert (whole["all"].value, whole["all"].low) == pytest.approx((1.0, 1.0))
-    assert math.isnan(mechcla.recoverable_fraction(better, TABLE, TABLE)["all"].value)  # nothing to recover
+    assert math.isnan(
+        mechcla.recoverable_fraction(better, TABLE, TABLE)["all"].value
+    )  # nothing to recover
 
 
 def test_bootstrap_is_seeded_and_near_the_normal_interval():
-    values = {"es": {str(i): float(v) for i, v in enumerate(np.random.default_rng(1).random(400) < 0.3)}}
+    values = {
+        "es": {str(i): float(v) for i, v in enumerate(np.random.default_rng(1).random(400) < 0.3)}
+    }
     one, two = bootstrap_means(values, seed=3), bootstrap_means(values, seed=3)
     assert np.array_equal(one["es"], two["es"])
     p = one["es"][0]
@@ -80,12 +120,16 @@ def test_bootstrap_is_seeded_and_near_the_normal_interval():
 def test_pooling_keeps_the_languages_of_a_question_together():
     x = {str(i): float(i % 2) for i in range(100)}
     paired = bootstrap_means({"es": x, "ko": x})["all"]
-    assert np.std(paired[1:]) == pytest.approx(np.std(bootstrap_means({"es": x})["es"][1:]), rel=1e-9)
+    assert np.std(paired[1:]) == pytest.approx(
+        np.std(bootstrap_means({"es": x})["es"][1:]), rel=1e-9
+    )
 
 
 def test_plane_takes_differences_from_the_first_method():
     points = mechcla.plane({"unsteered": TABLE, "again": TABLE}, "share")
-    assert {(p.method, p.language) for p in points} == {(m, k) for m in ("unsteered", "again") for k in ("es", "ko", "all")}
+    assert {(p.method, p.language) for p in points} == {
+        (m, k) for m in ("unsteered", "again") for k in ("es", "ko", "all")
+    }
     assert all(p.d_transfer.value == 0 and not p.erasure for p in points)
 
 

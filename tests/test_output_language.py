@@ -12,14 +12,33 @@ from mechcla import output_language as room
 from mechcla.answers import Answer, Answers
 from mechcla.errors import MechclaError
 from mechcla.metrics import POOLED
-from mechcla.output_language import KINDS, language_of, output_language, probability_english, script_of
+from mechcla.output_language import (
+    KINDS,
+    language_of,
+    output_language,
+    probability_english,
+    script_of,
+)
 
 LOCAL = {
-    "ko": "김치찌개", "zh": "饺子和面条", "el": "μουσακάς με ψωμί", "fa": "نان و پنیر", "ar": "الكسكسي", "am": "እንጀራ", "as": "ভাত আৰু মাছ",
-    "es": "bocadillo de jamón", "id": "nasi goreng dan ayam", "az": "yarpaq dolması və çörək", "ha": "tuwon shinkafa da miyan kuka",
+    "ko": "김치찌개",
+    "zh": "饺子和面条",
+    "el": "μουσακάς με ψωμί",
+    "fa": "نان و پنیر",
+    "ar": "الكسكسي",
+    "am": "እንጀራ",
+    "as": "ভাত আৰু মাছ",
+    "es": "bocadillo de jamón",
+    "id": "nasi goreng dan ayam",
+    "az": "yarpaq dolması və çörək",
+    "ha": "tuwon shinkafa da miyan kuka",
     "su": "sangu jeung lauk pauk",
-}  # fmt: skip
-ENGLISH = ["chicken soup with bread", "playing football in the street", "they eat breakfast at school"]
+}
+ENGLISH = [
+    "chicken soup with bread",
+    "playing football in the street",
+    "they eat breakfast at school",
+]
 
 
 @pytest.mark.parametrize("language", LOCAL)
@@ -37,12 +56,22 @@ def test_numbers_and_abbreviations_are_undecided(language, text):
 @pytest.mark.parametrize(
     ("text", "language", "kind"),
     [
-        ("김치찌개", "zh", "other"), ("寿司", "ko", "other"), ("борщ", "es", "other"), ("μουσακάς", "id", "other"),
-        ("김치 (kimchi)", "ko", "undecided"), ("BTS 노래", "ko", "local"), ("kimchi", "ko", "english"), ("すし", "zh", "other"),
-        ("bread", "en", "local"), ("pan", "en", "local"), ("김치", "en", "other"), ("bread", "en-GB", "local"), ("ＢＲＥＡＤ", "ko", "undecided"),
+        ("김치찌개", "zh", "other"),
+        ("寿司", "ko", "other"),
+        ("борщ", "es", "other"),
+        ("μουσακάς", "id", "other"),
+        ("김치 (kimchi)", "ko", "undecided"),
+        ("BTS 노래", "ko", "local"),
+        ("kimchi", "ko", "english"),
+        ("すし", "zh", "other"),
+        ("bread", "en", "local"),
+        ("pan", "en", "local"),
+        ("김치", "en", "other"),
+        ("bread", "en-GB", "local"),
+        ("ＢＲＥＡＤ", "ko", "undecided"),
         ("bocadillo de jamón", "es-MX", "local"),
     ],
-)  # fmt: skip
+)
 def test_scripts_and_mixtures(text, language, kind):
     assert language_of(text, language) == kind
 
@@ -64,19 +93,33 @@ def answer(id: str, language: str, text: str, country: str = "KR") -> Answer:
 
 
 def test_shares_by_hand():
-    answers = Answers((
-        answer("a", "ko", "김치"), answer("b", "ko", "bread"), answer("c", "ko", "2"), answer("d", "ko", "寿司"),
-        answer("a", "es", "el bocadillo de queso"), answer("b", "es", "the cheese sandwich"),
-    ))  # fmt: skip
+    answers = Answers(
+        (
+            answer("a", "ko", "김치"),
+            answer("b", "ko", "bread"),
+            answer("c", "ko", "2"),
+            answer("d", "ko", "寿司"),
+            answer("a", "es", "el bocadillo de queso"),
+            answer("b", "es", "the cheese sandwich"),
+        )
+    )
     found = output_language(answers)
     assert {k: v.value for k, v in found["ko"].items()} == dict.fromkeys(KINDS, 0.25)
-    assert {k: v.value for k, v in found["es"].items()} == {"local": 0.5, "english": 0.5, "other": 0.0, "undecided": 0.0}
+    assert {k: v.value for k, v in found["es"].items()} == {
+        "local": 0.5,
+        "english": 0.5,
+        "other": 0.0,
+        "undecided": 0.0,
+    }
     assert found[POOLED]["english"].value == pytest.approx(2 / 6)
     assert found[POOLED]["english"].n == 6
     assert found["ko"]["english"].measure == "share of answers english"
     for shares in found.values():
         assert sum(v.value for v in shares.values()) == pytest.approx(1)
-    assert output_language([a.text for a in answers if a.language == "ko"], "ko")["ko"]["local"].value == 0.25
+    assert (
+        output_language([a.text for a in answers if a.language == "ko"], "ko")["ko"]["local"].value
+        == 0.25
+    )
 
 
 def test_countries_of_one_language_are_apart():

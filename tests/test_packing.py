@@ -35,7 +35,9 @@ def test_both_layouts_score_the_same_tokens_after_the_same_context(candidates, n
             read.setdefault((row, candidate), []).append((context, int(batch.edge_token[edge])))
         for steps, expected in zip(read.values(), candidates, strict=True):
             assert [token for _, token in steps] == list(expected)
-            assert [context for context, _ in steps] == [prompt + expected[:i] for i in range(len(expected))]
+            assert [context for context, _ in steps] == [
+                prompt + expected[:i] for i in range(len(expected))
+            ]
         assert len(batch.sums(torch.ones(len(batch.edge_token)))) == len(candidates)
         assert batch.sums(torch.ones(len(batch.edge_token))) == [float(len(c)) for c in candidates]
 
@@ -44,7 +46,14 @@ def test_both_layouts_score_the_same_tokens_after_the_same_context(candidates, n
 @settings(max_examples=50, deadline=None)
 def test_each_position_is_scored_once(candidates):
     batch = collate([Packed(NOBODY, (1, 2), tuple(candidates), 1)], 0)
-    keys = list(zip(batch.edge_row.tolist(), batch.edge_place.tolist(), batch.edge_token.tolist(), strict=True))
+    keys = list(
+        zip(
+            batch.edge_row.tolist(),
+            batch.edge_place.tolist(),
+            batch.edge_token.tolist(),
+            strict=True,
+        )
+    )
     assert len(keys) == len(set(keys))
     assert len(batch.ids[0]) == 2 + len({c[:i] for c in candidates for i in range(1, len(c))})
 
@@ -72,12 +81,22 @@ def test_plan_costs_no_more_than_any_other_way_to_cut_the_sorted_rows(lengths, b
         for k in range(1, len(rows)):
             yield from ([rows[:k], *rest] for rest in cuts(rows[k:]))
 
-    assert cost([[lengths[i] for i in g] for g in plan(lengths, bound)]) == min(map(cost, cuts(ordered)))
+    assert cost([[lengths[i] for i in g] for g in plan(lengths, bound)]) == min(
+        map(cost, cuts(ordered))
+    )
 
 
 def test_a_token_across_the_join_moves_the_cut_back():
     """With no separator the tokenizer may merge prompt and answer; the shared prompt ends before that."""
-    item = Item("j", "en", "universal", "dev", "The capit", (Candidate("al of Japan", "correct"), Candidate("xyz", "wrong")), separator="")
+    item = Item(
+        "j",
+        "en",
+        "universal",
+        "dev",
+        "The capit",
+        (Candidate("al of Japan", "correct"), Candidate("xyz", "wrong")),
+        separator="",
+    )
     packed = pack(item, TOKENIZER)
     for candidate, given_ in zip(item.candidates, packed.candidates, strict=True):
         assert list(packed.prompt + given_) == encode(item.prompt + candidate.text, TOKENIZER)
@@ -92,11 +111,22 @@ def test_a_candidate_without_tokens_is_refused_by_name():
         def __call__(self, text, add_special_tokens=True):
             return {"input_ids": TOKENIZER(text.replace("?", ""))["input_ids"]}
 
-    item = Item("q", "en", "universal", "dev", "The capital", (Candidate("Lima", "correct"), Candidate("?", "wrong")), separator="")
+    item = Item(
+        "q",
+        "en",
+        "universal",
+        "dev",
+        "The capital",
+        (Candidate("Lima", "correct"), Candidate("?", "wrong")),
+        separator="",
+    )
     with pytest.raises(MechclaError, match=r"item 'q' \(en\): candidate '\?' adds no token"):
         pack(item, Deaf())
 
 
 def test_a_text_beyond_the_window_is_refused():
-    with pytest.raises(MechclaError, match=r"item 'x' \(en\): prompt and answer are \d+ tokens, the model's window is 3"):
+    with pytest.raises(
+        MechclaError,
+        match=r"item 'x' \(en\): prompt and answer are \d+ tokens, the model's window is 3",
+    ):
         pack(NOBODY, TOKENIZER, window=3)

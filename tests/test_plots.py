@@ -32,7 +32,15 @@ def test_what_no_font_has_is_known(bare):
 
 
 def test_answers_without_a_font_keep_their_colour_and_no_box(bare, tmp_path):
-    table = {"facts": {"capital_pe": {"en": ("Lima", "correct"), "zh": ("利马", "correct"), "fa": ("لیما", "wrong")}}}
+    table = {
+        "facts": {
+            "capital_pe": {
+                "en": ("Lima", "correct"),
+                "zh": ("利马", "correct"),
+                "fa": ("لیما", "wrong"),
+            }
+        }
+    }
     figure = plots.answers(table)
     (axis,) = figure.axes
     assert [t.get_text() for t in axis.texts] == ["Lima", "لیما"]
@@ -41,7 +49,15 @@ def test_answers_without_a_font_keep_their_colour_and_no_box(bare, tmp_path):
 
 
 def test_long_answers_are_cut_to_two_lines():
-    figure = plots.answers({"t": {"q": {"en": ("the Interdepartmental Committee of Agriculture and Fisheries", "other")}}})
+    figure = plots.answers(
+        {
+            "t": {
+                "q": {
+                    "en": ("the Interdepartmental Committee of Agriculture and Fisheries", "other")
+                }
+            }
+        }
+    )
     (text,) = figure.axes[0].texts
     assert text.get_text().count("\n") == 1
     assert text.get_text().endswith("…")
@@ -54,7 +70,12 @@ def curve(shift: float = 0.0) -> Curve:
 
 @pytest.mark.parametrize("panels", [1, 2, 3, 4, 5])
 def test_labels_stay_on_the_page_and_legends_off_the_data(panels):
-    figure = plots.curves({f"a long title of panel {k}": {lang: curve(k) for lang in ("es", "zh", "ko")} for k in range(panels)})
+    figure = plots.curves(
+        {
+            f"a long title of panel {k}": {lang: curve(k) for lang in ("es", "zh", "ko")}
+            for k in range(panels)
+        }
+    )
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()

@@ -28,7 +28,11 @@ def test_every_name_of_the_api_that_readme_and_docs_use_exists():
 
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for name in re.findall(r"mechcla\.([A-Za-z_]+)", page.read_text(encoding="utf-8")):
-            assert hasattr(mechcla, name) or (ROOT / "mechcla" / name).exists() or (ROOT / f"mechcla/{name}.py").exists(), f"{page.name}: {name}"
+            assert (
+                hasattr(mechcla, name)
+                or (ROOT / "mechcla" / name).exists()
+                or (ROOT / f"mechcla/{name}.py").exists()
+            ), f"{page.name}: {name}"
 
 
 def test_make_targets_that_readme_names_exist():
@@ -53,6 +57,8 @@ def test_links_lead_somewhere():
 
 
 def test_the_module_answers_help_without_a_model():
-    done = subprocess.run([sys.executable, "-m", "mechcla.sweep", "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mechcla.sweep", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert "--preset" in done.stdout

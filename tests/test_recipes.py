@@ -51,10 +51,23 @@ def test_an_unknown_recipe_names_the_nearest():
 
 def test_vectors_by_the_mean_difference_are_those_of_en_and_loc_vectors(tiny, small_items):
     dev = small_items.dev
-    universal, implicit, explicit = (cache_residuals(tiny, i, f) for i, f in (
-        (dev.universal, "implicit"), (dev.cultural, "implicit"), (dev.cultural, "explicit")))  # fmt: skip
-    made = (en_vectors_by("mean_difference", universal), loc_vectors_by("mean_difference", explicit, implicit))
-    for found, expected in zip(made, (mechcla.en_vectors(tiny, dev.universal), mechcla.loc_vectors(tiny, dev.cultural)), strict=True):
+    universal, implicit, explicit = (
+        cache_residuals(tiny, i, f)
+        for i, f in (
+            (dev.universal, "implicit"),
+            (dev.cultural, "implicit"),
+            (dev.cultural, "explicit"),
+        )
+    )
+    made = (
+        en_vectors_by("mean_difference", universal),
+        loc_vectors_by("mean_difference", explicit, implicit),
+    )
+    for found, expected in zip(
+        made,
+        (mechcla.en_vectors(tiny, dev.universal), mechcla.loc_vectors(tiny, dev.cultural)),
+        strict=True,
+    ):
         assert found.name == expected.name
         for language in expected.languages:
             assert torch.allclose(found[language], expected[language], atol=1e-5)
@@ -63,14 +76,19 @@ def test_vectors_by_the_mean_difference_are_those_of_en_and_loc_vectors(tiny, sm
 
 def test_language_means_need_no_pairs():
     plus, minus = planted(0.2)
-    assert torch.allclose(RECIPES["language_mean"](plus, minus[:50]), plus.mean(0) - minus[:50].mean(0), atol=1e-6)
+    assert torch.allclose(
+        RECIPES["language_mean"](plus, minus[:50]), plus.mean(0) - minus[:50].mean(0), atol=1e-6
+    )
 
 
 def test_steered_residuals_differ_from_the_steered_block_on(tiny, small_items):
     items = small_items.universal.dev.language("en", "es")
     en = mechcla.en_vectors(tiny, items)
     steps = mechcla.en_steering(en, language="es", layer=1, strength=2.0)
-    plain, steered = cache_residuals(tiny, items), cache_residuals(tiny, items, interventions={"es": steps})
+    plain, steered = (
+        cache_residuals(tiny, items),
+        cache_residuals(tiny, items, interventions={"es": steps}),
+    )
     assert torch.equal(plain["en"], steered["en"])
     assert torch.equal(plain["es"][:, 0], steered["es"][:, 0])
     assert torch.allclose(steered["es"][:, 1], plain["es"][:, 1] + 2 * en["es"][1], atol=1e-5)

@@ -28,17 +28,25 @@ def log_likelihood(hf_model, prompt: list[int], answer: list[int]) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_prior_is_the_candidate_at_the_beginning_of_a_text(family, tiny_models, tiny_folders, small_items):
+def test_the_prior_is_the_candidate_at_the_beginning_of_a_text(
+    family, tiny_models, tiny_folders, small_items
+):
     model = tiny_models[family]
     hf_model = AutoModelForCausalLM.from_pretrained(tiny_folders[family]).eval()
     items = small_items.test
     for row, item in zip(mechcla.score(model, items), items, strict=True):
         for candidate, prior in zip(item.candidates, row.prior, strict=True):
-            answer = model.tokenizer(item.separator + candidate.text, add_special_tokens=False)["input_ids"]
-            assert prior == pytest.approx(log_likelihood(hf_model, [model.tokenizer.bos_token_id], answer), abs=1e-4)
+            answer = model.tokenizer(item.separator + candidate.text, add_special_tokens=False)[
+                "input_ids"
+            ]
+            assert prior == pytest.approx(
+                log_likelihood(hf_model, [model.tokenizer.bos_token_id], answer), abs=1e-4
+            )
 
 
-def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(tiny, small_items, monkeypatch):
+def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(
+    tiny, small_items, monkeypatch
+):
     edit = mechcla.Intervention(torch.ones(tiny.d_model), 1, 3.0)
     base, steered = mechcla.score(tiny, small_items), mechcla.score(tiny, small_items, edit)
     assert [r.prior for r in base] == [r.prior for r in steered]
@@ -49,9 +57,28 @@ def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(tiny
 
 
 def test_normalisations_by_hand_and_through_parquet(tmp_path):
-    row = ItemScore("q", "es", "universal", "test", "", None, "implicit", ("sí", "no sé"), ("correct", "wrong"), (None, None),
-                    (-2.0, -6.0), (1, 3), (-5.0, -12.0))  # fmt: skip
-    expected = {"sum": (-2, -6), "token": (-2, -2), "char": (-1, -6 / 5), "byte": (-2 / 3, -1), "prior": (3, 6)}
+    row = ItemScore(
+        "q",
+        "es",
+        "universal",
+        "test",
+        "",
+        None,
+        "implicit",
+        ("sí", "no sé"),
+        ("correct", "wrong"),
+        (None, None),
+        (-2.0, -6.0),
+        (1, 3),
+        (-5.0, -12.0),
+    )
+    expected = {
+        "sum": (-2, -6),
+        "token": (-2, -2),
+        "char": (-1, -6 / 5),
+        "byte": (-2 / 3, -1),
+        "prior": (3, 6),
+    }
     assert set(expected) == set(NORMALISATIONS)
     for name, values in expected.items():
         assert np.allclose(row.values(name), values)
@@ -79,9 +106,13 @@ def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_
         for row, item in zip(scores, items, strict=True):
             prompt = model.tokenizer(chat_prompt(item.prompt, model.tokenizer))["input_ids"]
             for candidate, found in zip(item.candidates, row.log_likelihood, strict=True):
-                whole = model.tokenizer(chat_prompt(item.prompt, model.tokenizer) + candidate.text)["input_ids"]
+                whole = model.tokenizer(chat_prompt(item.prompt, model.tokenizer) + candidate.text)[
+                    "input_ids"
+                ]
                 assert whole[: len(prompt)] == prompt
-                assert found == pytest.approx(log_likelihood(hf_model, prompt, whole[len(prompt) :]), abs=1e-4)
+                assert found == pytest.approx(
+                    log_likelihood(hf_model, prompt, whole[len(prompt) :]), abs=1e-4
+                )
     finally:
         model.tokenizer.chat_template = None
 
@@ -100,11 +131,23 @@ def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeyp
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox"])
 def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
     """However many candidates share a sequence; none is longer than the window that attention slides."""
-    words = [f"{a} {b} té verde" for a in ("Lima", "Roma", "París", "Tokio") for b in ("uno", "dos", "tres", "siete", "once")]
-    items = ItemSet(tuple(universal(f"q{k}", "es", "La capital es", *words[k : k + 4]) for k in range(0, 20, 4)))
+    words = [
+        f"{a} {b} té verde"
+        for a in ("Lima", "Roma", "París", "Tokio")
+        for b in ("uno", "dos", "tres", "siete", "once")
+    ]
+    items = ItemSet(
+        tuple(universal(f"q{k}", "es", "La capital es", *words[k : k + 4]) for k in range(0, 20, 4))
+    )
     model, lengths = tiny_models[family], []
     real = scoring_module.collate
-    monkeypatch.setattr(scoring_module, "collate", lambda packed, *a, **k: lengths.extend(p.n_tokens for p in packed if p.item is None) or real(packed, *a, **k))
+    monkeypatch.setattr(
+        scoring_module,
+        "collate",
+        lambda packed, *a, **k: (
+            lengths.extend(p.n_tokens for p in packed if p.item is None) or real(packed, *a, **k)
+        ),
+    )
     together = prepare(model, items).priors
     assert 1 < len(lengths) < 20
     assert max(lengths) <= (model.sliding_window or scoring_module.PRIOR_TOKENS)

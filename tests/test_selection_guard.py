@@ -35,9 +35,14 @@ def test_a_frozen_choice_cannot_change(small_items):
     choice["edits"][0]["site"] = "resid_pre"  # the caller's own object
     study.choice["layer"] = 3  # a copy
     assert study.choice == {"layer": 9, "edits": [{"site": "resid_post"}]}
-    with pytest.raises(MechclaError, match=r'"layer": 9.* is frozen and test is open, so \{"layer": 10\} comes too late'):
+    with pytest.raises(
+        MechclaError,
+        match=r'"layer": 9.* is frozen and test is open, so \{"layer": 10\} comes too late',
+    ):
         study.freeze({"layer": 10})
-    assert study.freeze({"edits": [{"site": "resid_post"}], "layer": 9}) is record  # a cell run again
+    assert (
+        study.freeze({"edits": [{"site": "resid_post"}], "layer": 9}) is record
+    )  # a cell run again
     with pytest.raises(AttributeError):
         study.test = small_items.test
     with pytest.raises(AttributeError):
@@ -49,11 +54,15 @@ def test_a_frozen_choice_cannot_change(small_items):
 def test_the_record_says_what_was_chosen_on_what_and_holds_no_time(small_items):
     record = Study(small_items).freeze({"layer": 9})
     assert record.to_dict() == {
-        "choice": {"layer": 9}, "dev": {"digest": small_items.dev.digest, "items": len(small_items.dev)},
+        "choice": {"layer": 9},
+        "dev": {"digest": small_items.dev.digest, "items": len(small_items.dev)},
         "test": {"digest": small_items.test.digest, "items": len(small_items.test)},
-    }  # fmt: skip
+    }
     assert record == Study(small_items).freeze({"layer": 9})
-    others = [Study(small_items).freeze({"layer": 8}), Study(small_items.language("es")).freeze({"layer": 9})]
+    others = [
+        Study(small_items).freeze({"layer": 8}),
+        Study(small_items.language("es")).freeze({"layer": 9}),
+    ]
     assert len({record.digest, *(o.digest for o in others)}) == 3
 
 
@@ -76,7 +85,9 @@ def test_empty_choices_and_missing_splits_are_refused(small_items):
     with pytest.raises(MechclaError, match=r"the choice is empty.*unsteered"):
         Study(small_items).freeze({})
     for part in (small_items.dev, small_items.test, ItemSet(())):
-        with pytest.raises(MechclaError, match="a study needs dev items to choose on and test items to report on"):
+        with pytest.raises(
+            MechclaError, match="a study needs dev items to choose on and test items to report on"
+        ):
             Study(part)
 
 
@@ -89,13 +100,19 @@ def test_it_shows_its_state(small_items):
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 @given(st.dictionaries(st.text(max_size=3), plain, min_size=1, max_size=4))
 def test_any_json_choice_comes_back_as_it_went_in(choice):
-    study = Study(ItemSet((universal("a", "en", "x", "y", "z"), universal("b", "en", "x", "y", "z", split="test"))))
+    study = Study(
+        ItemSet(
+            (universal("a", "en", "x", "y", "z"), universal("b", "en", "x", "y", "z", split="test"))
+        )
+    )
     assert study.freeze(choice).choice == choice
     assert study.test.ids == ("b",)

@@ -24,7 +24,9 @@ def test_the_tutorial_prints_what_it_says(demo, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("mechcla.load_model", lambda name: demo)  # loaded once a session
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for code, shown in re.findall(r"```python\n(.*?)```\n(?:```\n(.*?)```)?", PAGE, flags=re.DOTALL):
+    for code, shown in re.findall(
+        r"```python\n(.*?)```\n(?:```\n(.*?)```)?", PAGE, flags=re.DOTALL
+    ):
         exec(compile(code, "docs/tutorial.md", "exec"), names)
         printed = capsys.readouterr().out
         assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()

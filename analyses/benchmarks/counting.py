@@ -45,12 +45,16 @@ class _Unembedded(TorchDispatchMode):
         return out
 
 
-def count(run: Callable[[], object], blocks: torch.nn.ModuleList, unembedding: torch.Tensor) -> Counts:
+def count(
+    run: Callable[[], object], blocks: torch.nn.ModuleList, unembedding: torch.Tensor
+) -> Counts:
     """Run once under counters. The numbers are the same on every machine."""
     seen = [0, 0]
 
     def see(_m: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        stream = args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        stream = (
+            args[0] if args else next(v for v in kwargs.values() if isinstance(v, torch.Tensor))
+        )
         seen[0] += 1
         seen[1] += stream.shape[0] * stream.shape[1]
 

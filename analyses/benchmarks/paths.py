@@ -35,7 +35,9 @@ def transformer_lens(work: Workload) -> Result:
 
         logs = []
         for part, (ids, mask, positions) in zip(parts, inputs, strict=True):
-            logits = bridge.run_with_hooks(ids, attention_mask=mask, position_ids=positions, fwd_hooks=[(name, add)])
+            logits = bridge.run_with_hooks(
+                ids, attention_mask=mask, position_ids=positions, fwd_hooks=[(name, add)]
+            )
             row, place, token = (t.to(device) for t in scored(part))
             logs.append(_log_softmax_at(logits[row, place], token))
         found.append(gather(parts, logs, packed))
@@ -60,7 +62,9 @@ def transformers_hooks(work: Workload, hf_model: Any) -> Result:
         handle, logs = hf_model.model.layers[cell[0]].register_forward_hook(add), []
         try:
             for part, (ids, mask, positions) in zip(parts, inputs, strict=True):
-                hidden = hf_model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)[0]
+                hidden = hf_model.model(
+                    input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+                )[0]
                 row, place, token = (t.to(device) for t in scored(part))
                 logs.append(_log_softmax_at(hf_model.lm_head(hidden[row, place]), token))
         finally:
@@ -72,9 +76,7 @@ def transformers_hooks(work: Workload, hf_model: Any) -> Result:
 def lm_eval_steered(work: Workload, lm: Any) -> Result:
     """lm-eval's SteeredModel on the same requests, its vectors changed from cell to cell."""
     packed = work.packed()
-    requests = [
-        (("", ""), list(p.prompt), list(tokens)) for p in packed for tokens in p.candidates
-    ]
+    requests = [(("", ""), list(p.prompt), list(tokens)) for p in packed for tokens in p.candidates]
     found = []
     for cell in work.cells:
         delta = _delta(work, cell)
@@ -110,7 +112,9 @@ def mechcla_engine(work: Workload) -> Result:
 
 def _engine(work: Workload, share_prompt: bool, resume: bool, together: bool) -> Result:
     variants = [(work.edit(cell),) for cell in work.cells]
-    prepared = scoring.prepare(work.model, work.items, fast=True, prior=False)  # no peer measures priors
+    prepared = scoring.prepare(
+        work.model, work.items, fast=True, prior=False
+    )  # no peer measures priors
     if not share_prompt:
         prepared = _unshared(prepared)
     if not together:
@@ -123,10 +127,19 @@ def _engine(work: Workload, share_prompt: bool, resume: bool, together: bool) ->
 
 
 def _unshared(prepared: scoring.Prepared) -> scoring.Prepared:
-    packed = {i: p for batch, group in zip(prepared.batches, prepared.order, strict=True) for i, p in zip(group, batch.packed, strict=True)}
-    sizes = [sum(len(packed[i].prompt) + len(c) for c in packed[i].candidates) for i in range(len(packed))]
+    packed = {
+        i: p
+        for batch, group in zip(prepared.batches, prepared.order, strict=True)
+        for i, p in zip(group, batch.packed, strict=True)
+    }
+    sizes = [
+        sum(len(packed[i].prompt) + len(c) for c in packed[i].candidates)
+        for i in range(len(packed))
+    ]
     groups = tuple(tuple(group) for group in plan(sizes, prepared.max_tokens))
-    made = tuple(collate([packed[i] for i in g], prepared.model.pad_id, share_prompt=False) for g in groups)
+    made = tuple(
+        collate([packed[i] for i in g], prepared.model.pad_id, share_prompt=False) for g in groups
+    )
     states = tuple(engine.start(prepared.model, batch) for batch in made)
     return replace(prepared, batches=made, order=groups, states=states)
 

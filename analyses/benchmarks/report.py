@@ -53,13 +53,33 @@ def save(folder: Path, record: dict[str, Any]) -> list[Path]:
 def _bars(record: dict[str, Any]) -> plt.Figure:
     """Seconds a cell by path, and by mechcla with one saving after another."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for axis, name, title in ((axes[0], "paths", "the same sweep, by tool"), (axes[1], "savings", "mechcla, one saving after another")):
+    for axis, name, title in (
+        (axes[0], "paths", "the same sweep, by tool"),
+        (axes[1], "savings", "mechcla, one saving after another"),
+    ):
         rows = record[name][::-1]
         medians = [r["median_s"] for r in rows]
-        spread = [[r["median_s"] - r["min_s"] for r in rows], [r["max_s"] - r["median_s"] for r in rows]]
-        axis.barh([r["path"] for r in rows], medians, xerr=spread, color="#4477AA", ecolor="#222222", capsize=2)
+        spread = [
+            [r["median_s"] - r["min_s"] for r in rows],
+            [r["max_s"] - r["median_s"] for r in rows],
+        ]
+        axis.barh(
+            [r["path"] for r in rows],
+            medians,
+            xerr=spread,
+            color="#4477AA",
+            ecolor="#222222",
+            capsize=2,
+        )
         for k, r in enumerate(rows):
-            axis.annotate(f"{r['times_faster']:.1f}x", (r["max_s"], k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+            axis.annotate(
+                f"{r['times_faster']:.1f}x",
+                (r["max_s"], k),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
         axis.set_xlim(0, 1.35 * max(r["max_s"] for r in rows))
         axis.set_xlabel("seconds (median, min to max)")
         axis.set_title(title, fontsize=10)
@@ -72,8 +92,20 @@ def _scaling(rows: list[dict[str, Any]]) -> plt.Figure:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     for grows, colour in (("items", "#4477AA"), ("layers", "#EE6677")):
         part = [r for r in rows if r["grows"] == grows]
-        axes[0].plot([r["item_cells"] for r in part], [r["seconds"] for r in part], "o-", color=colour, label=f"more {grows}")
-        axes[1].plot([r["item_cells"] for r in part], [r["peak_mib"] for r in part], "o-", color=colour, label=f"more {grows}")
+        axes[0].plot(
+            [r["item_cells"] for r in part],
+            [r["seconds"] for r in part],
+            "o-",
+            color=colour,
+            label=f"more {grows}",
+        )
+        axes[1].plot(
+            [r["item_cells"] for r in part],
+            [r["peak_mib"] for r in part],
+            "o-",
+            color=colour,
+            label=f"more {grows}",
+        )
     for axis, label in zip(axes, ("seconds", "peak memory beyond the model (MiB)"), strict=True):
         axis.set_xlabel("item-cells (items x layers x strengths)")
         axis.set_ylabel(label)

@@ -34,7 +34,9 @@ class Workload:
     def edit(self, cell: tuple[int, float]) -> Intervention:
         layer, strength = cell
         vector, norm = self.vectors.at(self.language, layer)
-        return Intervention(vector, layer, strength, positions="prompt_and_answer", norm=norm, label="EN")
+        return Intervention(
+            vector, layer, strength, positions="prompt_and_answer", norm=norm, label="EN"
+        )
 
     def packed(self) -> list[Packed]:
         return [pack(item, self.model.tokenizer) for item in self.items]
@@ -56,13 +58,20 @@ class Row:
 
 
 def rows(packed: list[Packed]) -> list[Row]:
-    return [Row(i, c, p.prompt + tokens, len(p.prompt)) for i, p in enumerate(packed) for c, tokens in enumerate(p.candidates)]
+    return [
+        Row(i, c, p.prompt + tokens, len(p.prompt))
+        for i, p in enumerate(packed)
+        for c, tokens in enumerate(p.candidates)
+    ]
 
 
 def padded(part: list[Row], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
     """ids, attention mask and positions of right-padded rows."""
     width = max(len(r.ids) for r in part)
-    ids, mask = torch.full((len(part), width), pad_id), torch.zeros(len(part), width, dtype=torch.long)
+    ids, mask = (
+        torch.full((len(part), width), pad_id),
+        torch.zeros(len(part), width, dtype=torch.long),
+    )
     for k, r in enumerate(part):
         ids[k, : len(r.ids)] = torch.tensor(r.ids)
         mask[k, : len(r.ids)] = 1
@@ -76,7 +85,9 @@ def scored(part: list[Row]) -> tuple[Tensor, Tensor, Tensor]:
     return row, place, token
 
 
-def gather(parts: list[list[Row]], log_probs: list[Tensor], packed: list[Packed]) -> list[tuple[float, ...]]:
+def gather(
+    parts: list[list[Row]], log_probs: list[Tensor], packed: list[Packed]
+) -> list[tuple[float, ...]]:
     """Sums by item and candidate from each part's scored log-probabilities, in float64."""
     sums: dict[tuple[int, int], float] = {}
     for part, values in zip(parts, log_probs, strict=True):
@@ -93,4 +104,9 @@ def batches(all_rows: list[Row], size: int) -> list[list[Row]]:
 
 
 def largest_difference(left: Result, right: Result) -> float:
-    return max(abs(a - b) for x, y in zip(left, right, strict=True) for p, q in zip(x, y, strict=True) for a, b in zip(p, q, strict=True))
+    return max(
+        abs(a - b)
+        for x, y in zip(left, right, strict=True)
+        for p, q in zip(x, y, strict=True)
+        for a, b in zip(p, q, strict=True)
+    )

@@ -9,7 +9,11 @@ Everything here takes tensors or `mechcla.residuals.Residuals` and returns froze
 """
 
 from mechcla.geometry.convergence import Projection, convergence, project
-from mechcla.geometry.cosine import cosine_by_layer, perpendicularity_by_layer, random_perpendicularity
+from mechcla.geometry.cosine import (
+    cosine_by_layer,
+    perpendicularity_by_layer,
+    random_perpendicularity,
+)
 from mechcla.geometry.curve import Curve
 from mechcla.geometry.directions import (
     SharedDirections,
@@ -19,10 +23,31 @@ from mechcla.geometry.directions import (
     without_common,
 )
 from mechcla.geometry.similarity import Retrieval, linear_cka, retrieval
-from mechcla.geometry.subspaces import SubspaceAngles, principal_angles, subspace_angles, top_directions
+from mechcla.geometry.subspaces import (
+    SubspaceAngles,
+    principal_angles,
+    subspace_angles,
+    top_directions,
+)
 
 __all__ = [
-    "Curve", "Projection", "Retrieval", "SharedDirections", "SubspaceAngles", "across_languages", "convergence", "cosine_by_layer", "linear_cka", "perpendicularity",
-    "perpendicularity_by_layer", "principal_angles", "project", "random_perpendicularity", "reliability", "retrieval",
-    "subspace_angles", "top_directions", "without_common",
-]  # fmt: skip
+    "Curve",
+    "Projection",
+    "Retrieval",
+    "SharedDirections",
+    "SubspaceAngles",
+    "across_languages",
+    "convergence",
+    "cosine_by_layer",
+    "linear_cka",
+    "perpendicularity",
+    "perpendicularity_by_layer",
+    "principal_angles",
+    "project",
+    "random_perpendicularity",
+    "reliability",
+    "retrieval",
+    "subspace_angles",
+    "top_directions",
+    "without_common",
+]

@@ -41,16 +41,31 @@ def project(residuals: Residuals, layer: int) -> Projection:
     stacked = torch.cat([residuals[k][:, layer] for k in residuals.languages]).double()
     centre = stacked.mean(0)
     _, singular, basis = torch.linalg.svd(stacked - centre, full_matrices=False)
-    axes = basis[:2] * torch.where(basis[:2].abs().max(1).values == basis[:2].max(1).values, 1.0, -1.0)[:, None]
+    axes = (
+        basis[:2]
+        * torch.where(basis[:2].abs().max(1).values == basis[:2].max(1).values, 1.0, -1.0)[:, None]
+    )
     share = (singular**2 / (singular**2).sum())[:2].tolist()
-    coordinates = {k: ((residuals[k][:, layer].double() - centre) @ axes.T).numpy() for k in residuals.languages}
-    settings = {"centring": "mean over all items and languages", "basis": "common", "prompt": residuals.prompt, "site": residuals.site}
+    coordinates = {
+        k: ((residuals[k][:, layer].double() - centre) @ axes.T).numpy()
+        for k in residuals.languages
+    }
+    settings = {
+        "centring": "mean over all items and languages",
+        "basis": "common",
+        "prompt": residuals.prompt,
+        "site": residuals.site,
+    }
     return Projection(layer, coordinates, (share[0], share[1]), settings)
 
 
 def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model"]:
     """The questions that every language has, in one order."""
-    common = [i for i in residuals.ids[residuals.languages[0]] if all(i in set(residuals.ids[k]) for k in residuals.languages)]
+    common = [
+        i
+        for i in residuals.ids[residuals.languages[0]]
+        if all(i in set(residuals.ids[k]) for k in residuals.languages)
+    ]
     if len(residuals.languages) < 2 or len(common) < 2:
         raise MechclaError(
             f"convergence compares at least two languages on at least two shared questions; these are "
@@ -63,7 +78,9 @@ def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model
     return torch.stack(rows).double()
 
 
-def convergence(residuals: Residuals, measure: str = "separation", resamples: int = RESAMPLES, seed: int = 0) -> Curve:
+def convergence(
+    residuals: Residuals, measure: str = "separation", resamples: int = RESAMPLES, seed: int = 0
+) -> Curve:
     """How far apart languages are by layer, with a basic bootstrap interval over questions (`curve.bootstrap` says why).
 
     separation   mean distance between language centroids over the mean distance of items from their own
@@ -75,13 +92,25 @@ def convergence(residuals: Residuals, measure: str = "separation", resamples: in
 
     Raises MechclaError for fewer than two languages or shared questions.
     """
-    known = {"separation": _separation, "silhouette": _silhouette, "question": _question, "top1": _top1}
+    known = {
+        "separation": _separation,
+        "silhouette": _silhouette,
+        "question": _question,
+        "top1": _top1,
+    }
     if measure not in known:
         raise MechclaError(f"unknown measure {measure!r}; known: {', '.join(known)}")
     h = _aligned(residuals)
     statistic = known[measure](h)
-    settings = {"languages": residuals.languages, "prompt": residuals.prompt, "site": residuals.site, "centring": "none needed"}
-    return bootstrap(measure, statistic, h.shape[1], resamples, seed, "basic", settings=settings, limit=LIMIT)
+    settings = {
+        "languages": residuals.languages,
+        "prompt": residuals.prompt,
+        "site": residuals.site,
+        "centring": "none needed",
+    }
+    return bootstrap(
+        measure, statistic, h.shape[1], resamples, seed, "basic", settings=settings, limit=LIMIT
+    )
 
 
 def _separation(h: Tensor) -> Any:
@@ -155,6 +184,8 @@ def _top1(h: Tensor) -> Any:
         v = weighted @ start  # power iteration: eigenvalues of 500 resamples would take minutes
         for _ in range(POWER_STEPS):
             v = weighted @ (v / v.norm(dim=1, keepdim=True))
-        return (v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(-1)).numpy()
+        return (
+            v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(-1)
+        ).numpy()
 
     return statistic

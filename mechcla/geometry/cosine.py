@@ -19,7 +19,9 @@ from mechcla.errors import MechclaError
 from mechcla.vectors import SteeringVectors
 
 
-def cosine_by_layer(left: SteeringVectors, right: SteeringVectors) -> dict[str, Float[Tensor, " layer"]]:
+def cosine_by_layer(
+    left: SteeringVectors, right: SteeringVectors
+) -> dict[str, Float[Tensor, " layer"]]:
     """Cosine of two families of vectors at every layer, for the languages that both have.
 
     >>> mechcla.cosine_by_layer(en, loc)["es"].shape              # doctest: +SKIP
@@ -32,12 +34,16 @@ def cosine_by_layer(left: SteeringVectors, right: SteeringVectors) -> dict[str, 
             "none in common"
         )
     return {
-        language: torch.nn.functional.cosine_similarity(left[language].double(), right[language].double(), dim=-1).float()
+        language: torch.nn.functional.cosine_similarity(
+            left[language].double(), right[language].double(), dim=-1
+        ).float()
         for language in shared
     }
 
 
-def perpendicularity_by_layer(left: SteeringVectors, right: SteeringVectors) -> dict[str, Float[Tensor, " layer"]]:
+def perpendicularity_by_layer(
+    left: SteeringVectors, right: SteeringVectors
+) -> dict[str, Float[Tensor, " layer"]]:
     """1 - |cosine| at every layer: 1 is orthogonal, 0 is the same line."""
     return {language: 1 - cosine.abs() for language, cosine in cosine_by_layer(left, right).items()}
 

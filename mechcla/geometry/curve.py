@@ -33,17 +33,31 @@ class Curve:
     def rows(self, **labels: Any) -> list[dict[str, Any]]:
         """A record a layer, for a table."""
         return [
-            {**labels, "what": self.what, "layer": layer, "value": float(self.value[layer]), "low": float(self.low[layer]),
-             "high": float(self.high[layer]), "null": float(self.null[layer]) if self.null is not None else None, "n": self.n}
+            {
+                **labels,
+                "what": self.what,
+                "layer": layer,
+                "value": float(self.value[layer]),
+                "low": float(self.low[layer]),
+                "high": float(self.high[layer]),
+                "null": float(self.null[layer]) if self.null is not None else None,
+                "n": self.n,
+            }
             for layer in range(len(self.value))
-        ]  # fmt: skip
+        ]
 
 
 Statistic = Callable[[Tensor], Float[np.ndarray, " layer"]]
 
 
 def bootstrap(
-    what: str, statistic: Statistic, n: int, resamples: int = RESAMPLES, seed: int = 0, interval: str = "percentile", **rest: Any
+    what: str,
+    statistic: Statistic,
+    n: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    interval: str = "percentile",
+    **rest: Any,
 ) -> Curve:
     """statistic(weights) at weights 1 and at `resamples` draws of questions, and from those an interval.
 
@@ -67,12 +81,17 @@ def bootstrap(
     low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0) if resamples else (draws[0], draws[0])
     if interval == "basic":
         low, high = basic_interval(value, draws)
-    settings = {"resamples": resamples, "seed": seed, "interval": interval} | rest.pop("settings", {})
+    settings = {"resamples": resamples, "seed": seed, "interval": interval} | rest.pop(
+        "settings", {}
+    )
     return Curve(what, value, low, high, n, settings=settings, **rest)
 
 
 def basic_interval(
-    value: Float[np.ndarray, ...], draws: Float[np.ndarray, "draw ..."], least: float = -np.inf, most: float = np.inf
+    value: Float[np.ndarray, ...],
+    draws: Float[np.ndarray, "draw ..."],
+    least: float = -np.inf,
+    most: float = np.inf,
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
     """95% of the draws, mirrored about the value, within what the number can be: where draws are off to one side, so is the value."""
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)

@@ -47,9 +47,11 @@ def without_common(
 
 
 def perpendicularity(
-    en: Float[Tensor, "item layer d_model"], loc: Float[Tensor, "item_2 layer d_model"],
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> Curve:  # fmt: skip
+    en: Float[Tensor, "item layer d_model"],
+    loc: Float[Tensor, "item_2 layer d_model"],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Curve:
     """1 - |cos(mean EN difference, mean LOC difference)| by layer, with interval and permutation null.
 
     The interval is the basic one (`curve.bootstrap`) and resamples EN and LOC questions apart: it is for many questions, whose means
@@ -77,7 +79,13 @@ def perpendicularity(
     signs = [generator.choice([-1.0, 1.0], size=(resamples, k)) for k in (n, m)]
     null = np.percentile(value(means(en, signs[0]), means(loc, signs[1])), 5, axis=0)
     low, high = basic_interval(point, draws, 0.0, 1.0)
-    settings = {"resamples": resamples, "seed": seed, "interval": "basic", "null": "random signs, 5th percentile", "n_loc": m}
+    settings = {
+        "resamples": resamples,
+        "seed": seed,
+        "interval": "basic",
+        "null": "random signs, 5th percentile",
+        "n_loc": m,
+    }
     return Curve("perpendicularity", point, low, high, n, null, settings, LIMIT)
 
 
@@ -94,26 +102,38 @@ class Reliability:
 
     def enough(self, layer: int, cosine: float = 0.9) -> int | None:
         """The smallest size at which the halves agree to this cosine, or None."""
-        return next((n for n, c in zip(self.sizes, self.cosine[:, layer], strict=True) if c >= cosine), None)
+        return next(
+            (n for n, c in zip(self.sizes, self.cosine[:, layer], strict=True) if c >= cosine), None
+        )
 
 
 def reliability(
-    differences: Float[Tensor, "item layer d_model"], sizes: Sequence[int] = (4, 8, 16, 32, 64), repeats: int = 50, seed: int = 0
+    differences: Float[Tensor, "item layer d_model"],
+    sizes: Sequence[int] = (4, 8, 16, 32, 64),
+    repeats: int = 50,
+    seed: int = 0,
 ) -> Reliability:
     """Split-half reliability of a difference-of-means direction by the number of items."""
     n = len(differences)
     fitting = tuple(size for size in sizes if 2 * size <= n)
     if not fitting:
-        raise MechclaError(f"split halves of {min(sizes)} need {2 * min(sizes)} items, there are {n}; give smaller sizes")
+        raise MechclaError(
+            f"split halves of {min(sizes)} need {2 * min(sizes)} items, there are {n}; give smaller sizes"
+        )
     generator = np.random.default_rng(seed)
     found = np.empty((len(fitting), repeats, differences.shape[1]))
     for s, size in enumerate(fitting):
         for r in range(repeats):
             order = generator.permutation(n)
-            one, two = (differences[torch.from_numpy(order[k * size : (k + 1) * size])].double().mean(0) for k in (0, 1))
+            one, two = (
+                differences[torch.from_numpy(order[k * size : (k + 1) * size])].double().mean(0)
+                for k in (0, 1)
+            )
             found[s, r] = (_unit(one) * _unit(two)).sum(-1).numpy()
     low, high = np.percentile(found, [2.5, 97.5], axis=1)
-    return Reliability(fitting, found.mean(axis=1), low, high, {"repeats": repeats, "seed": seed, "n": n})
+    return Reliability(
+        fitting, found.mean(axis=1), low, high, {"repeats": repeats, "seed": seed, "n": n}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,13 +160,20 @@ class SharedDirections:
         """A record a layer and pair of languages, for a table."""
         names = ("cosine", "low", "high", "corrected", "null")
         return [
-            {**labels, "layer": layer, "left": a, "right": b} | {name: float(getattr(self, name)[layer, i, j]) for name in names}
-            for layer in range(len(self.cosine)) for i, a in enumerate(self.languages) for j, b in enumerate(self.languages) if i < j
-        ]  # fmt: skip
+            {**labels, "layer": layer, "left": a, "right": b}
+            | {name: float(getattr(self, name)[layer, i, j]) for name in names}
+            for layer in range(len(self.cosine))
+            for i, a in enumerate(self.languages)
+            for j, b in enumerate(self.languages)
+            if i < j
+        ]
 
 
 def across_languages(
-    differences: Mapping[str, Float[Tensor, "_ layer d_model"]], parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0
+    differences: Mapping[str, Float[Tensor, "_ layer d_model"]],
+    parallel: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> SharedDirections:
     """Is the direction shared? Cosines between languages' mean differences by layer, with intervals and a null.
 
@@ -163,7 +190,10 @@ def across_languages(
 
     def units(w: Mapping[str, np.ndarray]) -> Tensor:
         """[language, resample, layer, d_model] from weights [resample, item] by language."""
-        means = [torch.einsum("rn,nld->rld", torch.from_numpy(w[k].astype(np.float64)), d.double()) for k, d in differences.items()]
+        means = [
+            torch.einsum("rn,nld->rld", torch.from_numpy(w[k].astype(np.float64)), d.double())
+            for k, d in differences.items()
+        ]
         return _unit(torch.stack(means))
 
     def cosines(left: Tensor, right: Tensor) -> np.ndarray:
@@ -184,22 +214,39 @@ def across_languages(
 
     whole = units({k: np.ones((1, n)) for k, n in sizes.items()})
     point = cosines(whole, whole)[0]
-    low, high = basic_interval(point, draws(lambda n, r: generator.multinomial(n, np.full(n, 1 / n), size=r)), -1.0, 1.0)
-    null = np.percentile(np.abs(draws(lambda n, r: generator.choice([-1.0, 1.0], size=(r, n)))), 95, axis=0)
+    low, high = basic_interval(
+        point, draws(lambda n, r: generator.multinomial(n, np.full(n, 1 / n), size=r)), -1.0, 1.0
+    )
+    null = np.percentile(
+        np.abs(draws(lambda n, r: generator.choice([-1.0, 1.0], size=(r, n)))), 95, axis=0
+    )
     halves = weights(lambda n: np.stack([generator.permutation(n) < n // 2 for _ in range(HALVES)]))
     across = cosines(units(halves), units({k: ~w for k, w in halves.items()})).mean(0)
     settings = {
-        "n": sizes, "parallel": parallel, "resamples": resamples, "seed": seed, "interval": "basic", "halves": HALVES,
+        "n": sizes,
+        "parallel": parallel,
+        "resamples": resamples,
+        "seed": seed,
+        "interval": "basic",
+        "halves": HALVES,
         "null": "random signs, 95th percentile of |cosine|",
-    }  # fmt: skip
-    return SharedDirections(tuple(differences), point, low, high, _corrected(across), null, settings)
+    }
+    return SharedDirections(
+        tuple(differences), point, low, high, _corrected(across), null, settings
+    )
 
 
-def _corrected(across: Float[np.ndarray, "layer language language"]) -> Float[np.ndarray, "layer language language"]:
+def _corrected(
+    across: Float[np.ndarray, "layer language language"],
+) -> Float[np.ndarray, "layer language language"]:
     """Cosines between halves, over the root of both languages' own agreement, which is on the diagonal."""
     own = np.diagonal(across, axis1=1, axis2=2)
     trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
-    scaled = np.clip((across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]), -1, 1)
+    scaled = np.clip(
+        (across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]),
+        -1,
+        1,
+    )
     for layer in scaled:
         np.fill_diagonal(layer, 1.0)
     return scaled

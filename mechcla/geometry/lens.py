@@ -23,7 +23,9 @@ from mechcla.residuals import cache_residuals
 if TYPE_CHECKING:
     from mechcla.models import HookedModel
 
-LIMIT = "The lens reads middle layers through the last one's head, and one token stands for an answer."
+LIMIT = (
+    "The lens reads middle layers through the last one's head, and one token stands for an answer."
+)
 
 
 def first_token(model: HookedModel, item: Item) -> int:
@@ -34,7 +36,14 @@ def first_token(model: HookedModel, item: Item) -> int:
 
 
 @torch.inference_mode()
-def english_share(model: HookedModel, items: ItemSet, language: str, resamples: int = RESAMPLES, seed: int = 0, pivot: str = "en") -> Curve:
+def english_share(
+    model: HookedModel,
+    items: ItemSet,
+    language: str,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    pivot: str = "en",
+) -> Curve:
     """p(English answer) / (p(English answer) + p(local answer)) at the prompt's end, by layer, on universal items.
 
     Questions whose two answers begin with the same token are left out and counted in `settings`.
@@ -45,20 +54,38 @@ def english_share(model: HookedModel, items: ItemSet, language: str, resamples: 
     tokens = [(first_token(model, a), first_token(model, b)) for a, b in pairs]
     kept = [k for k, (a, b) in enumerate(tokens) if a != b]
     if not kept:
-        raise MechclaError(f"all {len(pairs)} questions of {language!r} begin their answer with the English token: nothing to compare")
+        raise MechclaError(
+            f"all {len(pairs)} questions of {language!r} begin their answer with the English token: nothing to compare"
+        )
     chosen = ItemSet(tuple(pairs[k][1] for k in kept))
     residuals = cache_residuals(model, chosen)[language]
     pair = torch.tensor([tokens[k] for k in kept])
-    share = torch.stack([_share(model, residuals[:, layer], pair) for layer in range(model.n_layers)])
+    share = torch.stack(
+        [_share(model, residuals[:, layer], pair) for layer in range(model.n_layers)]
+    )
 
     def statistic(w: Tensor) -> np.ndarray:
         return ((share @ w) / w.sum()).numpy()
 
-    settings: dict[str, Any] = {"language": language, "pivot": pivot, "left_out": len(pairs) - len(kept)}
-    return bootstrap("share of the English token", statistic, len(kept), resamples, seed, settings=settings, limit=LIMIT)
+    settings: dict[str, Any] = {
+        "language": language,
+        "pivot": pivot,
+        "left_out": len(pairs) - len(kept),
+    }
+    return bootstrap(
+        "share of the English token",
+        statistic,
+        len(kept),
+        resamples,
+        seed,
+        settings=settings,
+        limit=LIMIT,
+    )
 
 
-def _share(model: HookedModel, h: Float[Tensor, "item d_model"], pair: Tensor) -> Float[Tensor, " item"]:
+def _share(
+    model: HookedModel, h: Float[Tensor, "item d_model"], pair: Tensor
+) -> Float[Tensor, " item"]:
     weight, bias, shape_logits = output_head(model)
     hidden = model.bridge.ln_final(h.to(model.device, model.dtype).unsqueeze(0)).squeeze(0)
     ids = pair.to(hidden.device)

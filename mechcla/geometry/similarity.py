@@ -22,7 +22,10 @@ POOL_LIMIT = "The pool is small; a hard pool would give lower numbers."
 
 
 def linear_cka(
-    left: Float[Tensor, "item layer d_model"], right: Float[Tensor, "item layer d_model_2"], resamples: int = RESAMPLES, seed: int = 0
+    left: Float[Tensor, "item layer d_model"],
+    right: Float[Tensor, "item layer d_model_2"],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Curve:
     """Debiased linear CKA of paired residuals by layer: 1 if one space is a rotation and scaling of the other.
 
@@ -31,7 +34,9 @@ def linear_cka(
     a half is the least that the estimator takes.
     """
     if len(left) < 8 or len(left) != len(right):
-        raise MechclaError(f"debiased CKA and its interval need at least eight pairs in the same order; got {len(left)} and {len(right)}")
+        raise MechclaError(
+            f"debiased CKA and its interval need at least eight pairs in the same order; got {len(left)} and {len(right)}"
+        )
     grams = [torch.einsum("nld,mld->lnm", x.double(), x.double()) for x in (left, right)]
 
     def statistic(w: Tensor) -> np.ndarray:
@@ -42,8 +47,16 @@ def linear_cka(
         return (cross / (first * second).clamp_min(1e-300).sqrt()).numpy()
 
     # a question drawn twice would be alike to itself in both spaces, so the interval is of halves
-    return bootstrap("linear CKA", statistic, len(left), resamples, seed, "halves", settings={"estimator": "debiased"},
-                     limit="Alike up to rotation; it does not say that the same direction means the same.")  # fmt: skip
+    return bootstrap(
+        "linear CKA",
+        statistic,
+        len(left),
+        resamples,
+        seed,
+        "halves",
+        settings={"estimator": "debiased"},
+        limit="Alike up to rotation; it does not say that the same direction means the same.",
+    )
 
 
 def _hsic(k: Float[Tensor, "layer n n"], m: Float[Tensor, "layer n n"]) -> Float[Tensor, " layer"]:
@@ -65,9 +78,13 @@ class Retrieval:
 
 
 def retrieval(
-    left: Float[Tensor, "item layer d_model"], right: Float[Tensor, "item layer d_model"], method: str = "centred",
-    resamples: int = RESAMPLES, seed: int = 0, neighbours: int = 10,
-) -> Retrieval:  # fmt: skip
+    left: Float[Tensor, "item layer d_model"],
+    right: Float[Tensor, "item layer d_model"],
+    method: str = "centred",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    neighbours: int = 10,
+) -> Retrieval:
     """For every question in `left`, the rank of its pair among all of `right`, both ways averaged.
 
     method: cosine; centred (each language's mean taken off first); csls (centred, and hubs corrected for with
@@ -76,9 +93,20 @@ def retrieval(
     if method not in METHODS:
         raise MechclaError(f"unknown method {method!r}; {nearest(method, METHODS)}")
     if len(left) != len(right) or len(left) < 2:
-        raise MechclaError(f"retrieval needs at least two pairs in the same order; got {len(left)} and {len(right)}")
-    ranks = torch.stack([_ranks(left[:, k].double(), right[:, k].double(), method, neighbours) for k in range(left.shape[1])])
-    settings = {"method": method, "neighbours": neighbours if method == "csls" else None, "pool": len(right)}
+        raise MechclaError(
+            f"retrieval needs at least two pairs in the same order; got {len(left)} and {len(right)}"
+        )
+    ranks = torch.stack(
+        [
+            _ranks(left[:, k].double(), right[:, k].double(), method, neighbours)
+            for k in range(left.shape[1])
+        ]
+    )
+    settings = {
+        "method": method,
+        "neighbours": neighbours if method == "csls" else None,
+        "pool": len(right),
+    }
     chance = np.full(left.shape[1], 1 / len(right))
     mrr_chance = np.full(left.shape[1], float((1 / torch.arange(1, len(right) + 1)).mean()))
 
@@ -86,19 +114,39 @@ def retrieval(
         def statistic(w: Tensor) -> np.ndarray:
             return (torch.einsum("lwn,n->l", values, w) / (2 * w.sum())).numpy()
 
-        return bootstrap(what, statistic, len(left), resamples, seed, null=null, settings=settings,
-                         limit=POOL_LIMIT)  # fmt: skip
+        return bootstrap(
+            what,
+            statistic,
+            len(left),
+            resamples,
+            seed,
+            null=null,
+            settings=settings,
+            limit=POOL_LIMIT,
+        )
 
-    return Retrieval(curve("top-1", (ranks == 1).double(), chance), curve("MRR", 1 / ranks.double(), mrr_chance), settings)
+    return Retrieval(
+        curve("top-1", (ranks == 1).double(), chance),
+        curve("MRR", 1 / ranks.double(), mrr_chance),
+        settings,
+    )
 
 
 def _ranks(left: Tensor, right: Tensor, method: str, neighbours: int) -> Float[Tensor, "2 item"]:
     """Rank of each pair, from left to right and back; ties count against it."""
     if method != "cosine":
         left, right = left - left.mean(0), right - right.mean(0)
-    cosine = torch.nn.functional.normalize(left, dim=-1) @ torch.nn.functional.normalize(right, dim=-1).T
+    cosine = (
+        torch.nn.functional.normalize(left, dim=-1) @ torch.nn.functional.normalize(right, dim=-1).T
+    )
     if method == "csls":
         k = min(neighbours, len(right))
-        cosine = 2 * cosine - cosine.topk(k, dim=1).values.mean(1, keepdim=True) - cosine.topk(k, dim=0).values.mean(0, keepdim=True)
+        cosine = (
+            2 * cosine
+            - cosine.topk(k, dim=1).values.mean(1, keepdim=True)
+            - cosine.topk(k, dim=0).values.mean(0, keepdim=True)
+        )
     own = cosine.diagonal()
-    return torch.stack([(cosine >= own.unsqueeze(1)).sum(1), (cosine >= own.unsqueeze(0)).sum(0)]).double()
+    return torch.stack(
+        [(cosine >= own.unsqueeze(1)).sum(1), (cosine >= own.unsqueeze(0)).sum(0)]
+    ).double()

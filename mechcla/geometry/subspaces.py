@@ -20,13 +20,17 @@ from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 LIMIT = "Subspaces that share a direction need not use it for the same; few items make every subspace look apart."
 
 
-def top_directions(differences: Float[Tensor, "item layer d_model"], k: int = 4) -> Float[Tensor, "layer k d_model"]:
+def top_directions(
+    differences: Float[Tensor, "item layer d_model"], k: int = 4
+) -> Float[Tensor, "layer k d_model"]:
     """The k leading right singular vectors of uncentred item-wise differences, by layer, in float64.
 
     Orthonormal; each points where the mean difference points. Raises MechclaError for more than there are items.
     """
     if not 1 <= k <= min(len(differences), differences.shape[-1]):
-        raise MechclaError(f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at least 1 direction and at most {min(len(differences), differences.shape[-1])}")
+        raise MechclaError(
+            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at least 1 direction and at most {min(len(differences), differences.shape[-1])}"
+        )
     found = []
     for layer in range(differences.shape[1]):
         rows = differences[:, layer].double()
@@ -35,7 +39,9 @@ def top_directions(differences: Float[Tensor, "item layer d_model"], k: int = 4)
     return torch.stack(found)
 
 
-def principal_angles(left: Float[Tensor, "layer k d_model"], right: Float[Tensor, "layer k_2 d_model"]) -> Float[Tensor, "layer angle"]:
+def principal_angles(
+    left: Float[Tensor, "layer k d_model"], right: Float[Tensor, "layer k_2 d_model"]
+) -> Float[Tensor, "layer angle"]:
     """Cosines of the principal angles between two orthonormal bases by layer, largest first: 1 shared, 0 orthogonal."""
     return torch.linalg.svdvals(left.double() @ right.double().transpose(1, 2)).clamp(0, 1)
 
@@ -62,21 +68,42 @@ class SubspaceAngles:
         """The cosine of one principal angle, 1 the smallest, as a curve by layer that can be drawn."""
         place, n = angle - 1, min(self.settings["n"])
         null = np.full(len(self.cosine), self.null[place])
-        return Curve(f"cosine of principal angle {angle}", self.cosine[:, place], self.low[:, place], self.high[:, place], n, null, self.settings, self.limit)
+        return Curve(
+            f"cosine of principal angle {angle}",
+            self.cosine[:, place],
+            self.low[:, place],
+            self.high[:, place],
+            n,
+            null,
+            self.settings,
+            self.limit,
+        )
 
     def rows(self, **labels: Any) -> list[dict[str, Any]]:
         """A record a layer and angle, for a table."""
         return [
-            {**labels, "layer": layer, "angle": angle + 1, "cosine": float(self.cosine[layer, angle]), "low": float(self.low[layer, angle]),
-             "high": float(self.high[layer, angle]), "null": float(self.null[angle]), "ceiling": float(self.ceiling[layer, angle])}
-            for layer in range(len(self.cosine)) for angle in range(self.cosine.shape[1])
-        ]  # fmt: skip
+            {
+                **labels,
+                "layer": layer,
+                "angle": angle + 1,
+                "cosine": float(self.cosine[layer, angle]),
+                "low": float(self.low[layer, angle]),
+                "high": float(self.high[layer, angle]),
+                "null": float(self.null[angle]),
+                "ceiling": float(self.ceiling[layer, angle]),
+            }
+            for layer in range(len(self.cosine))
+            for angle in range(self.cosine.shape[1])
+        ]
 
 
 def subspace_angles(
-    left: Float[Tensor, "item layer d_model"], right: Float[Tensor, "item_2 layer d_model"], k: int = 4,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> SubspaceAngles:  # fmt: skip
+    left: Float[Tensor, "item layer d_model"],
+    right: Float[Tensor, "item_2 layer d_model"],
+    k: int = 4,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> SubspaceAngles:
     """How much the leading k directions of two sets of item-wise differences share, by layer.
 
     The same numbers as principal_angles(top_directions(left, k), top_directions(right, k)), from Gram matrices, so that
@@ -85,15 +112,27 @@ def subspace_angles(
     >>> subspace_angles(en_differences(h, "es"), loc_differences(e, i, "es"), k=2).cosine[9]     # doctest: +SKIP
     """
     if k < 1 or min(len(left), len(right)) < 2 * k:
-        raise MechclaError(f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, there are {len(left)} and {len(right)}")
+        raise MechclaError(
+            f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, there are {len(left)} and {len(right)}"
+        )
     grams = _Grams.of(left, right)
     generator = np.random.default_rng(seed)
     n, m = len(left), len(right)
     point = grams.cosines(np.ones(n), np.ones(m), k)
-    draws = np.stack([
-        grams.cosines(generator.multinomial(n, np.full(n, 1 / n)), generator.multinomial(m, np.full(m, 1 / m)), k)
-        for _ in range(resamples)
-    ]) if resamples else np.full((1, *point.shape), np.nan)  # fmt: skip
+    draws = (
+        np.stack(
+            [
+                grams.cosines(
+                    generator.multinomial(n, np.full(n, 1 / n)),
+                    generator.multinomial(m, np.full(m, 1 / m)),
+                    k,
+                )
+                for _ in range(resamples)
+            ]
+        )
+        if resamples
+        else np.full((1, *point.shape), np.nan)
+    )
     ceilings = []
     for side in (left, right):
         within, halves = _Grams.of(side, side), []
@@ -102,8 +141,18 @@ def subspace_angles(
             halves.append(within.cosines(half, 1 - half, k))
         ceilings.append(np.mean(halves, axis=0))
     low, high = basic_interval(point, draws, 0.0, 1.0)
-    settings = {"k": k, "n": (n, m), "resamples": resamples, "seed": seed, "centring": "none", "interval": "basic", "null": "random subspaces, 95th percentile"}
-    return SubspaceAngles(point, low, high, _random_cosines(left.shape[-1], k, seed), np.minimum(*ceilings), settings)
+    settings = {
+        "k": k,
+        "n": (n, m),
+        "resamples": resamples,
+        "seed": seed,
+        "centring": "none",
+        "interval": "basic",
+        "null": "random subspaces, 95th percentile",
+    }
+    return SubspaceAngles(
+        point, low, high, _random_cosines(left.shape[-1], k, seed), np.minimum(*ceilings), settings
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +168,9 @@ class _Grams:
         a, b = left.double().transpose(0, 1), right.double().transpose(0, 1)
         return cls(a @ a.mT, b @ b.mT, a @ b.mT)
 
-    def cosines(self, left: np.ndarray, right: np.ndarray, k: int) -> Float[np.ndarray, "layer angle"]:
+    def cosines(
+        self, left: np.ndarray, right: np.ndarray, k: int
+    ) -> Float[np.ndarray, "layer angle"]:
         """Principal cosines with every item counted as often as its weight says.
 
         The right singular vectors of the weighted rows X are X' u / s for the eigenvectors u of X X', so the product of two
@@ -135,10 +186,18 @@ def _basis(gram: Tensor, weights: np.ndarray, k: int) -> Float[Tensor, "layer it
     values, vectors = torch.linalg.eigh(gram * root.unsqueeze(0) * root.unsqueeze(1))
     values, vectors = values[:, -k:].flip(-1), vectors[..., -k:].flip(-1)
     real = values > values[:, :1] * 1e-12
-    return root.unsqueeze(-1) * vectors * torch.where(real, values.clamp_min(1e-300).rsqrt(), 0.0).unsqueeze(1)
+    return (
+        root.unsqueeze(-1)
+        * vectors
+        * torch.where(real, values.clamp_min(1e-300).rsqrt(), 0.0).unsqueeze(1)
+    )
 
 
-def _random_cosines(d_model: int, k: int, seed: int, draws: int = 200) -> Float[np.ndarray, " angle"]:
+def _random_cosines(
+    d_model: int, k: int, seed: int, draws: int = 200
+) -> Float[np.ndarray, " angle"]:
     """95th percentile of each principal cosine of two random k-dimensional subspaces: of a fixed one and a random one."""
-    noise = torch.randn(draws, d_model, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = torch.randn(
+        draws, d_model, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     return np.percentile(torch.linalg.svdvals(torch.linalg.qr(noise).Q[:, :k]).numpy(), 95, axis=0)

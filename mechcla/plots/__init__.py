@@ -11,4 +11,17 @@ from mechcla.plots.geometry import curves, gains, matrices, projections, reliabi
 from mechcla.plots.plane import arms, layers, surgical, tradeoff
 from mechcla.plots.style import save
 
-__all__ = ["answers", "arms", "contrasts", "curves", "gains", "layers", "matrices", "projections", "reliabilities", "save", "surgical", "tradeoff"]
+__all__ = [
+    "answers",
+    "arms",
+    "contrasts",
+    "curves",
+    "gains",
+    "layers",
+    "matrices",
+    "projections",
+    "reliabilities",
+    "save",
+    "surgical",
+    "tradeoff",
+]

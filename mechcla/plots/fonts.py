@@ -14,10 +14,26 @@ from matplotlib.ft2font import FT2Font
 
 # Asked for in this order behind DejaVu Sans; each stands for many scripts or for one that the others lack.
 WIDE = (
-    "Noto Sans CJK SC", "Noto Sans CJK KR", "Noto Sans CJK JP", "Source Han Sans SC", "Source Han Sans", "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Apple SD Gothic Neo", "Hiragino Sans", "Microsoft YaHei",
-    "Malgun Gothic", "NanumGothic", "Arial Unicode MS", "Noto Sans Bengali", "Lohit Assamese", "Noto Sans Ethiopic", "Abyssinica SIL",
-)  # fmt: skip
+    "Noto Sans CJK SC",
+    "Noto Sans CJK KR",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "Source Han Sans",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Apple SD Gothic Neo",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "NanumGothic",
+    "Arial Unicode MS",
+    "Noto Sans Bengali",
+    "Lohit Assamese",
+    "Noto Sans Ethiopic",
+    "Abyssinica SIL",
+)
 
 
 @cache

@@ -54,8 +54,22 @@ def projections(rows: Mapping[str, Sequence[Projection]]) -> Figure:
         for line, (kind, shown) in zip(axes, rows.items(), strict=True):
             for axis, p in zip(line, shown, strict=True):
                 for language, xy in p.coordinates.items():
-                    axis.scatter(xy[:, 0], xy[:, 1], s=5, alpha=0.6, lw=0, color=colour[language], label=language)
-                axis.set(title=f"{kind}, layer {p.layer}", xlabel=f"PC1 ({p.explained[0]:.0%})", ylabel=f"PC2 ({p.explained[1]:.0%})", xticks=[], yticks=[])
+                    axis.scatter(
+                        xy[:, 0],
+                        xy[:, 1],
+                        s=5,
+                        alpha=0.6,
+                        lw=0,
+                        color=colour[language],
+                        label=language,
+                    )
+                axis.set(
+                    title=f"{kind}, layer {p.layer}",
+                    xlabel=f"PC1 ({p.explained[0]:.0%})",
+                    ylabel=f"PC2 ({p.explained[1]:.0%})",
+                    xticks=[],
+                    yticks=[],
+                )
         handles, names = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", markerscale=2)
     return figure
@@ -69,10 +83,32 @@ def reliabilities(found: Mapping[str, Mapping[str, Reliability]]) -> Figure:
         figure, axes = new_figure(2.5 * len(found) + 0.9, 2.5, len(found), sharey=True)
         for axis, (name, lines) in zip(axes, found.items(), strict=True):
             for language, r in lines.items():
-                axis.plot(r.sizes, r.cosine.mean(1), color=colour[language], lw=1.2, marker=".", ms=4, label=language)
-                axis.fill_between(r.sizes, r.cosine.min(1), r.cosine.max(1), color=colour[language], alpha=0.08, lw=0)
+                axis.plot(
+                    r.sizes,
+                    r.cosine.mean(1),
+                    color=colour[language],
+                    lw=1.2,
+                    marker=".",
+                    ms=4,
+                    label=language,
+                )
+                axis.fill_between(
+                    r.sizes,
+                    r.cosine.min(1),
+                    r.cosine.max(1),
+                    color=colour[language],
+                    alpha=0.08,
+                    lw=0,
+                )
             axis.axhline(0.9, color="0.5", ls="--", lw=0.8)
-            axis.set(title=name, xlabel="items in each half", xscale="log", xticks=list(r.sizes), xticklabels=list(r.sizes), ylim=(None, 1.02))
+            axis.set(
+                title=name,
+                xlabel="items in each half",
+                xscale="log",
+                xticks=list(r.sizes),
+                xticklabels=list(r.sizes),
+                ylim=(None, 1.02),
+            )
             axis.minorticks_off()
         axes[0].set_ylabel("cosine of the two halves (mean, range of layers)")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
@@ -92,16 +128,42 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
         figure, axes = new_figure(2.9 * len(kinds) + 1.2, 2.7, len(kinds))
         for axis, kind in zip(axes, kinds, strict=True):
             layers = list(dict.fromkeys(r["layer"] for r in rows if r["vector"] == kind))
-            mine = [name for name in recipes if any((r["vector"], r["recipe"]) == (kind, name) for r in rows)]
+            mine = [
+                name
+                for name in recipes
+                if any((r["vector"], r["recipe"]) == (kind, name) for r in rows)
+            ]
             for k, name in enumerate(mine):
                 part = [r for r in rows if (r["vector"], r["recipe"]) == (kind, name)]
                 x = [layers.index(r["layer"]) + 0.11 * (k - (len(mine) - 1) / 2) for r in part]
                 value = [r["gain"] for r in part]
-                spread = [[r["gain"] - r["low"] for r in part], [r["high"] - r["gain"] for r in part]]
-                axis.errorbar(x, value, yerr=spread, fmt="x" if name == "random" else "o", ms=3.5, lw=0.9, color=colour[name], label=name)
+                spread = [
+                    [r["gain"] - r["low"] for r in part],
+                    [r["high"] - r["gain"] for r in part],
+                ]
+                axis.errorbar(
+                    x,
+                    value,
+                    yerr=spread,
+                    fmt="x" if name == "random" else "o",
+                    ms=3.5,
+                    lw=0.9,
+                    color=colour[name],
+                    label=name,
+                )
             axis.axhline(0, color="0.6", lw=0.8)
-            axis.set(title=f"{kind} vectors", xlabel="layer", ylabel=axis_of[kind], xticks=range(len(layers)), xticklabels=layers)
-        entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+            axis.set(
+                title=f"{kind} vectors",
+                xlabel="layer",
+                ylabel=axis_of[kind],
+                xticks=range(len(layers)),
+                xticklabels=layers,
+            )
+        entries = {
+            label: handle
+            for axis in axes
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
         figure.legend(list(entries.values()), list(entries), loc="outside right center")
     return figure
 
@@ -116,12 +178,30 @@ def matrices(found: Mapping[str, SharedDirections], layer: int) -> Figure:
         for axis, (name, shared) in zip(axes, found.items(), strict=True):
             values, languages = shared.corrected[layer], shared.languages
             image = axis.imshow(values, vmin=-1, vmax=1, cmap="PuOr")
-            axis.set(title=f"{name}, layer {layer}", xticks=range(len(languages)), yticks=range(len(languages)), xticklabels=languages, yticklabels=languages)
+            axis.set(
+                title=f"{name}, layer {layer}",
+                xticks=range(len(languages)),
+                yticks=range(len(languages)),
+                xticklabels=languages,
+                yticklabels=languages,
+            )
             for i in range(len(languages)):
                 for j in range(len(languages)):
                     number = "–" if values[i, j] != values[i, j] else f"{values[i, j]:.2f}"
-                    number = f"({number})" if i != j and abs(shared.cosine[layer, i, j]) <= shared.null[layer, i, j] else number
-                    axis.text(j, i, number, ha="center", va="center", fontsize=5.5, color="white" if abs(values[i, j]) > 0.7 else "black")
+                    number = (
+                        f"({number})"
+                        if i != j and abs(shared.cosine[layer, i, j]) <= shared.null[layer, i, j]
+                        else number
+                    )
+                    axis.text(
+                        j,
+                        i,
+                        number,
+                        ha="center",
+                        va="center",
+                        fontsize=5.5,
+                        color="white" if abs(values[i, j]) > 0.7 else "black",
+                    )
         figure.colorbar(image, ax=axes, label="cosine, corrected for attenuation", shrink=0.8)
     return figure
 

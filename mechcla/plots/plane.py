@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mechcla.metrics import POOLED, Estimate, PlanePoint
-from mechcla.plots.style import MARKS, METHOD_COLOURS, ORANGE, STYLE, VIOLET, colours, cross, new_figure
+from mechcla.plots.style import (
+    MARKS,
+    METHOD_COLOURS,
+    ORANGE,
+    STYLE,
+    VIOLET,
+    colours,
+    cross,
+    new_figure,
+)
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
@@ -20,20 +29,39 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
 
     After the source paper's Figure 2. Below the horizontal line is cultural erasure.
     """
-    methods = [m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")]
+    methods = [
+        m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")
+    ]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(1.9 * len(methods) + 0.9, 2.5, len(methods), sharex=True, sharey=True)
+        figure, axes = new_figure(
+            1.9 * len(methods) + 0.9, 2.5, len(methods), sharex=True, sharey=True
+        )
         for axis, method in zip(axes, methods, strict=True):
             axis.axhline(0, color="0.6", lw=0.8)
             axis.axvline(0, color="0.6", lw=0.8)
             for p in (p for p in points if p.method == method and p.language != POOLED):
-                cross(axis, p.d_transfer, p.d_localization, color=colour[p.language], marker=MARKS.get(method, "o"),
-                       ms=4, alpha=0.55, label=p.language)  # fmt: skip
+                cross(
+                    axis,
+                    p.d_transfer,
+                    p.d_localization,
+                    color=colour[p.language],
+                    marker=MARKS.get(method, "o"),
+                    ms=4,
+                    alpha=0.55,
+                    label=p.language,
+                )
             pooled = next(p for p in points if p.method == method and p.language == POOLED)
-            cross(axis, pooled.d_transfer, pooled.d_localization, color="black", marker=MARKS.get(method, "o"), ms=6,
-                   label="all")  # fmt: skip
+            cross(
+                axis,
+                pooled.d_transfer,
+                pooled.d_localization,
+                color="black",
+                marker=MARKS.get(method, "o"),
+                ms=6,
+                label="all",
+            )
             axis.set_title(method)
             axis.set_xlabel(f"change in transfer ({pooled.measure})")
         axes[0].set_ylabel("change in localization")
@@ -43,9 +71,11 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
 
 
 def layers(
-    cosine: Mapping[str, Float[Tensor, " layer"]], random_level: float, cells: Sequence[Mapping[str, Any]],
+    cosine: Mapping[str, Float[Tensor, " layer"]],
+    random_level: float,
+    cells: Sequence[Mapping[str, Any]],
     measure: str = "share",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Left: 1 - |cos(EN, LOC)| by layer. Right: gains on dev of EN- and LOC-steering by layer.
 
     After the source paper's Figure 4. cells are DevPoint.describe() records; a layer shows its best strength
@@ -55,7 +85,15 @@ def layers(
     with matplotlib.rc_context(STYLE):
         figure, (left, right) = new_figure(7.0, 2.6, 2)
         for language, values in cosine.items():
-            left.plot(range(len(values)), (1 - values.abs()).tolist(), color=colour[language], lw=1.2, marker=".", ms=4, label=language)
+            left.plot(
+                range(len(values)),
+                (1 - values.abs()).tolist(),
+                color=colour[language],
+                lw=1.2,
+                marker=".",
+                ms=4,
+                label=language,
+            )
         left.axhline(random_level, color="0.4", ls=":", lw=1, label="random")
         left.set(xlabel="layer", ylabel="perpendicularity of EN and LOC", ylim=(None, 1.02))
         left.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -73,16 +111,28 @@ def layers(
                 if c[key] not in by_layer or c[own] > by_layer[c[key]][own]:
                     by_layer[c[key]] = c
             xs = sorted(by_layer)
-            right.plot(xs, [by_layer[x][gain] for x in xs], color=tint, ls=line, marker=mark, ms=3, lw=1.2, label=label)
+            right.plot(
+                xs,
+                [by_layer[x][gain] for x in xs],
+                color=tint,
+                ls=line,
+                marker=mark,
+                ms=3,
+                lw=1.2,
+                label=label,
+            )
         right.set(xlabel="layer", ylabel=f"gain in {measure} on dev")
         right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
 def surgical(
-    points: Sequence[PlanePoint], bias: Mapping[str, Estimate], cells: Sequence[Mapping[str, Any]],
-    dev_measure: str = "share", fronts: Sequence[Sequence[Mapping[str, Any]]] = (),
-) -> Figure:  # fmt: skip
+    points: Sequence[PlanePoint],
+    bias: Mapping[str, Estimate],
+    cells: Sequence[Mapping[str, Any]],
+    dev_measure: str = "share",
+    fronts: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> Figure:
     """Left: every method on the plane, pooled over languages. Middle: gains on dev, and the Pareto fronts that dev
     chose from, a thin line for all that chose together. Right: English bias. Explicit prompting has no transfer of its own and
     stands beside the unsteered model.
@@ -95,31 +145,66 @@ def surgical(
         figure, (plane_axis, front, bars) = new_figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
         for method, p in pooled.items():
             x = p.transfer
-            if method == "explicit":  # it leaves universal items as they are: the unsteered model's transfer, beside whose bar it stands
+            if (
+                method == "explicit"
+            ):  # it leaves universal items as they are: the unsteered model's transfer, beside whose bar it stands
                 shift = 0.006
                 x = replace(x, value=x.value + shift, low=x.value + shift, high=x.value + shift)
-            cross(plane_axis, x, p.localization, color=colour.get(method, "0.4"), marker=MARKS.get(method, "o"), ms=6, label=method)
+            cross(
+                plane_axis,
+                x,
+                p.localization,
+                color=colour.get(method, "0.4"),
+                marker=MARKS.get(method, "o"),
+                ms=6,
+                label=method,
+            )
         measure = next(iter(pooled.values())).measure
-        plane_axis.set(xlabel=f"transfer ({measure}, test)", ylabel=f"localization ({measure}, test)")
+        plane_axis.set(
+            xlabel=f"transfer ({measure}, test)", ylabel=f"localization ({measure}, test)"
+        )
         front.axhline(0, color="0.6", lw=0.8)
         front.axvline(0, color="0.6", lw=0.8)
         for family in ("EN", "EN+restore", "LOC", "SUR"):
-            mine = [c for c in cells if c["family"] == family and c["d_localization"] == c["d_localization"]]
+            mine = [
+                c
+                for c in cells
+                if c["family"] == family and c["d_localization"] == c["d_localization"]
+            ]
             if mine:
-                front.scatter([c["d_transfer"] for c in mine], [c["d_localization"] for c in mine], s=14,
-                              color=colour.get(family, "0.5"), marker=MARKS[family], alpha=0.6, linewidths=0)  # fmt: skip
+                front.scatter(
+                    [c["d_transfer"] for c in mine],
+                    [c["d_localization"] for c in mine],
+                    s=14,
+                    color=colour.get(family, "0.5"),
+                    marker=MARKS[family],
+                    alpha=0.6,
+                    linewidths=0,
+                )
         for line in fronts:
-            front.plot([c["d_transfer"] for c in line], [c["d_localization"] for c in line], color="0.35", lw=0.6)
+            front.plot(
+                [c["d_transfer"] for c in line],
+                [c["d_localization"] for c in line],
+                color="0.35",
+                lw=0.6,
+            )
         front.set(xlabel=f"gain in transfer ({dev_measure}, dev)", ylabel="gain in localization")
         names = list(bias)
         values = [bias[n] for n in names]
-        bars.barh(range(len(names)), [v.value for v in values], color=[colour.get(n, "0.5") for n in names], alpha=0.8,
-                  xerr=[[v.value - v.low for v in values], [v.high - v.value for v in values]],
-                  error_kw={"elinewidth": 0.8})  # fmt: skip
+        bars.barh(
+            range(len(names)),
+            [v.value for v in values],
+            color=[colour.get(n, "0.5") for n in names],
+            alpha=0.8,
+            xerr=[[v.value - v.low for v in values], [v.high - v.value for v in values]],
+            error_kw={"elinewidth": 0.8},
+        )
         bars.set_yticks(range(len(names)), names)
         bars.invert_yaxis()
         bars.set_xlabel(f"English bias ({measure}, test)")
-        figure.legend(*plane_axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(pooled))
+        figure.legend(
+            *plane_axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(pooled)
+        )
     return figure
 
 
@@ -128,7 +213,13 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     rows: records with method ("LOC", "LOC random", ...), metric, change, low, high; pooled over languages.
     """
-    panels = list(dict.fromkeys((r["method"], r["metric"]) for r in rows if any(q["method"].startswith(f"{r['method']} ") for q in rows)))
+    panels = list(
+        dict.fromkeys(
+            (r["method"], r["metric"])
+            for r in rows
+            if any(q["method"].startswith(f"{r['method']} ") for q in rows)
+        )
+    )
     with matplotlib.rc_context(STYLE):
         columns = min(3, max(1, len(panels)))
         lines = max(1, -(-len(panels) // columns))
@@ -137,12 +228,31 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for spare in axes[len(panels) :]:
             spare.axis("off")
         for axis, (family, metric) in zip(axes, panels, strict=False):
-            mine = [r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family]
+            mine = [
+                r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family
+            ]
             names = [r["method"].removeprefix(f"{family} ").replace("_", " ") for r in mine]
             for y, r in enumerate(mine):
-                look: Any = {"color": METHOD_COLOURS.get(family, "0.3"), "fmt": MARKS.get(family, "o")} if y == 0 else {"color": "0.5", "fmt": "o"}
-                axis.errorbar(r["change"], y, xerr=[[r["change"] - r["low"]], [r["high"] - r["change"]]], ms=4, lw=0.9, **look)
+                look: Any = (
+                    {"color": METHOD_COLOURS.get(family, "0.3"), "fmt": MARKS.get(family, "o")}
+                    if y == 0
+                    else {"color": "0.5", "fmt": "o"}
+                )
+                axis.errorbar(
+                    r["change"],
+                    y,
+                    xerr=[[r["change"] - r["low"]], [r["high"] - r["change"]]],
+                    ms=4,
+                    lw=0.9,
+                    **look,
+                )
             axis.axvline(0, color="0.6", lw=0.8)
-            axis.set(title=family, yticks=range(len(mine)), yticklabels=names, xlabel=f"change in {metric}", ylim=(len(mine) - 0.5, -0.5))
+            axis.set(
+                title=family,
+                yticks=range(len(mine)),
+                yticklabels=names,
+                xlabel=f"change in {metric}",
+                ylim=(len(mine) - 0.5, -0.5),
+            )
             axis.locator_params(axis="x", nbins=3)
     return figure

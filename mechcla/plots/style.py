@@ -16,14 +16,28 @@ from mechcla.plots.fonts import families
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
 MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
 STYLE: Any = {
-    "font.family": list(families()), "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9,
-    "legend.frameon": False, "legend.fontsize": 7, "savefig.dpi": 200, "svg.hashsalt": "mechcla",
-    "svg.fonttype": "none", "axes.axisbelow": True,
-}  # fmt: skip
+    "font.family": list(families()),
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "mechcla",
+    "svg.fonttype": "none",
+    "axes.axisbelow": True,
+}
 OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 VIOLET, ORANGE = "#5D3A9B", "#E66100"
 METHOD_COLOURS = {
-    "unsteered": "black", "explicit": "#7F7F7F", "EN": VIOLET, "EN+restore": "#0072B2", "LOC": ORANGE, "SUR": "#009E73"}
+    "unsteered": "black",
+    "explicit": "#7F7F7F",
+    "EN": VIOLET,
+    "EN+restore": "#0072B2",
+    "LOC": ORANGE,
+    "SUR": "#009E73",
+}
 
 
 def save(figure: Figure, stem: str | Path) -> Path:
@@ -36,7 +50,9 @@ def save(figure: Figure, stem: str | Path) -> Path:
     return target
 
 
-def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    width: float, height: float, columns: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(1, columns, squeeze=False, **options)[0]
@@ -45,12 +61,23 @@ def new_figure(width: float, height: float, columns: int = 1, **options: Any) ->
 
 def colours(languages: Sequence[str]) -> dict[str, str]:
     """A language of the demo has its own colour in every figure; others take what is left, in order."""
-    rest = iter([c for k, c in enumerate(COLOURS) if k >= len(OWN) or OWN[k] not in languages] * len(languages))
-    return {language: COLOURS[OWN.index(language)] if language in OWN else next(rest) for language in languages}
+    rest = iter(
+        [c for k, c in enumerate(COLOURS) if k >= len(OWN) or OWN[k] not in languages]
+        * len(languages)
+    )
+    return {
+        language: COLOURS[OWN.index(language)] if language in OWN else next(rest)
+        for language in languages
+    }
 
 
 def cross(axis: Axes, x: Estimate, y: Estimate, **look: Any) -> None:
     axis.errorbar(
-        x.value, y.value, xerr=[[x.value - x.low], [x.high - x.value]], yerr=[[y.value - y.low], [y.high - y.value]],
-        elinewidth=0.7, capsize=0, **look,
-    )  # fmt: skip
+        x.value,
+        y.value,
+        xerr=[[x.value - x.low], [x.high - x.value]],
+        yerr=[[y.value - y.low], [y.high - y.value]],
+        elinewidth=0.7,
+        capsize=0,
+        **look,
+    )

@@ -16,17 +16,26 @@ from mechcla.sources.global_mmlu import global_mmlu_items
 from mechcla.sources.hub import hub_items
 
 Source = Callable[..., ItemSet]
-SOURCES: dict[str, Source] = {"demo": demo_items, "blend": blend_items, "global_mmlu": global_mmlu_items, "hub": hub_items}
+SOURCES: dict[str, Source] = {
+    "demo": demo_items,
+    "blend": blend_items,
+    "global_mmlu": global_mmlu_items,
+    "hub": hub_items,
+}
 
 
 def register_source(name: str, source: Source) -> None:
     """Make `load_items(name, **options)` call source(**options). Raises MechclaError if the name is taken."""
     if name in SOURCES:
-        raise MechclaError(f"a source named {name!r} is registered already; known: {', '.join(SOURCES)}")
+        raise MechclaError(
+            f"a source named {name!r} is registered already; known: {', '.join(SOURCES)}"
+        )
     SOURCES[name] = source
 
 
-def load_items(source: str | Path, languages: Sequence[str] | None = None, **options: Any) -> ItemSet:
+def load_items(
+    source: str | Path, languages: Sequence[str] | None = None, **options: Any
+) -> ItemSet:
     """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source that has a
@@ -44,7 +53,9 @@ def load_items(source: str | Path, languages: Sequence[str] | None = None, **opt
     elif Path(source).exists():
         items = file_items(source, **_options(source, file_items, None, options))
     else:
-        raise MechclaError(f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to a .jsonl, .csv or .parquet file or a folder of them")
+        raise MechclaError(
+            f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to a .jsonl, .csv or .parquet file or a folder of them"
+        )
     if languages is None:
         return items
     for language in languages:
@@ -56,15 +67,26 @@ def load_items(source: str | Path, languages: Sequence[str] | None = None, **opt
     return items.where(lambda item: item.language in keep)
 
 
-def _options(name: str | Path, source: Source, languages: Sequence[str] | None, options: dict[str, Any]) -> dict[str, Any]:
+def _options(
+    name: str | Path, source: Source, languages: Sequence[str] | None, options: dict[str, Any]
+) -> dict[str, Any]:
     known = inspect.signature(source).parameters
     if languages is not None and "languages" in known:
         options = {**options, "languages": languages}
     if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
         for option in options:
             if option not in known:
-                raise MechclaError(f"{str(name)!r} has no option {option!r}; {nearest(option, known)}")
+                raise MechclaError(
+                    f"{str(name)!r} has no option {option!r}; {nearest(option, known)}"
+                )
     for option, p in known.items():
-        if name in SOURCES and option not in options and p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
-            raise MechclaError(f"the source {name!r} needs {option}=...; its options are {', '.join(known)}")
+        if (
+            name in SOURCES
+            and option not in options
+            and p.default is p.empty
+            and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ):
+            raise MechclaError(
+                f"the source {name!r} needs {option}=...; its options are {', '.join(known)}"
+            )
     return options

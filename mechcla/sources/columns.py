@@ -49,7 +49,9 @@ class Columns:
 
     def __post_init__(self) -> None:
         if self.answer_is not in ANSWERS:
-            raise MechclaError(f"answer_is is {self.answer_is!r}; {nearest(self.answer_is, ANSWERS)}")
+            raise MechclaError(
+                f"answer_is is {self.answer_is!r}; {nearest(self.answer_is, ANSWERS)}"
+            )
 
     @classmethod
     def of(cls, columns: Columns | Mapping[str, Any] | None) -> Columns:
@@ -63,7 +65,9 @@ class Columns:
         known = [f.name for f in fields(cls)]
         for name in columns or ():
             if name not in known:
-                raise MechclaError(f"columns has an unknown field {name!r}; {nearest(name, known, 20)}")
+                raise MechclaError(
+                    f"columns has an unknown field {name!r}; {nearest(name, known, 20)}"
+                )
         return cls(**(columns or {}))
 
 
@@ -106,14 +110,22 @@ def item_of(row: Row, columns: Columns, constants: Constants) -> Item:
     names = [columns.id] if isinstance(columns.id, str) else columns.id or ()
     id = "/".join(_text(row, name) for name in names) or f"{constants.source}/{row.number}"
     return Item(
-        id=id, language=language or "", kind=kind, country=country, candidates=tuple(candidates),
+        id=id,
+        language=language or "",
+        kind=kind,
+        country=country,
+        candidates=tuple(candidates),
         split=half(id) if columns.split is None else _text(row, columns.split),
-        prompt=_fill(row, columns.prompt), separator=constants.separator,
+        prompt=_fill(row, columns.prompt),
+        separator=constants.separator,
         topic="" if columns.topic is None else _text(row, columns.topic),
-        prompt_explicit=None if columns.prompt_explicit is None else _fill(row, columns.prompt_explicit),
+        prompt_explicit=None
+        if columns.prompt_explicit is None
+        else _fill(row, columns.prompt_explicit),
         prompt_us=None if columns.prompt_us is None else _fill(row, columns.prompt_us),
-        source=constants.source, licence=constants.licence,
-    )  # fmt: skip
+        source=constants.source,
+        licence=constants.licence,
+    )
 
 
 def _value(row: Row, column: str) -> Any:
@@ -124,7 +136,9 @@ def _value(row: Row, column: str) -> Any:
     for name in rest:
         if not isinstance(value, dict) or name not in value:
             inside = value if isinstance(value, dict) else ()
-            raise MechclaError(f"column {column!r}: {first!r} has no {name!r}; {nearest(name, inside)}")
+            raise MechclaError(
+                f"column {column!r}: {first!r} has no {name!r}; {nearest(name, inside)}"
+            )
         value = value[name]
     return value
 
@@ -140,24 +154,38 @@ def _text(row: Row, column: str) -> str:
 
 def _fill(row: Row, template: str) -> str:
     # One pass, so that braces inside a cell stay what they are.
-    return _SLOT.sub(lambda slot: _text(row, slot[1]), template) if _SLOT.search(template) else _text(row, template)
+    return (
+        _SLOT.sub(lambda slot: _text(row, slot[1]), template)
+        if _SLOT.search(template)
+        else _text(row, template)
+    )
 
 
 def _choices(row: Row, columns: str | Sequence[str]) -> dict[int, str]:
     """Texts by place. An empty cell among several columns is a choice that this question does not have."""
     if not isinstance(columns, str):
         cells = {place: _value(row, column) for place, column in enumerate(columns)}
-        return {place: _text(row, columns[place]) for place, cell in cells.items() if cell not in (None, "")}
+        return {
+            place: _text(row, columns[place])
+            for place, cell in cells.items()
+            if cell not in (None, "")
+        }
     found = _value(row, columns)
     if not isinstance(found, list):
-        raise MechclaError(f"column {columns!r} is {clip(found)}; expected a list of answers (or name several columns)")
+        raise MechclaError(
+            f"column {columns!r} is {clip(found)}; expected a list of answers (or name several columns)"
+        )
     for place, text in enumerate(found):
         if not isinstance(text, str) or not text.strip():
-            raise MechclaError(f"column {columns!r}: answer {place} is {clip(text)}; expected a text")
+            raise MechclaError(
+                f"column {columns!r}: answer {place} is {clip(text)}; expected a text"
+            )
     return dict(enumerate(found))
 
 
-def _countries(row: Row, columns: str | Sequence[str] | None, choices: dict[int, str]) -> dict[int, str | None]:
+def _countries(
+    row: Row, columns: str | Sequence[str] | None, choices: dict[int, str]
+) -> dict[int, str | None]:
     if columns is None:
         return dict.fromkeys(choices)
     if isinstance(columns, str):
@@ -165,7 +193,9 @@ def _countries(row: Row, columns: str | Sequence[str] | None, choices: dict[int,
     else:
         found = [_value(row, column) for column in columns]
     if not isinstance(found, list) or len(found) <= max(choices, default=0):
-        raise MechclaError(f"column {columns!r} is {clip(found)}; expected a country for each of the {len(choices)} answers")
+        raise MechclaError(
+            f"column {columns!r} is {clip(found)}; expected a country for each of the {len(choices)} answers"
+        )
     return {place: found[place] or None for place in choices}
 
 
@@ -180,22 +210,41 @@ def _right(row: Row, columns: Columns, choices: dict[int, str]) -> int:
         places[how] = int(text) - (how == "index1")
     if numeric and how == "auto":
         places["index"] = int(text)
-    if how in ("auto", "letter") and not numeric and len(text) == 1 and text.upper() in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+    if (
+        how in ("auto", "letter")
+        and not numeric
+        and len(text) == 1
+        and text.upper() in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    ):
         places["letter"] = ord(text.upper()) - ord("A")
     if how in ("auto", "text") and not numeric:
         same = [place for place, choice in choices.items() if choice.strip() == text]
         if len(same) > 1:
-            raise MechclaError(f"column {name!r} is {clip(value)}, which {len(same)} of the answers are: {clip(choices)}")
+            raise MechclaError(
+                f"column {name!r} is {clip(value)}, which {len(same)} of the answers are: {clip(choices)}"
+            )
         if same:
             places["text"] = same[0]
     if "text" in places and places.get("letter", 0) not in choices:
         del places["letter"]
     if len(set(places.values())) > 1:
-        raise MechclaError(f"column {name!r} is {clip(value)}, a letter and one of the answers; say answer_is='letter' or 'text'")
+        raise MechclaError(
+            f"column {name!r} is {clip(value)}, a letter and one of the answers; say answer_is='letter' or 'text'"
+        )
     if places and (place := next(iter(places.values()))) in choices:
         return place
     if digits and how == "auto":
-        hint = "; if answers are counted from 1, say answer_is='index1'" if numeric else "; say answer_is='index' or 'index1'"
+        hint = (
+            "; if answers are counted from 1, say answer_is='index1'"
+            if numeric
+            else "; say answer_is='index' or 'index1'"
+        )
     else:
-        hint = f"; {nearest(text, choices.values(), 6)}" if how in ("auto", "text") else f"; answer_is is {how!r}"
-    raise MechclaError(f"column {name!r} is {clip(value)}, which is none of the {len(choices)} answers{hint}")
+        hint = (
+            f"; {nearest(text, choices.values(), 6)}"
+            if how in ("auto", "text")
+            else f"; answer_is is {how!r}"
+        )
+    raise MechclaError(
+        f"column {name!r} is {clip(value)}, which is none of the {len(choices)} answers{hint}"
+    )

@@ -17,13 +17,17 @@ def demo_data_folder() -> Path:
     for folder in (here / "demo_items", here.parent.parent / "data" / "items"):
         if folder.is_dir():
             return folder
-    raise MechclaError(f"the demo items are missing from this installation (looked in {here / 'demo_items'}); reinstall mechcla")
+    raise MechclaError(
+        f"the demo items are missing from this installation (looked in {here / 'demo_items'}); reinstall mechcla"
+    )
 
 
 def demo_items() -> ItemSet:
     """All demo items, English first. The universal facts are the same in all languages."""
     folder = demo_data_folder()
-    return ItemSet(tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl")))
+    return ItemSet(
+        tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl"))
+    )
 
 
 def cues() -> dict[str, dict[str, str]]:

@@ -11,12 +11,32 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items import ROLES, Item, ItemSet
-from mechcla.sources.tables import SUFFIXES, Row, Skipped, clip, collect, item_set, read_rows, warn_skipped
+from mechcla.sources.tables import (
+    SUFFIXES,
+    Row,
+    Skipped,
+    clip,
+    collect,
+    item_set,
+    read_rows,
+    warn_skipped,
+)
 
 COLUMNS: tuple[str, ...] = (
-    "id", "language", "kind", "split", "prompt", "candidates", "country", "topic", "prompt_explicit",
-    "prompt_us", "separator", "source", "licence",
-)  # fmt: skip
+    "id",
+    "language",
+    "kind",
+    "split",
+    "prompt",
+    "candidates",
+    "country",
+    "topic",
+    "prompt_explicit",
+    "prompt_us",
+    "separator",
+    "source",
+    "licence",
+)
 SEPARATORS = {"space": " ", "none": ""}  # how a CSV cell spells what a spreadsheet would trim
 _FLAT = re.compile(r"(candidate|role|country)_([1-9][0-9]*)")
 
@@ -74,23 +94,37 @@ def _check_columns(file: Path, row: Row) -> None:
     # Once for the file: a renamed column is one mistake and not one a row.
     for name in row.values:
         if name not in COLUMNS and not _FLAT.fullmatch(name):
-            raise MechclaError(f"{file} has an unknown column {name!r}; {nearest(name, COLUMNS, 20)}")
+            raise MechclaError(
+                f"{file} has an unknown column {name!r}; {nearest(name, COLUMNS, 20)}"
+            )
     for name in ("id", "language", "kind", "split", "prompt"):
         row.cell(name)
-    has_list, has_flat = "candidates" in row.values, any(name.startswith("candidate_") for name in row.values)
+    has_list, has_flat = (
+        "candidates" in row.values,
+        any(name.startswith("candidate_") for name in row.values),
+    )
     if has_list == has_flat:
         found = "both" if has_list else "neither"
-        raise MechclaError(f"{file} has {found} a column 'candidates' and columns 'candidate_1', ...; expected one of the two")
+        raise MechclaError(
+            f"{file} has {found} a column 'candidates' and columns 'candidate_1', ...; expected one of the two"
+        )
     for name in row.values:
-        if name.startswith("candidate_") and (role := name.replace("candidate_", "role_")) not in row.values:
-            raise MechclaError(f"{file} has the column {name!r} without {role!r}; {nearest(role, row.values, 20)}")
+        if (
+            name.startswith("candidate_")
+            and (role := name.replace("candidate_", "role_")) not in row.values
+        ):
+            raise MechclaError(
+                f"{file} has the column {name!r} without {role!r}; {nearest(role, row.values, 20)}"
+            )
 
 
 def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
     """A row of CSV or Parquet as the JSON object of docs/items.md. A cell without content is a field left out."""
     if csv and cells.get("separator") == "":
         # Guessing would glue every candidate to its prompt, or part them, without a sign of it in the scores.
-        raise MechclaError("column 'separator' is empty; write 'space' or 'none', or leave the column out for a space everywhere")
+        raise MechclaError(
+            "column 'separator' is empty; write 'space' or 'none', or leave the column out for a space everywhere"
+        )
     values = {k: v for k, v in cells.items() if v is not None and not (csv and v == "")}
     if csv and "separator" in values:
         values["separator"] = SEPARATORS.get(values["separator"], values["separator"])
@@ -107,18 +141,25 @@ def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
     candidates = values.get("candidates", [])
     if not isinstance(candidates, list):
         raise MechclaError(f"column 'candidates' is {clip(candidates)}; expected a list")
-    values["candidates"] = [{k: v for k, v in c.items() if v is not None} if isinstance(c, dict) else c for c in candidates]
+    values["candidates"] = [
+        {k: v for k, v in c.items() if v is not None} if isinstance(c, dict) else c
+        for c in candidates
+    ]
     return {k: v for k, v in values.items() if not _FLAT.fullmatch(k)}
 
 
 def _flat_candidates(values: dict[str, Any]) -> list[dict[str, Any]]:
     numbers = sorted({int(m[2]) for name in values if (m := _FLAT.fullmatch(name))})
-    roles = ROLES.get(values.get("kind", ""), tuple(dict.fromkeys(r for names in ROLES.values() for r in names)))
+    roles = ROLES.get(
+        values.get("kind", ""), tuple(dict.fromkeys(r for names in ROLES.values() for r in names))
+    )
     candidates = []
     for n in numbers:
         text, role = values.get(f"candidate_{n}"), values.get(f"role_{n}")
         if text is None:
-            raise MechclaError(f"column 'candidate_{n}' is empty, but 'role_{n}' or 'country_{n}' is not")
+            raise MechclaError(
+                f"column 'candidate_{n}' is empty, but 'role_{n}' or 'country_{n}' is not"
+            )
         if role not in roles:
             raise MechclaError(f"column 'role_{n}' is {role or ''!r}; {nearest(role, roles)}")
         candidates.append({"text": text, "role": role, "country": values.get(f"country_{n}")})
@@ -126,4 +167,6 @@ def _flat_candidates(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _make(row: Row) -> Item:
-    return Item.from_dict(row.values if row.format == "jsonl" else _from_columns(row.values, csv=row.format == "csv"))
+    return Item.from_dict(
+        row.values if row.format == "jsonl" else _from_columns(row.values, csv=row.format == "csv")
+    )

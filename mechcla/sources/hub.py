@@ -57,8 +57,12 @@ def hub_items(
     ...              "choices": ("mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4"),
     ...              "answer": "correct_answer_num", "answer_is": "index1"})          # doctest: +SKIP
     """
-    constants = Constants(language=language, kind=kind, country=country, separator=separator, licence=licence)
-    found = read_hub(dataset, columns, config, split, languages, constants, limit, bad_rows, revision)
+    constants = Constants(
+        language=language, kind=kind, country=country, separator=separator, licence=licence
+    )
+    found = read_hub(
+        dataset, columns, config, split, languages, constants, limit, bad_rows, revision
+    )
     warn_skipped(found.skipped, str(dataset))
     return found.items
 
@@ -98,20 +102,36 @@ def read_hub(
 
 
 def _configs(
-    config: str | Mapping[str, str] | None, languages: Sequence[str] | None, columns: Columns, constants: Constants, name: str
+    config: str | Mapping[str, str] | None,
+    languages: Sequence[str] | None,
+    columns: Columns,
+    constants: Constants,
+    name: str,
 ) -> dict[str, str | None]:
     """The configs to read, by the language of their rows; "" where a column says it."""
-    ways = [columns.language is not None, constants.language is not None, isinstance(config, Mapping)]
+    ways = [
+        columns.language is not None,
+        constants.language is not None,
+        isinstance(config, Mapping),
+    ]
     if sum(ways) != 1:
         raise MechclaError(
             f"the language of {name!r} is given in {sum(ways)} ways; expected one of language='es', "
             "columns={'language': 'a column'} or config={'es': 'its config'}"
         )
-    if columns.id is None and (columns.language is not None or (isinstance(config, Mapping) and len(config) > 1)):
-        raise MechclaError(f"{name!r} has several languages: columns needs an 'id', which pairs a question with its translations")
+    if columns.id is None and (
+        columns.language is not None or (isinstance(config, Mapping) and len(config) > 1)
+    ):
+        raise MechclaError(
+            f"{name!r} has several languages: columns needs an 'id', which pairs a question with its translations"
+        )
     if not isinstance(config, Mapping):
         return {constants.language or "": config}
     for code in languages or ():
         if code not in config:
             raise MechclaError(f"config has no language {code!r}; {nearest(code, config)}")
-    return {code: part for code, part in config.items() if languages is None or code in languages or code == "en"}
+    return {
+        code: part
+        for code, part in config.items()
+        if languages is None or code in languages or code == "en"
+    }

@@ -14,7 +14,11 @@ _BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parq
 
 
 def hub_rows(
-    dataset: str, config: str | None = None, split: str = "test", revision: str | None = None, instead: str = ""
+    dataset: str,
+    config: str | None = None,
+    split: str = "test",
+    revision: str | None = None,
+    instead: str = "",
 ) -> Iterator[Row]:
     """The rows of one split of a data set on the hub, or of a local file or folder that `datasets` reads.
 
@@ -29,7 +33,9 @@ def hub_rows(
         yield Row(f"{name} {split}, row {number}", values, number=number)
 
 
-def _open(dataset: str, config: str | None, split: str, revision: str | None, instead: str) -> Mapping[str, Any]:
+def _open(
+    dataset: str, config: str | None, split: str, revision: str | None, instead: str
+) -> Mapping[str, Any]:
     import datasets  # slow to import, and needed by this source alone
 
     path = Path(dataset)
@@ -37,19 +43,33 @@ def _open(dataset: str, config: str | None, split: str, revision: str | None, in
         if (path / "dataset_dict.json").is_file():
             return datasets.load_from_disk(dataset)
         if (path / "state.json").is_file():
-            return {split: datasets.load_from_disk(dataset)}  # one table: it is the split that was asked for
+            return {
+                split: datasets.load_from_disk(dataset)
+            }  # one table: it is the split that was asked for
         if path.is_file():
             return _open_file(path, split)
         return datasets.load_dataset(dataset, config, revision=revision)
     except MechclaError:
         raise
-    except Exception as error:  # datasets raises OSError, ValueError, its own and those of its builders
-        asked = f"{dataset!r}" + (f", config {config!r}," if config else "") + (f" revision {revision!r}" if revision else "")
+    except (
+        Exception
+    ) as error:  # datasets raises OSError, ValueError, its own and those of its builders
+        asked = (
+            f"{dataset!r}"
+            + (f", config {config!r}," if config else "")
+            + (f" revision {revision!r}" if revision else "")
+        )
         where = "on disk" if path.exists() else "from the Hugging Face hub"
-        offline = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") and not path.exists() else ""
+        offline = (
+            "HF_HUB_OFFLINE is set"
+            if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") and not path.exists()
+            else ""
+        )
         hints = "; ".join(hint for hint in (offline, instead) if hint)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MechclaError(f"cannot load {asked} {where}: {reason}" + (f"; {hints}" if hints else "")) from error
+        raise MechclaError(
+            f"cannot load {asked} {where}: {reason}" + (f"; {hints}" if hints else "")
+        ) from error
 
 
 def _open_file(path: Path, split: str) -> Mapping[str, Any]:

@@ -22,8 +22,13 @@ SCRIPTS = {"en": "LATIN", "es": "LATIN", "id": "LATIN", "zh": "CJK", "ko": "HANG
 }
 POSITION_P = 0.001
 MIN_POSITIONS = 20
-_CANDIDATE_MARKS = set(" \u200c-'\u2019\u00b7&.,\u060c\u3001\uff0c")  # within it; at its end letters only
-_ARABIC_ONLY = {"\u064a": "Arabic yeh; Persian writes \u06cc", "\u0643": "Arabic kaf; Persian writes \u06a9"}
+_CANDIDATE_MARKS = set(
+    " \u200c-'\u2019\u00b7&.,\u060c\u3001\uff0c"
+)  # within it; at its end letters only
+_ARABIC_ONLY = {
+    "\u064a": "Arabic yeh; Persian writes \u06cc",
+    "\u0643": "Arabic kaf; Persian writes \u06a9",
+}
 _PATTERNS = {
     language: {country: re.compile(pattern, re.IGNORECASE) for country, pattern in table.items()}
     for language, table in CULTURE_NAMES.items()
@@ -48,7 +53,9 @@ def lint(items: Iterable[Item]) -> list[Finding]:
     items = list(items)
     found = []
     for item in items:
-        found += _names(item) + _duplicates(item) + _explicit(item) + _scripts(item) + _spacing(item)
+        found += (
+            _names(item) + _duplicates(item) + _explicit(item) + _scripts(item) + _spacing(item)
+        )
     return found + _missing_translations(items) + _two_splits(items) + _right_positions(items)
 
 
@@ -120,7 +127,12 @@ def _explicit(item: Item) -> list[Finding]:
     explicit = item.prompt_explicit
     if explicit is None:
         return [
-            Finding(item.id, item.language, "explicit-missing", "a cultural item needs 'prompt_explicit'")
+            Finding(
+                item.id,
+                item.language,
+                "explicit-missing",
+                "a cultural item needs 'prompt_explicit'",
+            )
         ]
     found = []
     for text in (explicit, item.prompt_us):
@@ -128,18 +140,31 @@ def _explicit(item: Item) -> list[Finding]:
             message = f"{text!r} is not a cue followed by the implicit prompt {item.prompt!r}"
             found.append(Finding(item.id, item.language, "explicit-differs", message))
     if item.prompt_us == explicit:
-        found.append(Finding(item.id, item.language, "us-is-own", f"'prompt_us' and 'prompt_explicit' are both {explicit!r}"))
+        found.append(
+            Finding(
+                item.id,
+                item.language,
+                "us-is-own",
+                f"'prompt_us' and 'prompt_explicit' are both {explicit!r}",
+            )
+        )
     return found
 
 
 def _texts(item: Item) -> list[tuple[str, bool]]:
-    prompts = [(text, False) for text in (item.prompt, item.prompt_explicit, item.prompt_us) if text]
+    prompts = [
+        (text, False) for text in (item.prompt, item.prompt_explicit, item.prompt_us) if text
+    ]
     return prompts + [(c.text, True) for c in item.candidates]
 
 
 def _scripts(item: Item) -> list[Finding]:
-    faults = ((text, script_fault(text, item.language, candidate)) for text, candidate in _texts(item))
-    return [Finding(item.id, item.language, "script", f"{text!r}: {why}") for text, why in faults if why]
+    faults = (
+        (text, script_fault(text, item.language, candidate)) for text, candidate in _texts(item)
+    )
+    return [
+        Finding(item.id, item.language, "script", f"{text!r}: {why}") for text, why in faults if why
+    ]
 
 
 def _spacing(item: Item) -> list[Finding]:
@@ -147,10 +172,14 @@ def _spacing(item: Item) -> list[Finding]:
     for text, candidate in _texts(item):
         if text != (text.strip() if candidate else text.rstrip()):
             found.append(
-                Finding(item.id, item.language, "white-space", f"{text!r} has white space at an end")
+                Finding(
+                    item.id, item.language, "white-space", f"{text!r} has white space at an end"
+                )
             )
         if text != unicodedata.normalize("NFC", text):
-            found.append(Finding(item.id, item.language, "not-nfc", f"{text!r} is not in normal form C"))
+            found.append(
+                Finding(item.id, item.language, "not-nfc", f"{text!r} is not in normal form C")
+            )
     return found
 
 
@@ -173,7 +202,9 @@ def _two_splits(items: list[Item]) -> list[Finding]:
     for item in items:
         splits[item.id].add(item.split)
     return [
-        Finding(id_, "", "two-splits", "stands in dev and in test") for id_, s in splits.items() if len(s) > 1
+        Finding(id_, "", "two-splits", "stands in dev and in test")
+        for id_, s in splits.items()
+        if len(s) > 1
     ]
 
 
@@ -191,7 +222,8 @@ def _right_positions(items: list[Item]) -> list[Finding]:
         places = range(max(len(item.candidates) for item in group))
         seen = [sum(item.right == place for item in group) for place in places]
         expected = [
-            sum(1 / len(i.candidates) for i in group if len(i.candidates) > place) for place in places
+            sum(1 / len(i.candidates) for i in group if len(i.candidates) > place)
+            for place in places
         ]
         p = float(chisquare(seen, expected).pvalue)
         if p < POSITION_P:

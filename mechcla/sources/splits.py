@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def half(id: str) -> str:
-    """"dev" or "test", by the parity of the first byte of the id's SHA-256: the same in every language, on every machine.
+    """ "dev" or "test", by the parity of the first byte of the id's SHA-256: the same in every language, on every machine.
 
     Ours. The halves are equal in expectation, not exactly.
 
@@ -26,5 +26,7 @@ def sample(ids: Sequence[str], limit: int) -> list[str]:
     >>> len(sample(["a", "b", "c"], 2))
     2
     """
-    chosen = set(sorted(ids, key=lambda id: hashlib.sha256(f"limit {id}".encode()).digest())[:limit])
+    chosen = set(
+        sorted(ids, key=lambda id: hashlib.sha256(f"limit {id}".encode()).digest())[:limit]
+    )
     return [id for id in ids if id in chosen]

@@ -38,7 +38,9 @@ class Row:
         if self.fault:
             raise MechclaError(f"{self.where} {self.fault}")
         if column not in self.values:
-            raise MechclaError(f"{self.where} lacks the column {column!r}; {nearest(column, self.values, 20)}")
+            raise MechclaError(
+                f"{self.where} lacks the column {column!r}; {nearest(column, self.values, 20)}"
+            )
         return self.values[column]
 
 
@@ -68,16 +70,22 @@ def read_rows(path: Path) -> Iterator[Row]:
     except OSError as error:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if head == _LFS:
-        raise MechclaError(f"{path} is a Git LFS pointer, not the data: run `git lfs pull` there, or download the file itself")
+        raise MechclaError(
+            f"{path} is a Git LFS pointer, not the data: run `git lfs pull` there, or download the file itself"
+        )
     if not head:
-        raise MechclaError(f"{path} is empty (0 bytes) and holds no items: a download that did not finish? Fetch it again")
+        raise MechclaError(
+            f"{path} is empty (0 bytes) and holds no items: a download that did not finish? Fetch it again"
+        )
     if path.suffix == ".parquet":
         yield from _parquet(path)
     else:
         try:
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
         except UnicodeDecodeError as error:
-            raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+            raise MechclaError(
+                f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
+            ) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -118,7 +126,9 @@ def _csv(path: Path) -> Iterator[Row]:
         try:
             header = next(reader)
             if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-                raise MechclaError(f"{path} has one column, {clip(header[0])}: its cells must be separated by commas")
+                raise MechclaError(
+                    f"{path} has one column, {clip(header[0])}: its cells must be separated by commas"
+                )
             twice = [name for name in header if header.count(name) > 1]
             if twice:
                 raise MechclaError(f"{path} has the column {twice[0]!r} twice")
@@ -129,11 +139,15 @@ def _csv(path: Path) -> Iterator[Row]:
                     yield Row(where, fault=_BLANK)
                 elif len(cells) != len(header):
                     found = f"has {len(cells)} cells where the header has {len(header)}: {clip(','.join(cells))}"
-                    yield Row(where, fault=f"{found}; is the file cut off, or a comma not in quotes?")
+                    yield Row(
+                        where, fault=f"{found}; is the file cut off, or a comma not in quotes?"
+                    )
                 else:
                     yield Row(where, dict(zip(header, cells, strict=True)), format="csv")
         except csv.Error as error:
-            raise MechclaError(f"{path}, row {number + 1}: not CSV ({error}); is the file cut off inside a quoted cell?") from error
+            raise MechclaError(
+                f"{path}, row {number + 1}: not CSV ({error}); is the file cut off inside a quoted cell?"
+            ) from error
 
 
 def collect(
@@ -158,7 +172,9 @@ def collect(
             item = make(row)
             key = (item.id, item.language, item.kind)
             if key in first:
-                raise MechclaError(f"{item.label} stands twice, first at {first[key]}; an id is unique within a language")
+                raise MechclaError(
+                    f"{item.label} stands twice, first at {first[key]}; an id is unique within a language"
+                )
         except (MechclaError, TypeError, AttributeError) as error:
             if bad_rows == "raise" and not blank:
                 said = str(error).removeprefix(row.where).lstrip(": ")
@@ -173,8 +189,14 @@ def collect(
 def item_set(items: tuple[Item, ...], what: str, skipped: tuple[Skipped, ...] = ()) -> ItemSet:
     """An ItemSet whose errors name the file or data set. Raises MechclaError if there are no items."""
     if not items:
-        reason = f"; {len(skipped)} rows were skipped, the first: {skipped[0].where}: {skipped[0].why}" if skipped else ""
-        raise MechclaError(f"{what} holds no items{reason or '; expected the fields of docs/items.md'}")
+        reason = (
+            f"; {len(skipped)} rows were skipped, the first: {skipped[0].where}: {skipped[0].why}"
+            if skipped
+            else ""
+        )
+        raise MechclaError(
+            f"{what} holds no items{reason or '; expected the fields of docs/items.md'}"
+        )
     try:
         return ItemSet(items)
     except MechclaError as error:

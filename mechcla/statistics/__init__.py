@@ -16,6 +16,17 @@ from mechcla.statistics.permutation import TestResult, correct, permutation_test
 from mechcla.statistics.power import Effect, items_needed, minimum_detectable_effect
 
 __all__ = [
-    "Comparison", "ComparisonRow", "Contrast", "Effect", "TestResult", "compare", "consistency", "contrast",
-    "correct", "items_needed", "minimum_detectable_effect", "permutation_test", "sign_flip",
-]  # fmt: skip
+    "Comparison",
+    "ComparisonRow",
+    "Contrast",
+    "Effect",
+    "TestResult",
+    "compare",
+    "consistency",
+    "contrast",
+    "correct",
+    "items_needed",
+    "minimum_detectable_effect",
+    "permutation_test",
+    "sign_flip",
+]

@@ -55,7 +55,9 @@ class Comparison:
             if (row.metric, row.language) == (metric, language):
                 return row
         have = [f"{r.metric} {r.language}" for r in self.rows]
-        raise MechclaError(f"no cell {metric!r}, {language!r}; {nearest(f'{metric} {language}', have, 30)}")
+        raise MechclaError(
+            f"no cell {metric!r}, {language!r}; {nearest(f'{metric} {language}', have, 30)}"
+        )
 
     @property
     def findings(self) -> tuple[ComparisonRow, ...]:
@@ -66,20 +68,34 @@ class Comparison:
         """A row a cell, with plain numbers only."""
         import pandas as pd
 
-        return pd.DataFrame([
-            {
-                "metric": r.metric, "language": r.language, "measure": self.measure,
-                "difference": r.difference.value, "low": r.difference.low, "high": r.difference.high,
-                "p_value": r.p_value, "p_corrected": r.p_corrected, "correction": self.correction, "family": r.family,
-                "exact": r.test.exact, "detectable": r.detectable.value, "n": r.difference.n,
-                "questions": r.test.clusters, "changed": r.test.changed,
-            }
-            for r in self.rows
-        ])  # fmt: skip
+        return pd.DataFrame(
+            [
+                {
+                    "metric": r.metric,
+                    "language": r.language,
+                    "measure": self.measure,
+                    "difference": r.difference.value,
+                    "low": r.difference.low,
+                    "high": r.difference.high,
+                    "p_value": r.p_value,
+                    "p_corrected": r.p_corrected,
+                    "correction": self.correction,
+                    "family": r.family,
+                    "exact": r.test.exact,
+                    "detectable": r.detectable.value,
+                    "n": r.difference.n,
+                    "questions": r.test.clusters,
+                    "changed": r.test.changed,
+                }
+                for r in self.rows
+            ]
+        )
 
     def __str__(self) -> str:
         value, corrected = f"difference ({self.measure})", f"p {self.correction}"
-        lines = [f"{'metric':<13} {'language':<8} {value:<25} {'p':>7} {corrected:>7} {'detects':>7} {'n':>5}"]
+        lines = [
+            f"{'metric':<13} {'language':<8} {value:<25} {'p':>7} {corrected:>7} {'detects':>7} {'n':>5}"
+        ]
         for r in self.rows:
             d = r.difference
             lines.append(
@@ -94,10 +110,18 @@ def _p(value: float) -> str:
 
 
 def compare(
-    scores: Scores, base: Scores, metrics: Sequence[str] = ("transfer", "localization", "english_bias"),
-    measure: Measure = "accuracy", normalisation: str = "sum", correction: str = "holm", *,
-    power: float = 0.8, alpha: float = 0.05, resamples: int = RESAMPLES, seed: int = 0,
-) -> Comparison:  # fmt: skip
+    scores: Scores,
+    base: Scores,
+    metrics: Sequence[str] = ("transfer", "localization", "english_bias"),
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    correction: str = "holm",
+    *,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
     """The whole comparison of `scores` with `base`: each metric in each language, and pooled.
 
     A row has the paired difference with its 95% bootstrap interval (`mechcla.difference`), the p-value of the
@@ -115,18 +139,26 @@ def compare(
     transfer      es       +0.031 [+0.008, +0.055]    0.0113  0.1356   0.049    63
     """
     if isinstance(metrics, str) or not metrics or len(set(metrics)) < len(metrics):
-        raise MechclaError(f"metrics={metrics!r}; expected different names in a tuple, e.g. metrics=('transfer',)")
+        raise MechclaError(
+            f"metrics={metrics!r}; expected different names in a tuple, e.g. metrics=('transfer',)"
+        )
     tests, differences = {}, {}
     for metric in metrics:
-        for language, test in permutation_test(scores, base, metric, measure, normalisation, resamples, seed).items():
+        for language, test in permutation_test(
+            scores, base, metric, measure, normalisation, resamples, seed
+        ).items():
             tests[metric, language] = test
-        for language, value in difference(scores, base, metric, measure, normalisation, seed=seed).items():
+        for language, value in difference(
+            scores, base, metric, measure, normalisation, seed=seed
+        ).items():
             differences[metric, language] = value
     corrected: dict[tuple[str, str], float] = {}
     effects: dict[tuple[str, str], Effect] = {}
     sizes = {}
     for pooled in (False, True):
-        p_values = {key: test.p_value for key, test in tests.items() if (key[1] == POOLED) == pooled}
+        p_values = {
+            key: test.p_value for key, test in tests.items() if (key[1] == POOLED) == pooled
+        }
         corrected |= correct(p_values, correction)
         sizes[pooled] = len(p_values)
         level = alpha if correction == "none" else alpha / len(p_values)
@@ -137,7 +169,9 @@ def compare(
                 if (language == POOLED) == pooled:
                     effects[metric, language] = effect
     rows = tuple(
-        ComparisonRow(*key, value, tests[key], corrected[key], sizes[key[1] == POOLED], effects[key])
+        ComparisonRow(
+            *key, value, tests[key], corrected[key], sizes[key[1] == POOLED], effects[key]
+        )
         for key, value in differences.items()
     )
     return Comparison(rows, measure, normalisation, correction, power, alpha, resamples, seed)

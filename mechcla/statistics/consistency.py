@@ -11,9 +11,14 @@ from mechcla.statistics.differences import Table, estimate_of, values_of
 
 
 def consistency(
-    scores: Scores, pivot: str = "en", normalisation: str = "sum", *, reverse: bool = False,
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    scores: Scores,
+    pivot: str = "en",
+    normalisation: str = "sum",
+    *,
+    reverse: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """Of the universal questions that `pivot` gets right, the share that each language gets right too, and pooled.
 
     Transfer says how much a language knows; this says how much of it is what English knows. With `reverse`, of

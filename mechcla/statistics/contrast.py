@@ -37,16 +37,29 @@ class Contrast:
     def flat(self) -> dict[str, float]:
         """The numbers as one record of a table."""
         return {
-            "share": self.share.value, "low": self.share.low, "high": self.share.high, "n": self.share.n, "p_value": self.p_value,
-            "nats": self.nats.value, "nats_low": self.nats.low, "nats_high": self.nats.high,
-        }  # fmt: skip
+            "share": self.share.value,
+            "low": self.share.low,
+            "high": self.share.high,
+            "n": self.share.n,
+            "p_value": self.p_value,
+            "nats": self.nats.value,
+            "nats_low": self.nats.low,
+            "nats_high": self.nats.high,
+        }
 
     def __str__(self) -> str:
-        return f"{'/'.join(self.countries)}: share {self.share}, p{_p(self.p_value)}; nats {self.nats}"
+        return (
+            f"{'/'.join(self.countries)}: share {self.share}, p{_p(self.p_value)}; nats {self.nats}"
+        )
 
 
 def contrast(
-    first: Scores, second: Scores, countries: tuple[str, str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+    first: Scores,
+    second: Scores,
+    countries: tuple[str, str] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Contrast]:
     """Does condition 1 favour country 1's answer, against condition 2 and country 2's? By language and pooled.
 
@@ -72,8 +85,12 @@ def contrast(
     """
     countries = countries or ROLE_PAIR
     if countries[0] == countries[1]:
-        raise MechclaError(f"both countries are {countries[0]!r}; a contrast needs two, e.g. countries=('ES', 'KR')")
-    one, other = (_answered(s, countries, name) for s, name in ((first, "first"), (second, "second")))
+        raise MechclaError(
+            f"both countries are {countries[0]!r}; a contrast needs two, e.g. countries=('ES', 'KR')"
+        )
+    one, other = (
+        _answered(s, countries, name) for s, name in ((first, "first"), (second, "second"))
+    )
     nats: Table = {}
     for key, (row, a1, a2) in one.items():
         if key in other:
@@ -91,21 +108,35 @@ def contrast(
             f"first and second share no item with answers of {countries[0]!r} and {countries[1]!r}: "
             f"first has {here}, ...; second has {there}, ..."
         )
-    positive = {lang: {i: 0.5 if v == 0 else float(v > 0) for i, v in column.items()} for lang, column in nats.items()}
-    centred = clustered({lang: {i: v - 0.5 for i, v in column.items()} for lang, column in positive.items()})
-    shares, means = bootstrap_means(positive, resamples, seed), bootstrap_means(nats, resamples, seed)
+    positive = {
+        lang: {i: 0.5 if v == 0 else float(v > 0) for i, v in column.items()}
+        for lang, column in nats.items()
+    }
+    centred = clustered(
+        {lang: {i: v - 0.5 for i, v in column.items()} for lang, column in positive.items()}
+    )
+    shares, means = (
+        bootstrap_means(positive, resamples, seed),
+        bootstrap_means(nats, resamples, seed),
+    )
     counts = {lang: len(column) for lang, column in nats.items()}
     counts[POOLED] = sum(counts.values())
     return {
         key: Contrast(
-            estimate_of(shares[key], n, "share of positive contrasts"), estimate_of(means[key], n, "contrast in nats"),
-            sign_flip(centred[key].sums, seed=seed)[0], countries, resamples, seed,
+            estimate_of(shares[key], n, "share of positive contrasts"),
+            estimate_of(means[key], n, "contrast in nats"),
+            sign_flip(centred[key].sums, seed=seed)[0],
+            countries,
+            resamples,
+            seed,
         )
         for key, n in counts.items()
-    }  # fmt: skip
+    }
 
 
-def _answered(scores: Scores, countries: tuple[str, str], what: str) -> dict[tuple[str, str], tuple[ItemScore, int, int]]:
+def _answered(
+    scores: Scores, countries: tuple[str, str], what: str
+) -> dict[tuple[str, str], tuple[ItemScore, int, int]]:
     """Cultural items that offer one answer of each country, with where the two stand."""
     rows = unique_rows([r for r in scores if r.kind == "cultural"], what)
     found = {}
@@ -121,7 +152,14 @@ def _answered(scores: Scores, countries: tuple[str, str], what: str) -> dict[tup
         if min(counts) == 1:
             found[key] = (row, whose.index(countries[0]), whose.index(countries[1]))
     if not found:
-        have = sorted({c for row in rows.values() for c in (row.roles if countries == ROLE_PAIR else row.countries) if c})
+        have = sorted(
+            {
+                c
+                for row in rows.values()
+                for c in (row.roles if countries == ROLE_PAIR else row.countries)
+                if c
+            }
+        )
         raise MechclaError(
             f"{what}: none of {len(rows)} cultural items has an answer of {countries[0]!r} and one of {countries[1]!r}; "
             f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} are {', '.join(have) or 'not given'}"

@@ -58,12 +58,16 @@ def unique_rows(rows: list[ItemScore], what: str) -> dict[tuple[str, str], ItemS
     found: dict[tuple[str, str], ItemScore] = {}
     for row in rows:
         if (row.language, row.id) in found:
-            raise MechclaError(f"{what}: item {row.id!r} ({row.language}) stands twice; give one run's scores at a time")
+            raise MechclaError(
+                f"{what}: item {row.id!r} ({row.language}) stands twice; give one run's scores at a time"
+            )
         found[row.language, row.id] = row
     return dict(sorted(found.items()))
 
 
-def values_of(scores: Scores, metric: str, measure: Measure, normalisation: str, what: str) -> Table:
+def values_of(
+    scores: Scores, metric: str, measure: Measure, normalisation: str, what: str
+) -> Table:
     """The metric of every item that it is defined for, by language and id (sorted)."""
     if metric not in METRICS:
         raise MechclaError(f"unknown metric {metric!r}; {nearest(metric, METRICS)}")
@@ -81,7 +85,11 @@ def values_of(scores: Scores, metric: str, measure: Measure, normalisation: str,
 
 
 def paired_differences(
-    scores: Scores, base: Scores, metric: str, measure: Measure = "accuracy", normalisation: str = "sum"
+    scores: Scores,
+    base: Scores,
+    metric: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
 ) -> Table:
     """The metric of `scores` minus that of `base`, item by item, over the items that both have.
 
@@ -90,10 +98,17 @@ def paired_differences(
     """
     new = values_of(scores, metric, measure, normalisation, "scores")
     old = values_of(base, metric, measure, normalisation, "base")
-    table = {lang: {i: v - old[lang][i] for i, v in new[lang].items() if i in old[lang]} for lang in new if lang in old}
+    table = {
+        lang: {i: v - old[lang][i] for i, v in new[lang].items() if i in old[lang]}
+        for lang in new
+        if lang in old
+    }
     table = {lang: column for lang, column in table.items() if column}
     if not table:
-        one, other = ("; ".join(f"{lang}: {', '.join(list(t[lang])[:3])}, ..." for lang in t) for t in (new, old))
+        one, other = (
+            "; ".join(f"{lang}: {', '.join(list(t[lang])[:3])}, ..." for lang in t)
+            for t in (new, old)
+        )
         raise MechclaError(
             f"nothing to compare: scores and base share no (id, language) for {metric}. scores {one}. base {other}"
         )
@@ -102,7 +117,9 @@ def paired_differences(
 
 def clustered(table: Mapping[str, Mapping[str, float]]) -> dict[str, Clusters]:
     """Each language's values, a question each, and their pool, in which a question's languages are added up."""
-    result = {lang: _clusters([[v] for _, v in sorted(column.items())]) for lang, column in table.items()}
+    result = {
+        lang: _clusters([[v] for _, v in sorted(column.items())]) for lang, column in table.items()
+    }
     questions: dict[str, list[float]] = {}
     for column in table.values():
         for id, value in column.items():
@@ -113,7 +130,10 @@ def clustered(table: Mapping[str, Mapping[str, float]]) -> dict[str, Clusters]:
 
 def _clusters(values: list[list[float]]) -> Clusters:
     # fsum is exact before it rounds, so the order of languages does not matter either
-    return Clusters(np.asarray([math.fsum(v) for v in values], dtype=float), np.asarray([len(v) for v in values], dtype=int))
+    return Clusters(
+        np.asarray([math.fsum(v) for v in values], dtype=float),
+        np.asarray([len(v) for v in values], dtype=int),
+    )
 
 
 def estimate_of(draws: Float[np.ndarray, " resample_plus_1"], n: int, measure: str) -> Estimate:

@@ -18,9 +18,13 @@ from mechcla.statistics.differences import clustered, paired_differences
 Key = TypeVar("Key", bound=Hashable)
 RESAMPLES = 10_000
 ENUMERATED = 16  # questions up to which all 2**n assignments of signs are looked at
-WIDEST = 24  # and up to which they may be, if `resamples` asks for as many: 2**24 numbers are 128 MiB
+WIDEST = (
+    24  # and up to which they may be, if `resamples` asks for as many: 2**24 numbers are 128 MiB
+)
 GRAIN = 60  # ties among up to 6 candidates make accuracies multiples of 1/60
-LATTICE_WORK = 50_000_000  # additions that an exact distribution on a lattice may take, well under a second
+LATTICE_WORK = (
+    50_000_000  # additions that an exact distribution on a lattice may take, well under a second
+)
 CORRECTIONS = ("holm", "bh", "none")
 
 
@@ -56,7 +60,9 @@ class TestResult:
         return f"{self.statistic:+.3f} p={self.p_value:.4f} ({kind}) {size}"
 
 
-def sign_flip(values: Float[np.ndarray, " cluster"], resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, bool]:
+def sign_flip(
+    values: Float[np.ndarray, " cluster"], resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, bool]:
     """Two-sided p-value that values symmetric about 0 have a sum this far from 0, and whether it is exact.
 
     Exact if the values lie on a lattice (accuracies: their distribution of sums is counted out whole, which for
@@ -88,7 +94,9 @@ def sign_flip(values: Float[np.ndarray, " cluster"], resamples: int = RESAMPLES,
         return float((abs(sums) >= reach).mean()), True
     generator, hits = np.random.default_rng(seed), 0
     for start in range(0, resamples, 1000):
-        packed = generator.integers(0, 256, size=(min(1000, resamples - start), -(-len(values) // 8)), dtype=np.uint8)
+        packed = generator.integers(
+            0, 256, size=(min(1000, resamples - start), -(-len(values) // 8)), dtype=np.uint8
+        )
         positive = np.unpackbits(packed, axis=1)[:, : len(values)].astype(float)
         hits += int((abs(2 * (positive @ values) - values.sum()) >= reach).sum())
     return (1 + hits) / (1 + resamples), False
@@ -99,7 +107,9 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
     units = np.rint(values * GRAIN).astype(int)
     if abs(units / GRAIN - values).max() > 1e-9 or not units.any():
         return None
-    units = units[units != 0]  # what is left of thirds that cancel is a rounding error, not a change
+    units = units[
+        units != 0
+    ]  # what is left of thirds that cancel is a rounding error, not a change
     units = units // np.gcd.reduce(units)
     total = int(abs(units).sum())
     if total * len(units) > LATTICE_WORK:
@@ -115,9 +125,14 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
 
 
 def permutation_test(
-    scores: Scores, base: Scores, metric: str, measure: Measure = "accuracy", normalisation: str = "sum",
-    resamples: int = RESAMPLES, seed: int = 0,
-) -> dict[str, TestResult]:  # fmt: skip
+    scores: Scores,
+    base: Scores,
+    metric: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, TestResult]:
     """Does the metric of `scores` differ from that of `base`? By language, and pooled under "all".
 
     A paired sign-flip test: if steering did nothing, which of an item's two scores is called steered would not
@@ -134,7 +149,9 @@ def permutation_test(
     +0.041 p=0.0123 (10000 resamples) n=63 items, 63 questions, 63 changed
     """
     result = {}
-    for language, c in clustered(paired_differences(scores, base, metric, measure, normalisation)).items():
+    for language, c in clustered(
+        paired_differences(scores, base, metric, measure, normalisation)
+    ).items():
         p, exact = sign_flip(c.sums, resamples, seed)
         result[language] = TestResult(
             c.mean,
@@ -167,13 +184,17 @@ def correct(p_values: Mapping[Key, float], method: str = "holm") -> dict[Key, fl
         raise MechclaError(f"unknown correction {method!r}; {nearest(method, CORRECTIONS)}")
     wrong = [(key, p) for key, p in p_values.items() if not 0 <= p <= 1]
     if wrong:
-        raise MechclaError(f"the p-value of {wrong[0][0]!r} is {wrong[0][1]}; expected a number from 0 to 1")
+        raise MechclaError(
+            f"the p-value of {wrong[0][0]!r} is {wrong[0][1]}; expected a number from 0 to 1"
+        )
     if method == "none" or not p_values:
         return dict(p_values)
     if method == "bh":
         from scipy.stats import false_discovery_control  # scipy.stats takes a while to import
 
-        return dict(zip(p_values, map(float, false_discovery_control(list(p_values.values()))), strict=True))
+        return dict(
+            zip(p_values, map(float, false_discovery_control(list(p_values.values()))), strict=True)
+        )
     adjusted, highest = {}, 0.0
     for rank, key in enumerate(sorted(p_values, key=lambda k: p_values[k])):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[key]))

@@ -39,16 +39,25 @@ def _quantiles(power: float, alpha: float) -> float:
     """z(1 - alpha/2) + z(power)"""
     for name, value in (("power", power), ("alpha", alpha)):
         if not 0 < value < 1:
-            raise MechclaError(f"{name}={value}; expected a number between 0 and 1, without its ends")
+            raise MechclaError(
+                f"{name}={value}; expected a number between 0 and 1, without its ends"
+            )
     if power <= alpha:
-        raise MechclaError(f"power={power} is not above alpha={alpha}; a test finds nothing more rarely than by chance")
+        raise MechclaError(
+            f"power={power} is not above alpha={alpha}; a test finds nothing more rarely than by chance"
+        )
     return float(ndtri(1 - alpha / 2) + ndtri(power))
 
 
 def minimum_detectable_effect(
-    scores: Scores, base: Scores, metric: str, measure: Measure = "accuracy", normalisation: str = "sum",
-    power: float = 0.8, alpha: float = 0.05,
-) -> dict[str, Effect]:  # fmt: skip
+    scores: Scores,
+    base: Scores,
+    metric: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> dict[str, Effect]:
     """The smallest difference that a comparison of this size could have shown, by language and pooled.
 
     MDE = (z(1 - alpha/2) + z(power)) * SE, where SE is the standard error of the mean paired difference with the
@@ -69,11 +78,21 @@ def minimum_detectable_effect(
     0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
     """
     factor, result = _quantiles(power, alpha), {}
-    for language, c in clustered(paired_differences(scores, base, metric, measure, normalisation)).items():
+    for language, c in clustered(
+        paired_differences(scores, base, metric, measure, normalisation)
+    ).items():
         error = c.standard_error or float("nan")
         count = len(c.sums)
         result[language] = Effect(
-            factor * error, error * math.sqrt(count), c.n, count, power, alpha, metric, measure, normalisation
+            factor * error,
+            error * math.sqrt(count),
+            c.n,
+            count,
+            power,
+            alpha,
+            metric,
+            measure,
+            normalisation,
         )
     return result
 
@@ -90,5 +109,9 @@ def items_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
     """
     factor = _quantiles(power, alpha)
     if not math.isfinite(effect) or effect == 0 or not math.isfinite(sd) or sd <= 0:
-        raise MechclaError(f"effect={effect}, sd={sd}; expected an effect other than 0 and an sd above 0")
-    return max(2, math.ceil((factor * sd / effect) ** 2 - 1e-9))  # less a hair, so that an Effect gives back its own questions
+        raise MechclaError(
+            f"effect={effect}, sd={sd}; expected an effect other than 0 and an sd above 0"
+        )
+    return max(
+        2, math.ceil((factor * sd / effect) ** 2 - 1e-9)
+    )  # less a hair, so that an Effect gives back its own questions

@@ -51,31 +51,53 @@ def _run(config: SweepConfig) -> int:
     rows = summarise(tables, sweep.languages, config.resamples, config.seed)
     folder = sweep.store.folder
     write_text(folder / "summary.csv", to_csv(rows))
-    write_json(folder / "summary.json", {
-        "chosen": choices.chosen(),
-        "cosine": {k: v.tolist() for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()},
-        "rows": [row.flat() for row in rows],
-    })  # fmt: skip
-    steered = {k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()}
-    tested, arms = ([
-        row for measure in ("share", "accuracy") for row in compare(steered, measure, config.resamples, config.seed)
-    ] for compare in (against_unsteered, against_arms))  # fmt: skip
+    write_json(
+        folder / "summary.json",
+        {
+            "chosen": choices.chosen(),
+            "cosine": {
+                k: v.tolist()
+                for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()
+            },
+            "rows": [row.flat() for row in rows],
+        },
+    )
+    steered = {
+        k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()
+    }
+    tested, arms = (
+        [
+            row
+            for measure in ("share", "accuracy")
+            for row in compare(steered, measure, config.resamples, config.seed)
+        ]
+        for compare in (against_unsteered, against_arms)
+    )
     write_text(folder / "tests.csv", tests_csv(tested))
     write_text(folder / "arms.csv", tests_csv(arms))
     held = contrasts(tables, config.resamples, config.seed)
     write_text(folder / "contrast.csv", table(contrast_rows(held)))
     families = {k: v for k, v in steered.items() if not is_arm(k)}
-    planes = {m: plane(families, m, resamples=config.resamples, seed=config.seed) for m in ("accuracy", "share")}
+    planes = {
+        m: plane(families, m, resamples=config.resamples, seed=config.seed)
+        for m in ("accuracy", "share")
+    }
     figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
-    print(f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items")
+    print(
+        f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items"
+    )
     shown = [r for r in rows if not is_arm(r.method)]
     print(pooled_table(shown, config.measure))
     print("\nChanges against the unsteered model, paired by item:")
     print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, change=True))
     if arms:
-        print(f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}")
+        print(
+            f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}"
+        )
     if held:
-        print(f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}")
+        print(
+            f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}"
+        )
     print(remarks(planes[config.measure], steered["unsteered"]))
     print(f"\nChosen on dev:\n{choices}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
@@ -84,7 +106,9 @@ def _run(config: SweepConfig) -> int:
     return 0
 
 
-def draw(sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]) -> list[str]:
+def draw(
+    sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]
+) -> list[str]:
     """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
     folder = sweep.store.folder / "figures"
     folder.mkdir(exist_ok=True)
@@ -93,14 +117,28 @@ def draw(sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...
     tried = [p.describe() for c in choices.each for p in c.points]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
     cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
-    made = [plots.save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")]
-    write_json(folder / "fig4_layers.json", {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells})
+    made = [
+        plots.save(
+            plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers"
+        )
+    ]
+    write_json(
+        folder / "fig4_layers.json",
+        {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells},
+    )
     for measure, points in planes.items():
-        chosen = [r for r in rows if (r.metric, r.language, r.measure) == ("english_bias", "all", measure)]
+        chosen = [
+            r for r in rows if (r.metric, r.language, r.measure) == ("english_bias", "all", measure)
+        ]
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
         made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
-        made.append(plots.save(plots.surgical(points, bias, tried, config.measure, fronts), folder / f"fig5_surgical{end}"))
+        made.append(
+            plots.save(
+                plots.surgical(points, bias, tried, config.measure, fronts),
+                folder / f"fig5_surgical{end}",
+            )
+        )
         write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
     return [str(path) for path in made if not path.stem.endswith(("_accuracy", "_share"))]
 

@@ -54,7 +54,10 @@ class Choices:
 
     def chosen(self) -> dict[str, dict[str, Any]]:
         """{family: {language: method}}, for the record."""
-        return {f: {k: c.chosen[f].describe() for k, c in self.by_language.items()} for f in self.families}
+        return {
+            f: {k: c.chosen[f].describe() for k, c in self.by_language.items()}
+            for f in self.families
+        }
 
     def shared_points(self) -> list[DevPoint]:
         """Methods that were tried in every language, their gains averaged over languages."""
@@ -67,25 +70,41 @@ class Choices:
             same = len(set(names.values())) == 1
             if "unsteered" in names.values() and not same:
                 family = f"{family} (unsteered where dev gave no gain; counted as no change)"
-            lines.append(f"  {family}: " + (next(iter(names.values())) if same else "  ".join(f"{k} {n}" for k, n in names.items())))
+            lines.append(
+                f"  {family}: "
+                + (
+                    next(iter(names.values()))
+                    if same
+                    else "  ".join(f"{k} {n}" for k, n in names.items())
+                )
+            )
         return "\n".join(lines)
 
 
 def choose(sweep: Sweep) -> Choices:
     """Sweep dev and choose; writes selection.json."""
-    groups = [[k] for k in sweep.languages] if sweep.config.choose == "language" else [sweep.languages]
+    groups = (
+        [[k] for k in sweep.languages] if sweep.config.choose == "language" else [sweep.languages]
+    )
     plan = _Plan.of(sweep.config, sweep.model.n_layers)
-    sweep.bar.total = plan.cells * len(sweep.languages)  # about: the fine pass may find fewer layers to add
+    sweep.bar.total = plan.cells * len(
+        sweep.languages
+    )  # about: the fine pass may find fewer layers to add
     made: dict[str, Choice] = {}
     for languages in groups:
         choice = _choose(sweep, languages, plan)
         made |= dict.fromkeys(languages, choice)
         sweep.forget()
     choices = Choices(made)
-    write_json(sweep.store.folder / "selection.json", {
-        "rule": "mechcla.sweep.select: EN by transfer, LOC by localization, SUR by their sum, on dev",
-        "choose": sweep.config.choose, "chosen": choices.chosen(), "choices": [c.describe() for c in choices.each],
-    })  # fmt: skip
+    write_json(
+        sweep.store.folder / "selection.json",
+        {
+            "rule": "mechcla.sweep.select: EN by transfer, LOC by localization, SUR by their sum, on dev",
+            "choose": sweep.config.choose,
+            "chosen": choices.chosen(),
+            "choices": [c.describe() for c in choices.each],
+        },
+    )
     return choices
 
 
@@ -100,13 +119,19 @@ class _Plan:
 
     @classmethod
     def of(cls, config: SweepConfig, n: int) -> _Plan:
-        layers = sorted(set(config.layers)) if config.layers else coarse_layers(n, config.coarse_step)
+        layers = (
+            sorted(set(config.layers)) if config.layers else coarse_layers(n, config.coarse_step)
+        )
         strengths = {"EN": config.en_strengths, "LOC": config.loc_strengths}
-        strength = max(config.en_strengths) if config.restore_strength is None else config.restore_strength
+        strength = (
+            max(config.en_strengths) if config.restore_strength is None else config.restore_strength
+        )
         restored = restorations(layers, strength, n) if config.restore else []
         fine = 0 if config.layers else 2 * config.refine
         per_layer = sum(map(len, strengths.values()))
-        cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(restored)
+        cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(
+            restored
+        )
         cells += config.pair_layers if restored else 0
         cells += 2 * len(config.try_positions) * len(KINDS)
         return cls(layers, strengths, restored, cells)
@@ -144,7 +169,9 @@ def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
     if config.try_positions:
         points += _elsewhere(sweep, languages, chosen)
         chosen = {family: best(points, family, config.tolerance) for family in families}
-    both = [p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization]
+    both = [
+        p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization
+    ]
     return Choice(tuple(languages), tuple(points), tuple(pareto_front(both)), chosen)
 
 
@@ -153,15 +180,23 @@ def _elsewhere(sweep: Sweep, languages: list[str], chosen: dict[str, DevPoint]) 
     config = sweep.config
     tried: list[DevPoint] = []
     better: dict[str, str | None] = {}
-    for family, part, own in (("EN", "en_positions", config.en_positions), ("LOC", "loc_positions", config.loc_positions)):
+    for family, part, own in (
+        ("EN", "en_positions", config.en_positions),
+        ("LOC", "loc_positions", config.loc_positions),
+    ):
         method = chosen[family].method
         if method != UNSTEERED:
             others = [p for p in config.try_positions if p != own]
             tried += sweep.dev_points([_moved(method, {part: p}) for p in others], languages)
-            better[part] = getattr(best([chosen[family], *tried], family, config.tolerance).method, part)
+            better[part] = getattr(
+                best([chosen[family], *tried], family, config.tolerance).method, part
+            )
     for family in ("EN+restore", "SUR"):
         method = chosen[family].method if family in chosen else UNSTEERED
-        moved = _moved(method, {k: v for k, v in better.items() if v and (k == "en_positions" or family == "SUR")})
+        moved = _moved(
+            method,
+            {k: v for k, v in better.items() if v and (k == "en_positions" or family == "SUR")},
+        )
         if UNSTEERED not in (method, moved) and moved != method:
             tried += sweep.dev_points([moved], languages)
     return tried
@@ -169,5 +204,7 @@ def _elsewhere(sweep: Sweep, languages: list[str], chosen: dict[str, DevPoint]) 
 
 def _moved(method: Method, positions: dict[str, str]) -> Method:
     return replace(
-        method, en_positions=positions.get("en_positions", method.en_positions), loc_positions=positions.get("loc_positions", method.loc_positions)
+        method,
+        en_positions=positions.get("en_positions", method.en_positions),
+        loc_positions=positions.get("loc_positions", method.loc_positions),
     )

@@ -24,17 +24,30 @@ from mechcla.interventions import POSITIONS
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
-        "languages": ["es", "ko"], "coarse_step": 6, "refine": 0, "restore": False, "dev_items": 10, "test_items": 20,
-        "pair_layers": 1, "en_strengths": [0.3], "loc_strengths": [2.0], "controls": False, "out": "runs/quick",
+        "languages": ["es", "ko"],
+        "coarse_step": 6,
+        "refine": 0,
+        "restore": False,
+        "dev_items": 10,
+        "test_items": 20,
+        "pair_layers": 1,
+        "en_strengths": [0.3],
+        "loc_strengths": [2.0],
+        "controls": False,
+        "out": "runs/quick",
     },
-}  # fmt: skip
+}
 
 
 def _commas(value: Any) -> Any:
     """'es,ko' and '[es, ko]' are lists; so are repeated flags, which arrive joined by commas."""
     if isinstance(value, list) and "" in value:
         value = ",".join(map(str, value))
-    return [part.strip() for part in value.strip("[]").split(",") if part.strip()] if isinstance(value, str) else value
+    return (
+        [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_commas)]
@@ -46,53 +59,103 @@ class SweepConfig(BaseSettings):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, cli_prog_name="python -m mechcla.sweep", cli_kebab_case=True,
-        cli_implicit_flags=True, cli_enforce_required=False, protected_namespaces=(),
-    )  # fmt: skip
+        extra="forbid",
+        frozen=True,
+        cli_prog_name="python -m mechcla.sweep",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_enforce_required=False,
+        protected_namespaces=(),
+    )
 
-    config: Path | None = Field(None, description="YAML or TOML file with any of these settings; flags win over it")
-    preset: Literal["default", "quick"] = Field("default", description="quick: two languages, coarse layers")
-    out: str = Field("runs/demo", description="run folder; the same command again does only what is missing")
+    config: Path | None = Field(
+        None, description="YAML or TOML file with any of these settings; flags win over it"
+    )
+    preset: Literal["default", "quick"] = Field(
+        "default", description="quick: two languages, coarse layers"
+    )
+    out: str = Field(
+        "runs/demo", description="run folder; the same command again does only what is missing"
+    )
     model: str = Field("demo", description="'demo', a Hugging Face id, or a folder")
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="weights' dtype")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="weights' dtype"
+    )
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")
-    items: str = Field("demo", description="'demo', another source, or a file or folder of items (.jsonl, .csv, .parquet)")
-    languages: Words | None = Field(None, description="languages beside English, as es,ko; default: all of the items'")
+    items: str = Field(
+        "demo",
+        description="'demo', another source, or a file or folder of items (.jsonl, .csv, .parquet)",
+    )
+    languages: Words | None = Field(
+        None, description="languages beside English, as es,ko; default: all of the items'"
+    )
     site: Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"] = Field(
         "resid_post", description="where vectors are read and added"
     )
     operator: Literal["add", "add_norm", "ablate"] = Field("add", description="how a vector acts")
-    unit: Literal["raw", "relative"] = Field("raw", description="strength: multiples of v, or of the mean norm there")
-    en_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
-        "prompt", description="tokens that EN-steering edits"
+    unit: Literal["raw", "relative"] = Field(
+        "raw", description="strength: multiples of v, or of the mean norm there"
     )
-    loc_positions: Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"] = Field(
-        "prompt", description="tokens that LOC-steering edits"
-    )
+    en_positions: Literal[
+        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
+    ] = Field("prompt", description="tokens that EN-steering edits")
+    loc_positions: Literal[
+        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
+    ] = Field("prompt", description="tokens that LOC-steering edits")
     en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
     loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
-    layers: Layers | None = Field(None, description="layers to sweep, as 3,9,15; default: coarse to fine")
-    coarse_step: int = Field(4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer")
-    refine: int = Field(1, ge=0, description="fine pass: so many layers on either side of the best coarse one")
+    layers: Layers | None = Field(
+        None, description="layers to sweep, as 3,9,15; default: coarse to fine"
+    )
+    coarse_step: int = Field(
+        4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer"
+    )
+    refine: int = Field(
+        1, ge=0, description="fine pass: so many layers on either side of the best coarse one"
+    )
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
-    restore_strength: float | None = Field(0.6, description="EN strength with restoration; null: the largest of en_strengths")
-    pair_layers: int = Field(2, ge=1, description="SUR: how many of the best layers of either vector (by the sum of gains) are paired")
-    dev_items: int | None = Field(24, ge=2, description="dev items a kind and language in sweep cells; null: all")
-    test_items: int | None = Field(63, ge=2, description="test items a kind and language; null: all")
-    choose: Literal["language", "pooled"] = Field("language", description="one choice a language, or one for all")
-    measure: Literal["share", "accuracy"] = Field("share", description="what selection maximises on dev")
+    restore_strength: float | None = Field(
+        0.6, description="EN strength with restoration; null: the largest of en_strengths"
+    )
+    pair_layers: int = Field(
+        2,
+        ge=1,
+        description="SUR: how many of the best layers of either vector (by the sum of gains) are paired",
+    )
+    dev_items: int | None = Field(
+        24, ge=2, description="dev items a kind and language in sweep cells; null: all"
+    )
+    test_items: int | None = Field(
+        63, ge=2, description="test items a kind and language; null: all"
+    )
+    choose: Literal["language", "pooled"] = Field(
+        "language", description="one choice a language, or one for all"
+    )
+    measure: Literal["share", "accuracy"] = Field(
+        "share", description="what selection maximises on dev"
+    )
     tolerance: float = Field(0.01, ge=0, description="how much of either gain SUR may lose on dev")
-    controls: bool = Field(True, description="also score control arms on test: random, shuffled, swapped, same layer, ...")
-    try_positions: Words = Field([], description="other positions to try, on dev, at the chosen layers and strengths")
+    controls: bool = Field(
+        True,
+        description="also score control arms on test: random, shuffled, swapped, same layer, ...",
+    )
+    try_positions: Words = Field(
+        [], description="other positions to try, on dev, at the chosen layers and strengths"
+    )
     recipe: Literal["mean_difference", "pca_difference", "logistic", "lda"] = Field(
         "mean_difference", description="how vectors are made from residuals"
     )
-    chat: bool = Field(False, description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models")
+    chat: bool = Field(
+        False,
+        description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models",
+    )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of the bootstrap, the tests and the control arms")
     max_tokens: int = Field(2048, ge=1, description="tokens a batch")
-    cache_mib: int = Field(2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk")
+    cache_mib: int = Field(
+        2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")
 
     @field_validator("en_strengths", "loc_strengths", "restore_strength")
@@ -100,7 +163,9 @@ class SweepConfig(BaseSettings):
     def _finite(cls, values: Any) -> Any:
         for value in values if isinstance(values, list) else [] if values is None else [values]:
             if value != value or value in (float("inf"), float("-inf")):
-                raise ValueError(f"strength {value!r} is not finite; expected finite numbers such as 0.3,0.6")
+                raise ValueError(
+                    f"strength {value!r} is not finite; expected finite numbers such as 0.3,0.6"
+                )
         return values
 
     @field_validator("try_positions")
@@ -120,15 +185,20 @@ class SweepConfig(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # flags and file only: no setting comes from the environment unseen
 
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast."""
-        return self.model_dump(mode="json", exclude={"config", "preset", "out", "threads", "cache_mib"})
+        return self.model_dump(
+            mode="json", exclude={"config", "preset", "out", "threads", "cache_mib"}
+        )
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -140,9 +210,13 @@ def _read_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise MechclaError(f"the config {path} is not UTF-8 at byte {error.start}") from error
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise MechclaError(f"{path} is not valid {path.suffix.lstrip('.') or 'YAML'}: {error}") from error
+        raise MechclaError(
+            f"{path} is not valid {path.suffix.lstrip('.') or 'YAML'}: {error}"
+        ) from error
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise MechclaError(f"{path} holds {type(data).__name__}; expected settings such as 'model: demo'")
+        raise MechclaError(
+            f"{path} holds {type(data).__name__}; expected settings such as 'model: demo'"
+        )
     return data
 
 
@@ -171,7 +245,9 @@ def make(settings: dict[str, Any]) -> SweepConfig:
     except ValidationError as error:
         raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
     if config.operator == "ablate" and (config.restore or config.unit != "raw"):
-        raise MechclaError("operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw")
+        raise MechclaError(
+            "operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw"
+        )
     return config
 
 

@@ -48,7 +48,9 @@ class Configuration:
         if family not in self.choices.families:
             raise MechclaError(f"no family {family!r}; {nearest(family, self.choices.families)}")
         if language not in self.choices.by_language:
-            raise MechclaError(f"nothing was chosen for {language!r}; {nearest(language, self.choices.by_language)}")
+            raise MechclaError(
+                f"nothing was chosen for {language!r}; {nearest(language, self.choices.by_language)}"
+            )
         return self.choices.method(family, language)
 
     def interventions(self, family: str, language: str) -> tuple[Intervention, ...]:
@@ -60,7 +62,12 @@ class Configuration:
 
 
 def configure(
-    model: HookedModel, items: ItemSet, languages: Sequence[str] | None = None, *, out: str | None = None, **settings: Any
+    model: HookedModel,
+    items: ItemSet,
+    languages: Sequence[str] | None = None,
+    *,
+    out: str | None = None,
+    **settings: Any,
 ) -> Configuration:
     """Choose layers, strengths and positions of EN, LOC and Surgical Steering on the dev items.
 
@@ -76,19 +83,25 @@ def configure(
     """
     for name in ("preset", "config"):
         if name in settings:
-            raise MechclaError(f"configure takes settings themselves, not {name}={settings[name]!r}; expected e.g. coarse_step=2")
+            raise MechclaError(
+                f"configure takes settings themselves, not {name}={settings[name]!r}; expected e.g. coarse_step=2"
+            )
     if languages is not None:
         items = items.language(PIVOT, *languages)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
-        config = make(given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"})
+        config = make(
+            given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}
+        )
         sweep = open_sweep(config, model, items)
         choices = choose(sweep)
         sweep.bar.close()
         record = sweep.study.freeze(choices.chosen())
     each = full_grid(model.n_layers, config)
-    return Configuration(choices, sweep.vectors, config, len(sweep.counted), each * len(sweep.languages), record)
+    return Configuration(
+        choices, sweep.vectors, config, len(sweep.counted), each * len(sweep.languages), record
+    )
 
 
 def full_grid(n_layers: int, config: SweepConfig) -> int:

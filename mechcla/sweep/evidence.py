@@ -19,7 +19,13 @@ from mechcla.statistics import (
     permutation_test,
 )
 
-OWN = {"explicit": ("localization",), "EN": ("transfer",), "EN+restore": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
+OWN = {
+    "explicit": ("localization",),
+    "EN": ("transfer",),
+    "EN+restore": ("transfer",),
+    "LOC": ("localization",),
+    "SUR": ("transfer", "localization"),
+}
 BOTH = ("transfer", "localization")
 
 
@@ -44,11 +50,22 @@ class Tested:
     def flat(self) -> dict[str, Any]:
         d = self.difference
         return {
-            "method": self.method, "against": self.against, "metric": self.metric, "language": self.language,
-            "measure": self.measure, "difference": d.value, "low": d.low, "high": d.high, "p_value": self.test.p_value,
-            "p_holm": self.p_holm, "exact": self.test.exact, "detectable": self.detectable, "n": d.n,
-            "questions": self.test.clusters, "changed": self.test.changed,
-        }  # fmt: skip
+            "method": self.method,
+            "against": self.against,
+            "metric": self.metric,
+            "language": self.language,
+            "measure": self.measure,
+            "difference": d.value,
+            "low": d.low,
+            "high": d.high,
+            "p_value": self.test.p_value,
+            "p_holm": self.p_holm,
+            "exact": self.test.exact,
+            "detectable": self.detectable,
+            "n": d.n,
+            "questions": self.test.clusters,
+            "changed": self.test.changed,
+        }
 
 
 def is_arm(method: str) -> bool:
@@ -56,18 +73,29 @@ def is_arm(method: str) -> bool:
     return " " in method
 
 
-def against_unsteered(tables: Mapping[str, Scores], measure: str, resamples: int, seed: int) -> list[Tested]:
+def against_unsteered(
+    tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
+) -> list[Tested]:
     """Every family on both axes, and explicit prompting on localization, against the unsteered model."""
     pairs = [
-        (name, "unsteered", metric) for name in tables if name != "unsteered" and not is_arm(name)
+        (name, "unsteered", metric)
+        for name in tables
+        if name != "unsteered" and not is_arm(name)
         for metric in (BOTH if name != "explicit" else BOTH[1:])
-    ]  # fmt: skip
+    ]
     return _tested(tables, pairs, measure, resamples, seed)
 
 
-def against_arms(tables: Mapping[str, Scores], measure: str, resamples: int, seed: int) -> list[Tested]:
+def against_arms(
+    tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
+) -> list[Tested]:
     """Every family against each of its control arms, on the axis that the family is for (SUR: on both)."""
-    pairs = [(name.split(" ")[0], name, metric) for name in tables if is_arm(name) for metric in OWN[name.split(" ")[0]]]
+    pairs = [
+        (name.split(" ")[0], name, metric)
+        for name in tables
+        if is_arm(name)
+        for metric in OWN[name.split(" ")[0]]
+    ]
     return _tested(tables, pairs, measure, resamples, seed)
 
 
@@ -77,7 +105,9 @@ CONTRASTS = {  # by condition: the two tables whose answers are held against eac
 }
 
 
-def contrasts(tables: Mapping[str, Scores], resamples: int, seed: int) -> dict[str, dict[str, Contrast]]:
+def contrasts(
+    tables: Mapping[str, Scores], resamples: int, seed: int
+) -> dict[str, dict[str, Contrast]]:
     """The matched-pair contrast of the local answer and the American one, by condition, then by language and pooled.
 
     prompt: the own country named against the United States named. LOC: the same implicit prompt under the two countries'
@@ -87,13 +117,18 @@ def contrasts(tables: Mapping[str, Scores], resamples: int, seed: int) -> dict[s
     """
     return {
         name: contrast(tables[one], tables[two], resamples=resamples, seed=seed)
-        for name, (one, two) in CONTRASTS.items() if one in tables and two in tables
-    }  # fmt: skip
+        for name, (one, two) in CONTRASTS.items()
+        if one in tables and two in tables
+    }
 
 
 def contrast_rows(found: Mapping[str, Mapping[str, Contrast]]) -> list[dict[str, Any]]:
     """A row a condition and language."""
-    return [{"condition": name, "language": k} | c.flat() for name, by in found.items() for k, c in by.items()]
+    return [
+        {"condition": name, "language": k} | c.flat()
+        for name, by in found.items()
+        for k, c in by.items()
+    ]
 
 
 def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:
@@ -102,7 +137,11 @@ def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:
 
 
 def _tested(
-    tables: Mapping[str, Scores], pairs: Sequence[tuple[str, str, str]], measure: str, resamples: int, seed: int
+    tables: Mapping[str, Scores],
+    pairs: Sequence[tuple[str, str, str]],
+    measure: str,
+    resamples: int,
+    seed: int,
 ) -> list[Tested]:
     rows: list[Tested] = []
     for method, other, metric in pairs:
@@ -110,10 +149,23 @@ def _tested(
         gains = difference(one, two, metric, measure, resamples=resamples, seed=seed)
         least = minimum_detectable_effect(one, two, metric, measure)
         for language, test in permutation_test(one, two, metric, measure, seed=seed).items():
-            rows.append(Tested(method, other, metric, language, measure, gains[language], test, least[language].value))
+            rows.append(
+                Tested(
+                    method,
+                    other,
+                    metric,
+                    language,
+                    measure,
+                    gains[language],
+                    test,
+                    least[language].value,
+                )
+            )
     corrected: dict[int, float] = {}
     for pooled in (True, False):
-        corrected |= correct({k: r.test.p_value for k, r in enumerate(rows) if (r.language == POOLED) == pooled})
+        corrected |= correct(
+            {k: r.test.p_value for k, r in enumerate(rows) if (r.language == POOLED) == pooled}
+        )
     return [Tested(**{**vars(r), "p_holm": corrected[k]}) for k, r in enumerate(rows)]
 
 
@@ -138,5 +190,7 @@ def arms_table(rows: Sequence[Tested]) -> str:
     for r in rows:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
-            lines.append(f"{r.method:<10}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}")
+            lines.append(
+                f"{r.method:<10}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
+            )
     return "\n".join(lines)

@@ -67,7 +67,9 @@ class Method:
             return replace(self, control=name, restore_layer=None)
         return replace(self, control=name)
 
-    def edits(self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig) -> tuple[Intervention, ...]:
+    def edits(
+        self, language: str, vectors: dict[str, SteeringVectors], config: SweepConfig
+    ) -> tuple[Intervention, ...]:
         """The interventions of this method in one language."""
         if self.control:
             vectors = control(self.control, vectors, config.seed)
@@ -78,20 +80,34 @@ class Method:
             if self.control == "same_layer" and self.loc_layer is not None:
                 layer = self.loc_layer
                 if config.unit == "raw":  # the push keeps its size, though norms grow with depth
-                    strength *= float(vectors["EN"][language][self.en_layer].norm() / vectors["EN"][language][layer].norm())
+                    strength *= float(
+                        vectors["EN"][language][self.en_layer].norm()
+                        / vectors["EN"][language][layer].norm()
+                    )
             steps += en_steering(
-                vectors["EN"], language=language, layer=layer, strength=strength,
-                restore_layer=self.restore_layer, positions=self.en_positions or config.en_positions, **how,
-            )  # fmt: skip
+                vectors["EN"],
+                language=language,
+                layer=layer,
+                strength=strength,
+                restore_layer=self.restore_layer,
+                positions=self.en_positions or config.en_positions,
+                **how,
+            )
         if self.loc_layer is not None:
             steps += loc_steering(
-                vectors["LOC"], language=language, layer=self.loc_layer, strength=self.loc_strength,
-                positions=self.loc_positions or config.loc_positions, **how,
-            )  # fmt: skip
+                vectors["LOC"],
+                language=language,
+                layer=self.loc_layer,
+                strength=self.loc_strength,
+                positions=self.loc_positions or config.loc_positions,
+                **how,
+            )
         return steps
 
     def describe(self) -> dict[str, Any]:
-        return {"family": self.family, "name": self.name} | {k: v for k, v in asdict(self).items() if v not in (None, "")}
+        return {"family": self.family, "name": self.name} | {
+            k: v for k, v in asdict(self).items() if v not in (None, "")
+        }
 
 
 def coarse_layers(n_layers: int, step: int) -> list[int]:
@@ -121,8 +137,11 @@ def restorations(layers: list[int], strength: float, n_layers: int) -> list[Meth
     split = 2 * n_layers / 3
     return [
         Method(en_layer=a, en_strength=strength, restore_layer=b)
-        for a in layers if a < split for b in layers if b >= split
-    ]  # fmt: skip
+        for a in layers
+        if a < split
+        for b in layers
+        if b >= split
+    ]
 
 
 def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[Method]:
@@ -131,11 +150,21 @@ def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[
     Both lists are ranked, best first; `most` keeps the pairs with the smallest sum of ranks.
     """
     ranked = sorted(
-        ((i + j, e, x) for i, e in enumerate(en) for j, x in enumerate(loc)), key=lambda triple: triple[0]
+        ((i + j, e, x) for i, e in enumerate(en) for j, x in enumerate(loc)),
+        key=lambda triple: triple[0],
     )
     made = [
-        Method(e.en_layer, e.en_strength, e.restore_layer, x.loc_layer, x.loc_strength, "", e.en_positions, x.loc_positions)
+        Method(
+            e.en_layer,
+            e.en_strength,
+            e.restore_layer,
+            x.loc_layer,
+            x.loc_strength,
+            "",
+            e.en_positions,
+            x.loc_positions,
+        )
         for _, e, x in ranked
         if e.en_layer is not None and x.loc_layer is not None and x.loc_layer > e.en_layer
-    ]  # fmt: skip
+    ]
     return made[:most]

@@ -123,24 +123,41 @@ class Sweep:
     def _prepare(self, job: Job) -> Prepared:
         self.bar.set_postfix_str(f"{job.split} {job.language} {job.kind}")
         key = (job.language, job.kind, job.split, job.prompt)
-        if key in self.kept and self.kept[key].max_tokens > limit(self.model, self.kept[key].max_tokens):
-            del self.kept[key]  # it was too large for the memory, and would be made again at every call
+        if key in self.kept and self.kept[key].max_tokens > limit(
+            self.model, self.kept[key].max_tokens
+        ):
+            del self.kept[
+                key
+            ]  # it was too large for the memory, and would be made again at every call
         if key not in self.kept:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
             items = self.items_of(job)
             self.kept[key] = prepare(
-                self.model, items, job.prompt, max_tokens=self.config.max_tokens, shelf=self.shelf, prior=job.split == "test",
-                known=self.priors, chat=self.config.chat,
-            )  # fmt: skip
+                self.model,
+                items,
+                job.prompt,
+                max_tokens=self.config.max_tokens,
+                shelf=self.shelf,
+                prior=job.split == "test",
+                known=self.priors,
+                chat=self.config.chat,
+            )
         return self.kept[key]
 
     def _path(self, job: Job) -> Path:
-        edits = job.method.edits(job.language, self.vectors, self.config) if job.method != UNSTEERED else ()
+        edits = (
+            job.method.edits(job.language, self.vectors, self.config)
+            if job.method != UNSTEERED
+            else ()
+        )
         decides = {
-            "items": self.items_of(job).digest, "prompt": job.prompt, "edits": [e.describe() for e in edits],
-            "max_tokens": self.config.max_tokens, "chat": self.config.chat,
-        }  # fmt: skip
+            "items": self.items_of(job).digest,
+            "prompt": job.prompt,
+            "edits": [e.describe() for e in edits],
+            "max_tokens": self.config.max_tokens,
+            "chat": self.config.chat,
+        }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
 
@@ -152,7 +169,12 @@ class Sweep:
         self, methods: Sequence[Method], languages: Sequence[str], kinds: Sequence[str] = KINDS
     ) -> list[DevPoint]:
         """Gains of methods on dev, averaged over languages."""
-        done = self.run(Job(m, lang, kind, "dev") for lang in languages for kind in kinds for m in (UNSTEERED, *methods))
+        done = self.run(
+            Job(m, lang, kind, "dev")
+            for lang in languages
+            for kind in kinds
+            for m in (UNSTEERED, *methods)
+        )
         points = []
         for method in methods:
             mine = {(j.language, j.kind): s for j, s in done.items() if j.method == method}
@@ -161,7 +183,9 @@ class Sweep:
         return points
 
 
-def open_sweep(config: SweepConfig, model: HookedModel | None = None, items: ItemSet | None = None) -> Sweep:
+def open_sweep(
+    config: SweepConfig, model: HookedModel | None = None, items: ItemSet | None = None
+) -> Sweep:
     """Load model and items, check the config against them, open the run folder, make or read the vectors.
 
     model, items: those to use instead of what the config names.
@@ -176,20 +200,43 @@ def open_sweep(config: SweepConfig, model: HookedModel | None = None, items: Ite
             f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be swept; give --layers at least two"
         )
     if model is None:
-        model = load_model(config.model, dtype=config.dtype, device=config.device, revision=config.revision)
+        model = load_model(
+            config.model, dtype=config.dtype, device=config.device, revision=config.revision
+        )
     for layer in config.layers or ():
         model.hook_name(layer, config.site)
     model.hook_name(0, config.site)
     for item in items:  # whatever a text can do wrong is said before anything is written
-        for form in ("implicit", "explicit", *(["us"] if item.prompt_us else [])) if item.kind == "cultural" else ("implicit",):
+        for form in (
+            ("implicit", "explicit", *(["us"] if item.prompt_us else []))
+            if item.kind == "cultural"
+            else ("implicit",)
+        ):
             pack(item, model.tokenizer, form, model.window, config.chat)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
-    identity = {"model": model.digest, **packages, "items": items.digest, "code": code_digest(), **_backend(model)}
+    identity = {
+        "model": model.digest,
+        **packages,
+        "items": items.digest,
+        "code": code_digest(),
+        **_backend(model),
+    }
     store = Store.open(config.out, config.resolved(), identity)
     if not (store.folder / "items.jsonl").exists():
         write_whole(store.folder / "items.jsonl", items.to_jsonl)
-    bar = tqdm(total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1)
-    return Sweep(config, model, items, store, Study(items), _vectors(model, items, config, store), bar, Shelf(config.cache_mib << 20, str(store.folder)))
+    bar = tqdm(
+        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
+    )
+    return Sweep(
+        config,
+        model,
+        items,
+        store,
+        Study(items),
+        _vectors(model, items, config, store),
+        bar,
+        Shelf(config.cache_mib << 20, str(store.folder)),
+    )
 
 
 def _backend(model: HookedModel) -> dict[str, str]:
@@ -200,25 +247,49 @@ def _backend(model: HookedModel) -> dict[str, str]:
 def _check_items(items: ItemSet, config: SweepConfig) -> None:
     """Refuse, before anything is written, items that a sweep could not finish with."""
     if PIVOT not in items.languages or len(items.languages) < 2:
-        raise MechclaError(f"a sweep needs items in English ('en') and in another language; these are {', '.join(items.languages)}")
+        raise MechclaError(
+            f"a sweep needs items in English ('en') and in another language; these are {', '.join(items.languages)}"
+        )
     for language in items.languages:
         for kind in KINDS:
             for split in ("dev", "test"):
-                if not any(i.language == language and i.kind == kind and i.split == split for i in items):
-                    raise MechclaError(f"a sweep needs {kind} {split} items in every language; {language!r} has none")
-        if language != PIVOT and not any(c.role == "english" for i in sample(items, config, language, "cultural", "test") for c in i.candidates):
-            raise MechclaError(f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none")
+                if not any(
+                    i.language == language and i.kind == kind and i.split == split for i in items
+                ):
+                    raise MechclaError(
+                        f"a sweep needs {kind} {split} items in every language; {language!r} has none"
+                    )
+        if language != PIVOT and not any(
+            c.role == "english"
+            for i in sample(items, config, language, "cultural", "test")
+            for c in i.candidates
+        ):
+            raise MechclaError(
+                f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none"
+            )
     en_requests(items.dev)
 
 
-def _vectors(model: HookedModel, items: ItemSet, config: SweepConfig, store: Store) -> dict[str, SteeringVectors]:
+def _vectors(
+    model: HookedModel, items: ItemSet, config: SweepConfig, store: Store
+) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
     lacking = sum(not i.prompt_us for i in items.cultural if i.language != PIVOT)
     if config.controls and lacking:
-        print(f"mechcla.sweep: {lacking} cultural items are without 'prompt_us' (docs/items.md), so there is no control with the "
-              "United States named, and no contrast", file=sys.stderr)  # fmt: skip
-    names = ["EN", "LOC"] + (["LOC US"] if _names_us(items, config) else []) + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
-    paths = {name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors" for name in names}
+        print(
+            f"mechcla.sweep: {lacking} cultural items are without 'prompt_us' (docs/items.md), so there is no control with the "
+            "United States named, and no contrast",
+            file=sys.stderr,
+        )
+    names = (
+        ["EN", "LOC"]
+        + (["LOC US"] if _names_us(items, config) else [])
+        + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
+    )
+    paths = {
+        name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors"
+        for name in names
+    }
     if not all(path.exists() for path in paths.values()):
         paths["EN"].parent.mkdir(exist_ok=True)
         made = _made(model, items.dev, config)
@@ -240,10 +311,19 @@ def _shuffles(config: SweepConfig) -> bool:
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
     how: dict[str, Any] = {"site": config.site, "chat": config.chat}
     if config.recipe == "mean_difference":
-        return shuffled_vectors(model, dev, seed=config.seed, **how) if _shuffles(config) else make_vectors(model, dev, us=_names_us(dev, config), **how)
+        return (
+            shuffled_vectors(model, dev, seed=config.seed, **how)
+            if _shuffles(config)
+            else make_vectors(model, dev, us=_names_us(dev, config), **how)
+        )
     universal = cache_residuals(model, dev.universal, **how)
-    implicit, explicit = (cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit"))
-    made = {"EN": en_vectors_by(config.recipe, universal), "LOC": loc_vectors_by(config.recipe, explicit, implicit)}
+    implicit, explicit = (
+        cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit")
+    )
+    made = {
+        "EN": en_vectors_by(config.recipe, universal),
+        "LOC": loc_vectors_by(config.recipe, explicit, implicit),
+    }
     if _names_us(dev, config):
         steered = dev.cultural.where(lambda i: i.language != PIVOT)
         implicit, us = (cache_residuals(model, steered, form, **how) for form in ("implicit", "us"))
@@ -259,23 +339,39 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
     the unsteered model's.
     """
     described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
-    sweep.store.freeze(sweep.study.freeze({"methods": described, "settings": sweep.config.resolved()}))
+    sweep.store.freeze(
+        sweep.study.freeze({"methods": described, "settings": sweep.config.resolved()})
+    )
     jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
-    explicit = [Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages]
+    explicit = [
+        Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages
+    ]
     steered = {
-        family: [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS]
+        family: [
+            Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS
+        ]
         for family, methods in chosen.items()
     }
     for family, arms in ARMS.items() if sweep.config.controls else ():
         for arm in arms:
-            needs = {"other_country": len(sweep.languages) > 1, "shuffled": _shuffles(sweep.config), "us_country": "LOC US" in sweep.vectors}
+            needs = {
+                "other_country": len(sweep.languages) > 1,
+                "shuffled": _shuffles(sweep.config),
+                "us_country": "LOC US" in sweep.vectors,
+            }
             if not needs.get(arm, True):
                 continue
             methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
             if methods:
-                steered[f"{family} {arm}"] = [Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in AXIS[family]]
+                steered[f"{family} {arm}"] = [
+                    Job(methods[lang], lang, kind, "test")
+                    for lang in sweep.languages
+                    for kind in AXIS[family]
+                ]
     if "LOC US" in sweep.vectors:
-        steered[f"explicit {US}"] = [Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages]
+        steered[f"explicit {US}"] = [
+            Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages
+        ]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
     done = sweep.run(everything)

@@ -37,13 +37,18 @@ class DevPoint:
 
     def describe(self) -> dict[str, Any]:
         return {
-            **self.method.describe(), "d_transfer": self.d_transfer, "d_localization": self.d_localization,
+            **self.method.describe(),
+            "d_transfer": self.d_transfer,
+            "d_localization": self.d_localization,
             "by_language": self.by_language,
-        }  # fmt: skip
+        }
 
 
 def dev_point(
-    method: Method, scores: Mapping[tuple[str, str], Scores], base: Mapping[tuple[str, str], Scores], measure: Measure
+    method: Method,
+    scores: Mapping[tuple[str, str], Scores],
+    base: Mapping[tuple[str, str], Scores],
+    measure: Measure,
 ) -> DevPoint:
     """Gains from scores and base by (language, kind)."""
     languages = list(dict.fromkeys(language for language, _ in scores))
@@ -53,7 +58,9 @@ def dev_point(
         for kind, metric in (("universal", "transfer"), ("cultural", "localization")):
             key = (language, kind)
             if key in scores:
-                gains.append(difference(scores[key], base[key], metric, measure, resamples=1)[language].value)
+                gains.append(
+                    difference(scores[key], base[key], metric, measure, resamples=1)[language].value
+                )
             else:
                 gains.append(float("nan"))
         by_language[language] = (gains[0], gains[1])
@@ -63,12 +70,14 @@ def dev_point(
 
 def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
     """Points that no other one matches or beats on both gains, by transfer."""
+
     def dominated(p: DevPoint) -> bool:
         return any(
-            q.d_transfer >= p.d_transfer and q.d_localization >= p.d_localization
+            q.d_transfer >= p.d_transfer
+            and q.d_localization >= p.d_localization
             and (q.d_transfer > p.d_transfer or q.d_localization > p.d_localization)
             for q in points
-        )  # fmt: skip
+        )
 
     return sorted((p for p in points if not dominated(p)), key=lambda p: -p.d_transfer)
 
@@ -77,12 +86,15 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
     """The chosen point of a family, by the rule above. Raises MechclaError if the family has none."""
     mine = [p for p in points if p.method.family == family]
     if not mine:
-        raise MechclaError(f"no {family} cell was swept, so none can be chosen; are there layers on both sides?")
+        raise MechclaError(
+            f"no {family} cell was swept, so none can be chosen; are there layers on both sides?"
+        )
     if family == "SUR":
         mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
-    gain = {"SUR": lambda p: p.d_transfer + p.d_localization, "LOC": lambda p: p.d_localization}.get(
-        family, lambda p: p.d_transfer
-    )
+    gain = {
+        "SUR": lambda p: p.d_transfer + p.d_localization,
+        "LOC": lambda p: p.d_localization,
+    }.get(family, lambda p: p.d_transfer)
     found = min(mine, key=lambda p: (-round(gain(p), 12), p.method.size), default=None)
     return found if found is not None and gain(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
@@ -107,7 +119,9 @@ def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> 
     """
     own = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
     value = own if by == "own" else (lambda p: p.d_transfer + p.d_localization)
-    mine = sorted((p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size))
+    mine = sorted(
+        (p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size)
+    )
     chosen: dict[int | None, DevPoint] = {}
     for p in mine:
         chosen.setdefault(p.method.loc_layer if family == "LOC" else p.method.en_layer, p)

@@ -30,16 +30,43 @@ from mechcla.scores import Scores
 from mechcla.selection_guard import FrozenChoice
 
 NUMERIC_MODULES = (
-    "activations", "chat", "controls", "engine", "interventions", "items", "memory", "models", "packing", "plain", "recipes",
-    "residuals", "scores", "scoring", "spill", "vectors", "walk",
-)  # fmt: skip
+    "activations",
+    "chat",
+    "controls",
+    "engine",
+    "interventions",
+    "items",
+    "memory",
+    "models",
+    "packing",
+    "plain",
+    "recipes",
+    "residuals",
+    "scores",
+    "scoring",
+    "spill",
+    "vectors",
+    "walk",
+)
 DECIDING = ("torch", "transformers", "transformer-lens")
-PACKAGES = ("mechcla", "torch", "transformers", "transformer-lens", "numpy", "datasets", "einops", "jaxtyping", "safetensors")
+PACKAGES = (
+    "mechcla",
+    "torch",
+    "transformers",
+    "transformer-lens",
+    "numpy",
+    "datasets",
+    "einops",
+    "jaxtyping",
+    "safetensors",
+)
 
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def code_digest() -> str:
@@ -84,7 +111,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """JSON that every reader takes: a number that is not there (nan) is null."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(
+        path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -115,21 +144,33 @@ class Store:
         record = folder / "record.json"
         if record.exists():
             old = json.loads(record.read_text(encoding="utf-8"))
-            differences = _differences(old["config"], config) + _differences(old["identity"], identity)
+            differences = _differences(old["config"], config) + _differences(
+                old["identity"], identity
+            )
             if differences:
-                listed = "\n".join(f"  {key}: the folder has {a!r}, this run {b!r}" for key, a, b in differences)
+                listed = "\n".join(
+                    f"  {key}: the folder has {a!r}, this run {b!r}" for key, a, b in differences
+                )
                 raise MechclaError(
                     f"the run folder {str(folder)!r} was made with other settings:\n{listed}\n"
                     "Choose another --out, or the settings of that run (its config.yaml)."
                 )
-        elif folder.exists() and any(p.name != "config.yaml" and not p.name.startswith(".") for p in folder.iterdir()):
-            raise MechclaError(f"{str(folder)!r} is not empty and holds no run of mechcla.sweep; choose another --out")
+        elif folder.exists() and any(
+            p.name != "config.yaml" and not p.name.startswith(".") for p in folder.iterdir()
+        ):
+            raise MechclaError(
+                f"{str(folder)!r} is not empty and holds no run of mechcla.sweep; choose another --out"
+            )
         else:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise MechclaError(f"cannot make the run folder {str(folder)!r}: {error.strerror}") from error
-            write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+                raise MechclaError(
+                    f"cannot make the run folder {str(folder)!r}: {error.strerror}"
+                ) from error
+            write_text(
+                folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+            )
             write_json(record, {"config": config, "identity": identity, "versions": versions()})
         return cls(folder, identity)
 

@@ -28,14 +28,21 @@ class Row:
 
     def flat(self) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "method": self.method, "language": self.language, "metric": self.metric, "measure": self.measure,
-            "value": self.value.value, "low": self.value.low, "high": self.value.high, "n": self.value.n,
-        }  # fmt: skip
+            "method": self.method,
+            "language": self.language,
+            "metric": self.metric,
+            "measure": self.measure,
+            "value": self.value.value,
+            "low": self.value.low,
+            "high": self.value.high,
+            "n": self.value.n,
+        }
         d = self.difference
         return row | {
-            "difference": d.value if d else None, "difference_low": d.low if d else None,
+            "difference": d.value if d else None,
+            "difference_low": d.low if d else None,
             "difference_high": d.high if d else None,
-        }  # fmt: skip
+        }
 
 
 def summarise(
@@ -43,8 +50,12 @@ def summarise(
 ) -> list[Row]:
     """All rows; "all" pools the steered languages and leaves English out."""
     rows: list[Row] = []
-    steered = {name: Scores(tuple(r for r in t if r.language in languages)) for name, t in tables.items()}
-    english = {name: t.where(language=pivot) for name, t in tables.items() if len(t.where(language=pivot))}
+    steered = {
+        name: Scores(tuple(r for r in t if r.language in languages)) for name, t in tables.items()
+    }
+    english = {
+        name: t.where(language=pivot) for name, t in tables.items() if len(t.where(language=pivot))
+    }
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     for measure in ("accuracy", "share"):
         for metric in METRICS:
@@ -58,14 +69,23 @@ def summarise(
                     if not len(scores.where(kind=metrics.METRICS[metric][0])):
                         continue  # a control arm is scored on its family's axis alone
                     values = metrics.metric(scores, metric, measure, **options)
-                    changes = metrics.difference(scores, base, metric, measure, **options) if name != "unsteered" else {}
+                    changes = (
+                        metrics.difference(scores, base, metric, measure, **options)
+                        if name != "unsteered"
+                        else {}
+                    )
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
         for name, scores in steered.items():
-            if name not in ("unsteered", "explicit") and " " not in name:  # control arms recover nothing
+            if (
+                name not in ("unsteered", "explicit") and " " not in name
+            ):  # control arms recover nothing
                 found = metrics.recoverable_fraction(
                     scores, steered["unsteered"], steered["explicit"], measure, **options
                 )
-                rows += [Row(name, k, "recoverable_fraction", measure, found[k], None) for k in [*languages, POOLED]]
+                rows += [
+                    Row(name, k, "recoverable_fraction", measure, found[k], None)
+                    for k in [*languages, POOLED]
+                ]
     return rows
 
 
@@ -81,13 +101,17 @@ def to_csv(rows: list[Row]) -> str:
 def remarks(points: Sequence[PlanePoint], unsteered: Scores) -> str:
     """Chance levels, and where a method erases: its interval on the localization axis lies below 0."""
     levels = ", ".join(
-        f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}" for metric, kind in (("transfer", "universal"), ("localization", "cultural"))
+        f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}"
+        for metric, kind in (("transfer", "universal"), ("localization", "cultural"))
     )
     erased: dict[str, list[str]] = {}
     for p in points:
         if p.erasure:
             erased.setdefault(p.method, []).append(p.language)
-    listed = "; ".join(f"{method}: {' '.join(languages)}" for method, languages in erased.items()) or "nowhere"
+    listed = (
+        "; ".join(f"{method}: {' '.join(languages)}" for method, languages in erased.items())
+        or "nowhere"
+    )
     return f"A guess would get: {levels}\nCultural erasure (interval of the change in localization below 0): {listed}"
 
 
@@ -97,7 +121,15 @@ def pooled_table(rows: list[Row], measure: str = "share", change: bool = False) 
     for name in dict.fromkeys(r.method for r in rows):
         cells = []
         for metric in METRICS:
-            row = next((r for r in rows if (r.method, r.language, r.metric, r.measure) == (name, POOLED, metric, measure)), None)
+            row = next(
+                (
+                    r
+                    for r in rows
+                    if (r.method, r.language, r.metric, r.measure)
+                    == (name, POOLED, metric, measure)
+                ),
+                None,
+            )
             cells.append(_cell(row, change))
         lines.append(f"{name:<12}" + "".join(f"{c:<30}" for c in cells))
     return "\n".join(lines)

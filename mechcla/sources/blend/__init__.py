@@ -19,7 +19,15 @@ from mechcla.sources.blend.regions import REGIONS, Region, check_form, find_regi
 from mechcla.sources.blend.report import BlendReport, RegionReport
 from mechcla.sources.blend.rows import RegionRows
 
-__all__ = ["BlendReport", "RegionReport", "blend_items", "blend_pairs", "blend_questions", "blend_report", "named_country"]
+__all__ = [
+    "BlendReport",
+    "RegionReport",
+    "blend_items",
+    "blend_pairs",
+    "blend_questions",
+    "blend_report",
+    "named_country",
+]
 
 Regions = str | Iterable[str] | None
 
@@ -51,7 +59,12 @@ def blend_items(
 
 
 def blend_report(
-    path: str | Path | None = None, regions: Regions = None, form: str = "local", min_votes: int = 2, n_other: int = 2, seed: int = 0
+    path: str | Path | None = None,
+    regions: Regions = None,
+    form: str = "local",
+    min_votes: int = 2,
+    n_other: int = 2,
+    seed: int = 0,
 ) -> BlendReport:
     """What `blend_items` with the same settings makes and leaves out, by region and reason, with every id.
 
@@ -61,7 +74,12 @@ def blend_report(
 
 
 def blend_pairs(
-    path: str | Path | None = None, left: str = "ES", right: str = "MX", form: str = "local", min_votes: int = 2, strict: bool = True
+    path: str | Path | None = None,
+    left: str = "ES",
+    right: str = "MX",
+    form: str = "local",
+    min_votes: int = 2,
+    strict: bool = True,
 ) -> ItemSet:
     """Culture beyond language: questions that two regions of one language answer differently, as items of both.
 

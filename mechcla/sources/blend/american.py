@@ -14,17 +14,24 @@ from mechcla.sources.blend.regions import Region
 from mechcla.sources.blend.rules import Rule
 
 _SPANISH = ((r"(?i:\bnuestro país\b)", "Estados Unidos"),)
-_ENGLISH = ((r"(?i:\bour (country|region)\b)", "the US"), (r"\bbesides our own language\b", "besides the language spoken there"))
+_ENGLISH = (
+    (r"(?i:\bour (country|region)\b)", "the US"),
+    (r"\bbesides our own language\b", "besides the language spoken there"),
+)
 _LEFT = re.compile(  # what would show that a phrase was not seen by the rules
     r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا"
-    r"|আমাৰ ৰাজ্য|አገራችን", re.IGNORECASE,
-)  # fmt: skip
+    r"|আমাৰ ৰাজ্য|አገራችን",
+    re.IGNORECASE,
+)
 
 
 def _korean(ours: str) -> tuple[Rule, ...]:
     """미국 ends in a consonant and "our country" does not, so the particles move back to what rules.py took them from."""
     particles = (("가", "이"), ("는", "은"), ("를", "을"), ("와", "과"), ("로", "으로"))
-    return (*((rf"{ours}{old}(?=[\s,.?]|$)", f"미국{new}") for old, new in particles), (ours, "미국"))
+    return (
+        *((rf"{ours}{old}(?=[\s,.?]|$)", f"미국{new}") for old, new in particles),
+        (ours, "미국"),
+    )
 
 
 AMERICAN: dict[str, tuple[Rule, ...]] = {
@@ -34,25 +41,46 @@ AMERICAN: dict[str, tuple[Rule, ...]] = {
     "KP": _korean("우리 나라"),
     "CN": (("我国", "美国"), ("(?<!美)全国", "美国全国"), ("(?<![美我])国人", "美国人")),
     "ID": ((r"(?i:\bnegara kita\b)", "Amerika Serikat"),),
-    "JB": ((r"\bdaérah urang\b", "Amérika Sarikat"), (r"^(?!.*Amérika)(.*)\bjalma-jalma\b", r"\1jalma-jalma di Amérika Sarikat")),
+    "JB": (
+        (r"\bdaérah urang\b", "Amérika Sarikat"),
+        (r"^(?!.*Amérika)(.*)\bjalma-jalma\b", r"\1jalma-jalma di Amérika Sarikat"),
+    ),
     "GR": (
-        (r"\bστη χώρα μας", "στην Αμερική"), (r"\bΣτη χώρα μας", "Στην Αμερική"), (r"\bτη χώρα μας", "την Αμερική"),
-        (r"\bτης χώρας μας", "της Αμερικής"), (r"\bη χώρα μας", "η Αμερική"), (r"\bΗ χώρα μας", "Η Αμερική"),
+        (r"\bστη χώρα μας", "στην Αμερική"),
+        (r"\bΣτη χώρα μας", "Στην Αμερική"),
+        (r"\bτη χώρα μας", "την Αμερική"),
+        (r"\bτης χώρας μας", "της Αμερικής"),
+        (r"\bη χώρα μας", "η Αμερική"),
+        (r"\bΗ χώρα μας", "Η Αμερική"),
     ),
     "AZ": (
-        (r"\b[Öö]lkəmizin\b", "ABŞ-ın"), (r"\b[Öö]lkəmizdən\b", "ABŞ-dan"), (r"\b[Öö]lkəmizdəki\b", "ABŞ-dakı"), (r"\b[Öö]lkəmizə\b", "ABŞ-a"),
-        (r"\b[Öö]lkəmizdə\b", "ABŞ-da"), (r"\b[Öö]lkəmiz\b", "ABŞ"),
+        (r"\b[Öö]lkəmizin\b", "ABŞ-ın"),
+        (r"\b[Öö]lkəmizdən\b", "ABŞ-dan"),
+        (r"\b[Öö]lkəmizdəki\b", "ABŞ-dakı"),
+        (r"\b[Öö]lkəmizə\b", "ABŞ-a"),
+        (r"\b[Öö]lkəmizdə\b", "ABŞ-da"),
+        (r"\b[Öö]lkəmiz\b", "ABŞ"),
     ),
-    "NG": ((r"\b(a|na|ta) yankinmu\b", r"\1 Amurka"), (r"\bwannan yanki namu\b", "Amurka"), (r"\byankinmu\b", "Amurka")),
+    "NG": (
+        (r"\b(a|na|ta) yankinmu\b", r"\1 Amurka"),
+        (r"\bwannan yanki namu\b", "Amurka"),
+        (r"\byankinmu\b", "Amurka"),
+    ),
     "IR": (("کشور ما", "آمریکا"),),
     "DZ": (
-        ("لبلادنا", "لأمريكا"), ("ببلادنا", "بأمريكا"), ("في مجتمعنا", "في المجتمع الأمريكي"), ("بلادنا", "أمريكا"),
+        ("لبلادنا", "لأمريكا"),
+        ("ببلادنا", "بأمريكا"),
+        ("في مجتمعنا", "في المجتمع الأمريكي"),
+        ("بلادنا", "أمريكا"),
     ),
     "AS": (("আমাৰ ৰাজ্যৰ", "আমেৰিকাৰ"), ("আমাৰ ৰাজ্যত", "আমেৰিকাত"), ("আমাৰ ৰাজ্যই", "আমেৰিকাই")),
     "ET": (("አገራችን", "አሜሪካ"),),
-}  # fmt: skip
+}
 _MADE = {
-    code: tuple((re.compile(unicodedata.normalize("NFC", old)), unicodedata.normalize("NFC", new)) for old, new in rules)
+    code: tuple(
+        (re.compile(unicodedata.normalize("NFC", old)), unicodedata.normalize("NFC", new))
+        for old, new in rules
+    )
     for code, rules in (AMERICAN | {"en": _ENGLISH}).items()
 }
 

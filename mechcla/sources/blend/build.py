@@ -91,7 +91,9 @@ def _region_items(
     )
 
 
-def build_pairs(data: Data, left: Region, right: Region, form: str, min_votes: int, strict: bool) -> ItemSet:
+def build_pairs(
+    data: Data, left: Region, right: Region, form: str, min_votes: int, strict: bool
+) -> ItemSet:
     """Both regions' items of every question whose top answers differ, each with the other's answer beside its own."""
     if left == right:
         raise MechclaError(f"left and right are both {left.code}; a pair is two regions")
@@ -103,12 +105,20 @@ def build_pairs(data: Data, left: Region, right: Region, form: str, min_votes: i
     items: list[Item] = []
     for id_, row in data[left.code].rows.items():
         other = data[right.code].rows.get(id_)
-        if other is None or row.invalid or other.invalid or min(row.groups[0].count, other.groups[0].count) < min_votes:
+        if (
+            other is None
+            or row.invalid
+            or other.invalid
+            or min(row.groups[0].count, other.groups[0].count) < min_votes
+        ):
             continue
         if _overlap(row, other, strict):
             continue
         answers = local_text(row, left, form), local_text(other, right, form)
-        both = [(left, row, answers[0], right, answers[1]), (right, other, answers[1], left, answers[0])]
+        both = [
+            (left, row, answers[0], right, answers[1]),
+            (right, other, answers[1], left, answers[0]),
+        ]
         pair = [item for here in both if (item := _pair_item(data, form, *here))]
         items += pair if len(pair) == 2 else []
     by_region = [[i for i in items if i.country == r.country] for r in (left, right)]
@@ -121,10 +131,22 @@ def _overlap(left: Row, right: Row, strict: bool) -> bool:
     tops = texts(ours[:1]), texts(theirs[:1])
     if not strict:
         return bool(tops[0] & tops[1])
-    return bool(tops[0] & texts(theirs) or tops[1] & texts(ours) or english_texts(ours[:1]) & english_texts(theirs))
+    return bool(
+        tops[0] & texts(theirs)
+        or tops[1] & texts(ours)
+        or english_texts(ours[:1]) & english_texts(theirs)
+    )
 
 
-def _pair_item(data: Data, form: str, here: Region, row: Row, text: str | None, there: Region, theirs: str | None) -> Item | None:
+def _pair_item(
+    data: Data,
+    form: str,
+    here: Region,
+    row: Row,
+    text: str | None,
+    there: Region,
+    theirs: str | None,
+) -> Item | None:
     forms = question_forms(row, here, form)
     if forms.why or text is None or theirs is None or same(text) == same(theirs):
         return None
@@ -152,7 +174,9 @@ def build_questions(data: Data, regions: Sequence[Region], form: str) -> tuple[O
                     country=region.country,
                     split=split_of(id_),
                     topic=row.topic,
-                    prompt=_fill(data[region.code], forms.implicit, form) if forms.implicit else None,
+                    prompt=_fill(data[region.code], forms.implicit, form)
+                    if forms.implicit
+                    else None,
                     prompt_explicit=_fill(data[region.code], forms.explicit or text, form),
                     groups=row.groups,
                     us_groups=us.groups if us and us.invalid is None else (),
@@ -163,7 +187,9 @@ def build_questions(data: Data, regions: Sequence[Region], form: str) -> tuple[O
     return tuple(made)
 
 
-def _item(region: RegionRows, row: Row, form: str, forms: Forms, candidates: tuple[Candidate, ...]) -> Item:
+def _item(
+    region: RegionRows, row: Row, form: str, forms: Forms, candidates: tuple[Candidate, ...]
+) -> Item:
     prompt = _fill(region, forms.implicit or "", form)
     return Item(
         id=row.id,
@@ -176,7 +202,9 @@ def _item(region: RegionRows, row: Row, form: str, forms: Forms, candidates: tup
         topic=row.topic,
         prompt_explicit=_fill(region, forms.explicit or "", form),
         prompt_us=_fill(region, forms.us, form) if forms.us else None,
-        separator="" if prompt.endswith("：") else " ",  # the full-width colon carries its own space
+        separator=""
+        if prompt.endswith("：")
+        else " ",  # the full-width colon carries its own space
         source=SOURCE,
         licence=LICENCE,
     )

@@ -33,15 +33,22 @@ def same(text: str) -> str:
 @lru_cache(maxsize=1 << 17)
 def loose(text: str) -> tuple[str, ...]:
     """The words of an answer without accents, articles, marks and a final s: "The White Houses" is "white house"."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not "\u0300" <= c <= "\u036f")
-    words = [_PLURAL.sub("", w) if len(w) > 3 else w for w in _WORD.findall(unicodedata.normalize("NFC", bare))]
+    bare = "".join(
+        c for c in unicodedata.normalize("NFD", text.casefold()) if not "\u0300" <= c <= "\u036f"
+    )
+    words = [
+        _PLURAL.sub("", w) if len(w) > 3 else w
+        for w in _WORD.findall(unicodedata.normalize("NFC", bare))
+    ]
     return tuple(w for w in words if w not in ("the", "a", "an")) or tuple(words)
 
 
 def says(text: str, accepted: Iterable[tuple[str, ...]]) -> bool:
     """Whether the text contains an accepted answer (of `loose`) word for word, which BLEnD's own scoring takes as right."""
     words = loose(text)
-    return any(a and words[i : i + len(a)] == a for a in accepted for i in range(len(words) - len(a) + 1))
+    return any(
+        a and words[i : i + len(a)] == a for a in accepted for i in range(len(words) - len(a) + 1)
+    )
 
 
 def texts(groups: Iterable[AnswerGroup]) -> set[str]:
@@ -82,11 +89,15 @@ class Lexicon:
         for row in region.rows.values():
             for group in row.groups:
                 for en in group.en_answers if group.answers else ():
-                    votes[row.topic, same(en)][group.answers[0]] += group.count + (1000 if len(group.en_answers) == 1 else 0)
+                    votes[row.topic, same(en)][group.answers[0]] += group.count + (
+                        1000 if len(group.en_answers) == 1 else 0
+                    )
         return cls({key: max(local, key=lambda t: local[t]) for key, local in votes.items()})
 
 
-def carried(group: AnswerGroup, source: Region, target: Row, region: Region, form: str, lexicon: Lexicon) -> str | None:
+def carried(
+    group: AnswerGroup, source: Region, target: Row, region: Region, form: str, lexicon: Lexicon
+) -> str | None:
     """One region's answer in the words of another one, or None where these are not known.
 
     In English it is the group's first English answer. In the local language it is the answer itself if the two
@@ -108,7 +119,9 @@ def carried(group: AnswerGroup, source: Region, target: Row, region: Region, for
 def local_text(row: Row, region: Region, form: str) -> str | None:
     """The region's own top answer, in its language or in English."""
     top = row.groups[0]
-    return next(iter(top.en_answers if form == "english" or region.language == "en" else top.answers), None)
+    return next(
+        iter(top.en_answers if form == "english" or region.language == "en" else top.answers), None
+    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,14 @@ class Choice:
 
 
 def make_choice(
-    id_: str, region: Region, data: Mapping[str, RegionRows], lexicon: Lexicon, form: str, min_votes: int, n_other: int, seed: int
+    id_: str,
+    region: Region,
+    data: Mapping[str, RegionRows],
+    lexicon: Lexicon,
+    form: str,
+    min_votes: int,
+    n_other: int,
+    seed: int,
 ) -> Choice:
     """Candidates of a valid question: the local answer, the US one where it differs, and other regions' answers.
 
@@ -153,7 +173,12 @@ def make_choice(
             break
         source = BY_CODE[code]
         other = data[code].rows.get(id_)
-        if (source.language == "en" and region.code != "US") or other is None or other.invalid or other.groups[0].count < min_votes:
+        if (
+            (source.language == "en" and region.code != "US")
+            or other is None
+            or other.invalid
+            or other.groups[0].count < min_votes
+        ):
             continue
         text = carried(other.groups[0], source, row, region, form, lexicon)
         said = {*texts(other.groups[:1]), text or ""}

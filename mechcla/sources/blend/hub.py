@@ -23,13 +23,17 @@ FILES = {  # what the configs `annotations` and `short-answer-questions` point a
 }
 
 
-def read_hub(source: str | Path = HUB_ID, regions: Sequence[Region] = REGIONS) -> dict[str, RegionRows]:
+def read_hub(
+    source: str | Path = HUB_ID, regions: Sequence[Region] = REGIONS
+) -> dict[str, RegionRows]:
     """Every region of the dataset, by code.
 
     source: the dataset's id, or a folder with the same layout. Raises one MechclaError, which says how to pass
     a folder, if the dataset cannot be reached, and those of `make_region` for tables that are not as expected.
     """
-    return {region.code: hub_region(region, partial(_table, str(source), region)) for region in regions}
+    return {
+        region.code: hub_region(region, partial(_table, str(source), region)) for region in regions
+    }
 
 
 def hub_region(region: Region, table: Callable[[str], list[dict[str, Any]]]) -> RegionRows:
@@ -38,10 +42,18 @@ def hub_region(region: Region, table: Callable[[str], list[dict[str, Any]]]) -> 
     notes: dict[str, Mapping[str, Any]] = {}
     for number, row in enumerate(table("annotations")):
         if not isinstance(row.get("ID"), str):
-            raise MechclaError(f"{where['annotations']}, row {number}: no text in 'ID'; the columns are {', '.join(row)}")
+            raise MechclaError(
+                f"{where['annotations']}, row {number}: no text in 'ID'; the columns are {', '.join(row)}"
+            )
         notes[row["ID"]] = row
     questions, prompts = table("short-answer-questions"), table("prompts")
-    return make_region(region, questions, notes, prompts, (where["short-answer-questions"], where["annotations"], where["prompts"]))
+    return make_region(
+        region,
+        questions,
+        notes,
+        prompts,
+        (where["short-answer-questions"], where["annotations"], where["prompts"]),
+    )
 
 
 def _table(source: str, region: Region, kind: str) -> list[dict[str, Any]]:

@@ -51,7 +51,9 @@ def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
     if left := named_country(implicit, region):
         return Forms(None, explicit, "still names its country, people or language", left)
     if named_country(explicit, region) is None:
-        return Forms(implicit, None, "the published question names no country, so it has no explicit form")
+        return Forms(
+            implicit, None, "the published question names no country, so it has no explicit form"
+        )
     return Forms(implicit, explicit, us=american_form(implicit, region, english))
 
 
@@ -61,21 +63,32 @@ def _rules(region: Region, english: bool) -> tuple[tuple[tuple[re.Pattern[str], 
     explicit: tuple[Rule, ...]
     if english:
         name = rf"\b(the )?{re.escape(region.english.removeprefix('the '))}\b"
-        rules = ((r"\bbesides English\b", "besides our own language"), (name, region.ours), (r"\byour country\b", region.ours))
-        if region.ours == "our region":  # "Which area in our region", not "Which region in our region"
+        rules = (
+            (r"\bbesides English\b", "besides our own language"),
+            (name, region.ours),
+            (r"\byour country\b", region.ours),
+        )
+        if (
+            region.ours == "our region"
+        ):  # "Which area in our region", not "Which region in our region"
             rules = ((r"\bregion\b", "area"), *rules)
         explicit = ((r"\byour country\b", region.english),)
     else:
         rules, explicit = RULES[region.code], EXPLICIT_RULES.get(region.code, ())
     nfc = unicodedata.normalize
-    return tuple(tuple((re.compile(nfc("NFC", old)), nfc("NFC", new)) for old, new in part) for part in (rules, explicit))
+    return tuple(
+        tuple((re.compile(nfc("NFC", old)), nfc("NFC", new)) for old, new in part)
+        for part in (rules, explicit)
+    )
 
 
 def _apply(rules: tuple[tuple[re.Pattern[str], str], ...], text: str) -> str:
     done = text
     for pattern, new in rules:
         done = pattern.sub(new, done)
-    done = re.sub(r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done))  # the files' own spacing slips
+    done = re.sub(
+        r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done)
+    )  # the files' own spacing slips
     return _capital(text, clean(done))
 
 

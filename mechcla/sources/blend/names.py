@@ -49,7 +49,8 @@ _LOCAL = {
 }
 _PATTERNS = {
     code: re.compile(
-        unicodedata.normalize("NFC", "|".join(p for p in (_LOCAL.get(code), english) if p)), re.IGNORECASE
+        unicodedata.normalize("NFC", "|".join(p for p in (_LOCAL.get(code), english) if p)),
+        re.IGNORECASE,
     )
     for code, english in _ENGLISH.items()
 }

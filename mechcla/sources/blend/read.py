@@ -25,7 +25,11 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
     present = [r for r in REGIONS if (folder / "annotations" / f"{r.file}_data.json").is_file()]
     for region in dict.fromkeys((*(regions or ()), BY_CODE["US"])):
         if region not in present:
-            why = " (needed for the role 'english')" if region.code == "US" and region not in (regions or ()) else ""
+            why = (
+                " (needed for the role 'english')"
+                if region.code == "US" and region not in (regions or ())
+                else ""
+            )
             raise MechclaError(
                 f"{folder / 'annotations' / f'{region.file}_data.json'} is missing{why}; the folder holds "
                 f"{', '.join(r.code for r in present) or 'no region'}. Download it from BLEnD's repository, or leave {region.code} out of regions="
@@ -35,13 +39,19 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
 
 def _data_folder(path: Path) -> Path:
     if not path.is_dir():
-        known = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-        raise MechclaError(f"no folder {str(path)!r}; {nearest(path.name, known)}. path= is a copy of BLEnD's data folder")
+        known = (
+            [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        )
+        raise MechclaError(
+            f"no folder {str(path)!r}; {nearest(path.name, known)}. path= is a copy of BLEnD's data folder"
+        )
     for folder in (path, path / "data"):
         if (folder / "annotations").is_dir():
             return folder
     names = sorted(p.name for p in path.iterdir())
-    raise MechclaError(f"the folder {str(path)!r} has no 'annotations' folder; {nearest('annotations', names)}. path= is a copy of BLEnD's data folder")
+    raise MechclaError(
+        f"the folder {str(path)!r} has no 'annotations' folder; {nearest('annotations', names)}. path= is a copy of BLEnD's data folder"
+    )
 
 
 def _read_region(folder: Path, region: Region) -> RegionRows:
@@ -49,7 +59,13 @@ def _read_region(folder: Path, region: Region) -> RegionRows:
     questions = folder / "questions" / f"{region.file}_questions.csv"
     prompts = folder / "prompts" / f"{region.file}_prompts.csv"
     notes = _json(annotations)
-    return make_region(region, _csv(questions), notes, _csv(prompts), (str(questions), str(annotations), str(prompts)))
+    return make_region(
+        region,
+        _csv(questions),
+        notes,
+        _csv(prompts),
+        (str(questions), str(annotations), str(prompts)),
+    )
 
 
 def _read_text(path: Path) -> str:
@@ -57,11 +73,15 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise MechclaError(f"{path} is missing; {nearest(path.name, near, 20)}. Download it from BLEnD's repository") from None
+        raise MechclaError(
+            f"{path} is missing; {nearest(path.name, near, 20)}. Download it from BLEnD's repository"
+        ) from None
     except OSError as error:
         raise MechclaError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; download it again") from error
+        raise MechclaError(
+            f"{path} is not UTF-8 at byte {error.start}; download it again"
+        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -77,10 +97,14 @@ def _json(path: Path) -> dict[str, Any]:
     if isinstance(data, list):  # the Hugging Face copy of the same file: a list with the id inside
         for number, row in enumerate(data):
             if not isinstance(row, dict) or "ID" not in row:
-                raise MechclaError(f"{path}, entry {number}: no field 'ID'; {nearest('ID', row if isinstance(row, dict) else [])}")
+                raise MechclaError(
+                    f"{path}, entry {number}: no field 'ID'; {nearest('ID', row if isinstance(row, dict) else [])}"
+                )
         data = {row["ID"]: row for row in data}
     if not isinstance(data, dict) or not data:
-        raise MechclaError(f"{path} holds {type(data).__name__} {str(data)[:60]!r}; expected an object from question ids to answers")
+        raise MechclaError(
+            f"{path} holds {type(data).__name__} {str(data)[:60]!r}; expected an object from question ids to answers"
+        )
     return data
 
 
@@ -89,5 +113,13 @@ def _csv(path: Path) -> list[dict[str, Any]]:
     try:
         rows = list(reader)
     except csv.Error as error:
-        raise MechclaError(f"{path}, line {reader.line_num} is not CSV ({error}); download it again") from error
-    return [{(name or "").strip() if isinstance(name, str) or name is None else name: value for name, value in row.items()} for row in rows]
+        raise MechclaError(
+            f"{path}, line {reader.line_num} is not CSV ({error}); download it again"
+        ) from error
+    return [
+        {
+            (name or "").strip() if isinstance(name, str) or name is None else name: value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

@@ -64,8 +64,14 @@ def find_region(name: str | Region) -> Region:
         if name in (region.code, region.file):
             return region
     known = [r.code for r in REGIONS] + [r.file for r in REGIONS]
-    fixed = next((k for k in known if str(name).strip().casefold().replace(" ", "_") == k.casefold()), None)
-    hint = f"did you mean {fixed!r}? known: {', '.join(r.code for r in REGIONS)}" if fixed else nearest(name, known, 32)
+    fixed = next(
+        (k for k in known if str(name).strip().casefold().replace(" ", "_") == k.casefold()), None
+    )
+    hint = (
+        f"did you mean {fixed!r}? known: {', '.join(r.code for r in REGIONS)}"
+        if fixed
+        else nearest(name, known, 32)
+    )
     raise MechclaError(f"BLEnD has no region {name!r}; {hint}")
 
 
@@ -77,12 +83,16 @@ def find_regions(names: str | Iterable[str | Region] | None) -> tuple[Region, ..
         names = [names]
     found = tuple(dict.fromkeys(find_region(name) for name in names))
     if not found:
-        raise MechclaError(f"regions=[] asks for no region; leave it out for all, or name some of {', '.join(BY_CODE)}")
+        raise MechclaError(
+            f"regions=[] asks for no region; leave it out for all, or name some of {', '.join(BY_CODE)}"
+        )
     return found
 
 
 def check_form(form: str) -> str:
     """The form, if it is one. Raises MechclaError otherwise."""
     if form not in FORMS:
-        raise MechclaError(f"form={form!r} is not a form of a BLEnD question; {nearest(form, FORMS)}")
+        raise MechclaError(
+            f"form={form!r} is not a form of a BLEnD question; {nearest(form, FORMS)}"
+        )
     return form

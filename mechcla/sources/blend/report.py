@@ -61,7 +61,9 @@ class BlendReport:
         ]
         for r in self.regions:
             why = "; ".join(f"{reason}: {len(ids)}" for reason, ids in r.skipped.items())
-            lines.append(f"{r.code:7}{r.language:7}{r.valid:6}{r.made:6}{r.three:6}{r.with_english:5}{len(r.us_differs):8}  {why or '-'}")
+            lines.append(
+                f"{r.code:7}{r.language:7}{r.valid:6}{r.made:6}{r.three:6}{r.with_english:5}{len(r.us_differs):8}  {why or '-'}"
+            )
         for r in self.regions:
             for reason, ids in r.no_implicit.items():
                 named = [f"{i} ({r.still_named[i]!r})" if i in r.still_named else i for i in ids]

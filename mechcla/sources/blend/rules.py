@@ -18,7 +18,12 @@ def _korean(name: str, ours: str) -> tuple[Rule, ...]:
     """The particles after a name that ends in a consonant, for a phrase that ends in a vowel."""
     particles = (("이", "가"), ("은", "는"), ("을", "를"), ("과", "와"), ("으로", "로"))
     moved = tuple((rf"{name}{old}(?=[\s,.?]|$)", ours + new) for old, new in particles)
-    return (("한국식 나이\\(세는 나이\\)", "세는 나이"), *moved, (rf"{name}(?=사람)", ours + " "), (name, ours))
+    return (
+        ("한국식 나이\\(세는 나이\\)", "세는 나이"),
+        *moved,
+        (rf"{name}(?=사람)", ours + " "),
+        (name, ours),
+    )
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -75,7 +80,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         (r"\bAzərbaycanlılar\b|\bAzərbaycan insanları\b", "ölkəmizin insanları"),
         (r"\bAzərbaycanlı(?= tələbə)", "ölkəmizdən olan"),
         (r"\bAzərbaycanlı\b", "ölkəmizdəki"),
-        (r"\bAzərbaycan(?= (cəmiyyətində|məktəblərində|mətbəxində|yeməklərində|milli|insanlarının))", "ölkəmizin"),
+        (
+            r"\bAzərbaycan(?= (cəmiyyətində|məktəblərində|mətbəxində|yeməklərində|milli|insanlarının))",
+            "ölkəmizin",
+        ),
         (r"\bAzərbaycandakı\b", "ölkəmizdəki"),
         (r"\bAzərbaycandan\b", "ölkəmizdən"),
         (r"\bAzərbaycanda\b", "ölkəmizdə"),
@@ -84,7 +92,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "NG": (
         (r"\bwannan yanki na Arewacin Najeriya\b", "wannan yanki namu"),
-        (r"(?<!wannan )\byanki\b", "ɓangare"),  # "which part of our region", not "which region of our region"
+        (
+            r"(?<!wannan )\byanki\b",
+            "ɓangare",
+        ),  # "which part of our region", not "which region of our region"
         (r"\bkaratun firamare Arewacin Najeriya\b", "karatun firamare a yankinmu"),
         (r"\bgwamnatin Arewacin Najeriya\b", "gwamnatin yankinmu"),
         (r"\bArewacin Najeriya ta\b", "yankinmu ya"),

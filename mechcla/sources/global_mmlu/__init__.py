@@ -19,9 +19,16 @@ from mechcla.sources.global_mmlu.cues import LANGUAGES, check_language
 from mechcla.sources.global_mmlu.questions import DATASET, languages_in, read_questions
 
 __all__ = [
-    "DATASET", "FORMS", "LANGUAGES", "MAX_SHOTS", "SUBSETS", "GlobalMMLU", "GlobalMMLUReport", "global_mmlu_items",
+    "DATASET",
+    "FORMS",
+    "LANGUAGES",
+    "MAX_SHOTS",
+    "SUBSETS",
+    "GlobalMMLU",
+    "GlobalMMLUReport",
+    "global_mmlu_items",
     "read_global_mmlu",
-]  # fmt: skip
+]
 
 SUBSETS: tuple[str, ...] = ("CA", "CS", "all")
 MAX_SHOTS = 5  # as many as the dev split has of a subject
@@ -64,7 +71,14 @@ def global_mmlu_items(
     """
     found = read_global_mmlu(languages, subset, form, shots, path, limit, revision)
     report = found.report
-    if report.dropped or report.not_english or report.other_answer or report.other_label or report.other_subject or report.equal:
+    if (
+        report.dropped
+        or report.not_english
+        or report.other_answer
+        or report.other_label
+        or report.other_subject
+        or report.equal
+    ):
         warnings.warn(str(report), stacklevel=3)
     return found.items
 
@@ -87,25 +101,44 @@ def read_global_mmlu(
         if value not in known:
             raise MechclaError(f"{what} is {value!r}; {nearest(value, known)}")
     if not 0 <= shots <= MAX_SHOTS:
-        raise MechclaError(f"shots is {shots}; expected 0 to {MAX_SHOTS}, which is what the dev split has of each subject")
+        raise MechclaError(
+            f"shots is {shots}; expected 0 to {MAX_SHOTS}, which is what the dev split has of each subject"
+        )
     if limit is not None and limit < 1:
-        raise MechclaError(f"limit is {limit}; expected at least 1 question a language, or None for all")
+        raise MechclaError(
+            f"limit is {limit}; expected at least 1 question a language, or None for all"
+        )
     if languages is None:
         languages = _all_languages(path)
-    asked = tuple(dict.fromkeys(["en", *([languages] if isinstance(languages, str) else languages)]))
+    asked = tuple(
+        dict.fromkeys(["en", *([languages] if isinstance(languages, str) else languages)])
+    )
     for language in asked:
         check_language(language)
-    questions = {language: read_questions(language, "test", path, revision, labels=subset != "all") for language in asked}
-    dev = {language: read_questions(language, "dev", path, revision, labels=False) for language in asked} if shots else {}
+    questions = {
+        language: read_questions(language, "test", path, revision, labels=subset != "all")
+        for language in asked
+    }
+    dev = (
+        {
+            language: read_questions(language, "dev", path, revision, labels=False)
+            for language in asked
+        }
+        if shots
+        else {}
+    )
     return GlobalMMLU(*build(questions, dev, subset, form, shots, limit))
 
 
 def _all_languages(path: str | Path | None) -> tuple[str, ...]:
     if path is None:
         raise MechclaError(
-            "which languages of Global-MMLU? languages=['es', 'ko'] downloads these and English; known: " + ", ".join(LANGUAGES)
+            "which languages of Global-MMLU? languages=['es', 'ko'] downloads these and English; known: "
+            + ", ".join(LANGUAGES)
         )
     found = languages_in(Path(path))
     if not found:
-        raise MechclaError(f"path={str(path)!r} holds no language of Global-MMLU; expected en/test.csv, en_test.jsonl, ...")
+        raise MechclaError(
+            f"path={str(path)!r} holds no language of Global-MMLU; expected en/test.csv, en_test.jsonl, ..."
+        )
     return found

@@ -16,7 +16,9 @@ from mechcla.sources.splits import half, sample
 FORMS: tuple[str, ...] = ("cloze", "letters")
 LICENCE = "Apache-2.0"
 Questions: TypeAlias = Mapping[str, Mapping[str, Question]]  # [language][sample_id]
-Ids: TypeAlias = Mapping[str, tuple[str, ...]]  # sample_ids by language; a language without any is left out
+Ids: TypeAlias = Mapping[
+    str, tuple[str, ...]
+]  # sample_ids by language; a language without any is left out
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,21 @@ class GlobalMMLUReport:
         ]
         equal = "two options are equal" + (" (kept)" if self.form == "letters" else "")
         for what, ids in (
-            ("not in this language", self.missing), ("an empty question or option", self.empty), (equal, self.equal),
+            ("not in this language", self.missing),
+            ("an empty question or option", self.empty),
+            (equal, self.equal),
             ("not in English (never asked for)", self.not_english),
             ("another right letter than in English (kept)", self.other_answer),
             ("another label than in English (kept)", self.other_label),
-        ):  # fmt: skip
-            lines += [f"{language}: {len(found)} {what}: {_first(found)}" for language, found in ids.items()]
+        ):
+            lines += [
+                f"{language}: {len(found)} {what}: {_first(found)}"
+                for language, found in ids.items()
+            ]
         if self.other_subject:
-            lines.append(f"{len(self.other_subject)} with shots of other subjects: {_first(self.other_subject)}")
+            lines.append(
+                f"{len(self.other_subject)} with shots of other subjects: {_first(self.other_subject)}"
+            )
         return "; ".join(lines)
 
 
@@ -94,18 +103,30 @@ def build(
     equal = _by_language(questions, full, lambda q, _: q is not None and same_option(q))
     kept = _without(full, equal) if form == "cloze" else full
     outside = {
-        language: tuple(id for id, q in questions[language].items() if id not in english and subset in ("all", q.label))
+        language: tuple(
+            id
+            for id, q in questions[language].items()
+            if id not in english and subset in ("all", q.label)
+        )
         for language in others
     }
     chosen = kept if limit is None else sample(kept, limit)
     examples = _Examples(shots, form, n_shots)
     report = GlobalMMLUReport(
-        subset, form, tuple(questions), len(asked), len(kept), len(chosen) * len(questions), missing, empty, equal,
+        subset,
+        form,
+        tuple(questions),
+        len(asked),
+        len(kept),
+        len(chosen) * len(questions),
+        missing,
+        empty,
+        equal,
         {language: ids for language, ids in outside.items() if ids},
         _by_language(questions, full, lambda q, en: q is not None and q.answer != en.answer),
         _by_language(questions, full, lambda q, en: q is not None and q.label != en.label),
         tuple(id for id in chosen if examples.from_elsewhere(english[id].subject)),
-    )  # fmt: skip
+    )
     if not chosen:
         raise MechclaError(f"no question is left: {report}")
     if leaked := examples.ids & set(chosen):
@@ -120,10 +141,15 @@ def build(
     return ItemSet(tuple(items)), report
 
 
-def _by_language(questions: Questions, ids: Iterable[str], fault: Callable[[Question | None, Question], bool]) -> Ids:
+def _by_language(
+    questions: Questions, ids: Iterable[str], fault: Callable[[Question | None, Question], bool]
+) -> Ids:
     """The ids whose row in a language (None if it has none) has the fault, beside the English one."""
     english, ids = questions["en"], list(ids)
-    found = {language: tuple(id for id in ids if fault(rows.get(id), english[id])) for language, rows in questions.items()}
+    found = {
+        language: tuple(id for id in ids if fault(rows.get(id), english[id]))
+        for language, rows in questions.items()
+    }
     return {language: bad for language, bad in found.items() if bad}
 
 
@@ -146,22 +172,38 @@ def block(question: Question, language: str, form: str) -> str:
     """
     lines = [question.text.strip()]
     if form == "letters":
-        lines += [f"{letter}. {option.strip()}" for letter, option in zip(LETTERS, question.options, strict=True)]
+        lines += [
+            f"{letter}. {option.strip()}"
+            for letter, option in zip(LETTERS, question.options, strict=True)
+        ]
     return "\n".join([*lines, LANGUAGES[language].cue])
 
 
 def _answers(question: Question, form: str) -> tuple[str, ...]:
-    return tuple(LETTERS) if form == "letters" else tuple(option.strip() for option in question.options)
+    return (
+        tuple(LETTERS)
+        if form == "letters"
+        else tuple(option.strip() for option in question.options)
+    )
 
 
 def _item(question: Question, language: str, form: str, shots: str) -> Item:
     candidates = tuple(
-        Candidate(text, "correct" if place == question.answer else "wrong") for place, text in enumerate(_answers(question, form))
+        Candidate(text, "correct" if place == question.answer else "wrong")
+        for place, text in enumerate(_answers(question, form))
     )
     return Item(
-        id=question.id, language=language, kind="universal", split=half(question.id), prompt=shots + block(question, language, form),
-        candidates=candidates, topic=question.subject, separator=LANGUAGES[language].separator, source=DATASET, licence=LICENCE,
-    )  # fmt: skip
+        id=question.id,
+        language=language,
+        kind="universal",
+        split=half(question.id),
+        prompt=shots + block(question, language, form),
+        candidates=candidates,
+        topic=question.subject,
+        separator=LANGUAGES[language].separator,
+        source=DATASET,
+        licence=LICENCE,
+    )
 
 
 class _Examples:
@@ -190,7 +232,12 @@ class _Examples:
         """What stands before a question of this subject, in this language."""
         key = (language, subject)
         if key not in self.texts:
-            near = sorted(self.usable, key=lambda q: q.subject != subject)[: self.n]  # stable: the data's order within each
+            near = sorted(self.usable, key=lambda q: q.subject != subject)[
+                : self.n
+            ]  # stable: the data's order within each
             rows, gap = [self.shots[language][q.id] for q in near], LANGUAGES[language].separator
-            self.texts[key] = "".join(f"{block(q, language, self.form)}{gap}{_answers(q, self.form)[q.answer]}\n\n" for q in rows)
+            self.texts[key] = "".join(
+                f"{block(q, language, self.form)}{gap}{_answers(q, self.form)[q.answer]}\n\n"
+                for q in rows
+            )
         return self.texts[key]

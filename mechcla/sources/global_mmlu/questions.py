@@ -38,7 +38,11 @@ class Question:
 
 
 def read_questions(
-    language: str, split: str = "test", path: str | Path | None = None, revision: str | None = None, labels: bool = True
+    language: str,
+    split: str = "test",
+    path: str | Path | None = None,
+    revision: str | None = None,
+    labels: bool = True,
 ) -> dict[str, Question]:
     """The questions of one language by sample_id, in the data set's order.
 
@@ -48,9 +52,13 @@ def read_questions(
     origin = f"{DATASET} [{language}] {split}"
     if path is None:
         rows: Iterable[Row] = hub_rows(
-            DATASET, language, split, revision, "path='folder' reads your own copy, "
+            DATASET,
+            language,
+            split,
+            revision,
+            "path='folder' reads your own copy, "
             f"laid out as {language}/{split}-00000-of-00001.parquet, {language}/{split}.csv or {language}_{split}.jsonl",
-        )  # fmt: skip
+        )
     else:
         files = find_files(Path(path), language, split)
         origin, rows = str(files[0]), (row for file in files for row in read_rows(file))
@@ -59,38 +67,64 @@ def read_questions(
     for row in rows:
         question = _question(row, labels)
         if question.id in found:
-            raise MechclaError(f"{row.where}: sample_id {question.id!r} stands twice, first at {where[question.id]}")
+            raise MechclaError(
+                f"{row.where}: sample_id {question.id!r} stands twice, first at {where[question.id]}"
+            )
         found[question.id], where[question.id] = question, row.where
     if not found:
-        raise MechclaError(f"{origin} has no rows; expected Global-MMLU's {split} questions in {language!r}")
+        raise MechclaError(
+            f"{origin} has no rows; expected Global-MMLU's {split} questions in {language!r}"
+        )
     return found
 
 
 def _question(row: Row, labels: bool) -> Question:
     def text(column: str, empty: bool = False) -> str:
         value = row.cell(column)
-        value = "" if value is None and empty else value  # a missing option is counted later, not refused here
+        value = (
+            "" if value is None and empty else value
+        )  # a missing option is counted later, not refused here
         if not isinstance(value, str) or not (empty or value.strip()):
             raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}; expected a text")
         return value
 
     answer = text("answer").strip()
     if answer not in tuple(LETTERS):
-        meant = {**dict(zip("0123", LETTERS, strict=True)), **dict(zip("abcd", LETTERS, strict=True))}.get(answer)
+        meant = {
+            **dict(zip("0123", LETTERS, strict=True)),
+            **dict(zip("abcd", LETTERS, strict=True)),
+        }.get(answer)
         hint = f"; did you mean {meant!r}?" if meant else ""
-        raise MechclaError(f"{row.where}, column 'answer' is {clip(answer)}; expected one of A, B, C, D{hint}")
+        raise MechclaError(
+            f"{row.where}, column 'answer' is {clip(answer)}; expected one of A, B, C, D{hint}"
+        )
     label = ""
     if labels:
         annotated = row.cell("is_annotated")
-        known = annotated if isinstance(annotated, bool) else _TRUTH.get(str(annotated).strip().casefold())
+        known = (
+            annotated
+            if isinstance(annotated, bool)
+            else _TRUTH.get(str(annotated).strip().casefold())
+        )
         if known is None:
-            raise MechclaError(f"{row.where}, column 'is_annotated' is {clip(annotated)}; expected true or false")
+            raise MechclaError(
+                f"{row.where}, column 'is_annotated' is {clip(annotated)}; expected true or false"
+            )
         if known:
             label = text("cultural_sensitivity_label").strip()
             if label not in LABELS:
-                raise MechclaError(f"{row.where}, column 'cultural_sensitivity_label' is {label!r}; {nearest(label, LABELS)}")
+                raise MechclaError(
+                    f"{row.where}, column 'cultural_sensitivity_label' is {label!r}; {nearest(label, LABELS)}"
+                )
     options = tuple(text(f"option_{letter.lower()}", empty=True) for letter in LETTERS)
-    return Question(text("sample_id"), text("subject"), text("question", empty=True), options, LETTERS.index(answer), label)
+    return Question(
+        text("sample_id"),
+        text("subject"),
+        text("question", empty=True),
+        options,
+        LETTERS.index(answer),
+        label,
+    )
 
 
 def languages_in(folder: Path, split: str = "test") -> tuple[str, ...]:
@@ -107,7 +141,9 @@ def find_files(folder: Path, language: str, split: str) -> list[Path]:
     """
     if not folder.is_dir():
         hint = f"; did you mean {str(folder.parent)!r}?" if folder.is_file() else ""
-        raise MechclaError(f"path={str(folder)!r} is no folder; expected one with a sub-folder or file a language{hint}")
+        raise MechclaError(
+            f"path={str(folder)!r} is no folder; expected one with a sub-folder or file a language{hint}"
+        )
     groups = list(_found(folder, language, split))
     if not groups:
         unfinished = sorted(f.name for f in folder.rglob("*.incomplete"))
@@ -119,7 +155,9 @@ def find_files(folder: Path, language: str, split: str) -> list[Path]:
         )
     if len(groups) > 1:
         names = " and ".join(str(group[0].relative_to(folder)) for group in groups[:2])
-        raise MechclaError(f"{folder} holds the {split} questions in {language!r} twice: {names}; keep one")
+        raise MechclaError(
+            f"{folder} holds the {split} questions in {language!r} twice: {names}; keep one"
+        )
     files = groups[0]
     if shard := _SHARD.search(files[0].name):
         want = [_SHARD.sub(f"-{n:05d}-of-{shard[2]}.", files[0].name) for n in range(int(shard[2]))]
@@ -134,9 +172,13 @@ def find_files(folder: Path, language: str, split: str) -> list[Path]:
 
 def _found(folder: Path, language: str, split: str) -> Iterator[list[Path]]:
     for kind in _FORMATS:
-        if shards := sorted(f for f in (folder / language).glob(f"{split}-*.{kind}") if _SHARD.search(f.name)):
+        if shards := sorted(
+            f for f in (folder / language).glob(f"{split}-*.{kind}") if _SHARD.search(f.name)
+        ):
             yield shards
-        names = [f"{language}/{split}", f"{language}_{split}", f"{language}-{split}"] + [language] * (split == "test")
+        names = [f"{language}/{split}", f"{language}_{split}", f"{language}-{split}"] + [
+            language
+        ] * (split == "test")
         for name in names:
             if (folder / f"{name}.{kind}").is_file():
                 yield [folder / f"{name}.{kind}"]
