@@ -25,7 +25,10 @@ test: $(STAMP)  ## all tests, the demo model among them
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python tests/size.py
 
 bench: $(VENV)/.bench  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
@@ -43,7 +46,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mechcla needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,test]'
-	$(BIN)/python -m mechcla.demo_model
+	$(BIN)/python -m mechcla.models.demo
 	@touch $(STAMP)
 
 clean:

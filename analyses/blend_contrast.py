@@ -12,11 +12,11 @@ from pathlib import Path
 
 import mechcla
 from analyses.common import arguments, write
-from mechcla.controls import like, random_like
-from mechcla.items import ItemSet
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.blend import blend_pairs
 from mechcla.sources.blend.regions import find_region
 from mechcla.statistics import Contrast, contrast
+from mechcla.steering.controls import like, random_like
 
 STRENGTH = 2.0
 NAMES = {

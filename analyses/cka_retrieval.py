@@ -3,7 +3,7 @@
 from analyses.common import arguments, load, write
 from mechcla import plots
 from mechcla.geometry import linear_cka, retrieval
-from mechcla.residuals import cache_residuals
+from mechcla.vectors.residuals import cache_residuals
 
 if __name__ == "__main__":
     args = arguments(__doc__)

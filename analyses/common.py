@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 import mechcla
 from mechcla import plots
-from mechcla.metrics import Estimate, PlanePoint
+from mechcla.metrics.estimates import Estimate
+from mechcla.metrics.plane_point import PlanePoint
 
 
 def arguments(

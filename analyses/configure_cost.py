@@ -8,7 +8,7 @@ import time
 
 import mechcla
 from analyses.common import all_items, arguments, write
-from mechcla.metrics import difference
+from mechcla.metrics.metrics import difference
 
 AXES = {"EN": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "localization")}
 

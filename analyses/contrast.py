@@ -16,11 +16,12 @@ import numpy as np
 import mechcla
 from analyses.common import all_items, arguments, load, write
 from mechcla import plots
-from mechcla.controls import like, random_like
-from mechcla.metrics import POOLED
-from mechcla.scores import Scores
-from mechcla.scoring import prepare, score_many
+from mechcla.metrics.estimates import POOLED
+from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scorer import score_many
+from mechcla.scoring.scores import Scores
 from mechcla.statistics import contrast
+from mechcla.steering.controls import like, random_like
 
 STRENGTH = 2.0
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import mechcla
 from analyses.common import arguments, load, write
-from mechcla.items import ItemSet
-from mechcla.scores import ItemScore, Scores
-from mechcla.scoring import prepare, score_many
+from mechcla.items.item_set import ItemSet
+from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scorer import score_many
+from mechcla.scoring.scores import ItemScore, Scores
 
 WORDINGS = Path(__file__).resolve().parent.parent / "data" / "cue_wordings.json"
 STRENGTH = 2.0

@@ -4,7 +4,7 @@ import mechcla
 from analyses.common import arguments, write
 from mechcla import MechclaError, plots
 from mechcla.plots.fonts import undrawable
-from mechcla.scores import Scores
+from mechcla.scoring.scores import Scores
 
 SHOWN = 10
 TITLES = {

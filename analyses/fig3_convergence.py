@@ -3,7 +3,7 @@
 from analyses.common import arguments, load, write
 from mechcla import plots
 from mechcla.geometry import convergence, project
-from mechcla.residuals import cache_residuals
+from mechcla.vectors.residuals import cache_residuals
 
 MEASURES = ("separation", "silhouette", "question", "top1")
 

@@ -6,7 +6,7 @@ The right half (gains by layer) is figures/fig4_layers of a run of mechcla.sweep
 from analyses.common import arguments, load, write
 from mechcla import plots
 from mechcla.geometry import perpendicularity, random_perpendicularity, without_common
-from mechcla.residuals import cache_residuals, en_differences, loc_differences
+from mechcla.vectors.residuals import cache_residuals, en_differences, loc_differences
 
 if __name__ == "__main__":
     args = arguments(__doc__)

@@ -2,7 +2,7 @@
 
 from analyses.common import arguments, planes, read_json, write
 from mechcla import plots
-from mechcla.metrics import Estimate
+from mechcla.metrics.estimates import Estimate
 
 if __name__ == "__main__":
     args = arguments(__doc__, run=True)

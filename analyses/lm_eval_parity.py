@@ -26,12 +26,13 @@ import numpy as np
 import mechcla
 from analyses.benchmarks.report import table
 from analyses.common import load, write
-from mechcla.demo_model import demo_folder
-from mechcla.items import RIGHT, Item, ItemSet
-from mechcla.metrics import item_value
-from mechcla.models import HookedModel
-from mechcla.packing import Packed, pack
-from mechcla.scores import ItemScore
+from mechcla.engine.packing import Packed, pack
+from mechcla.items.item import RIGHT, Item
+from mechcla.items.item_set import ItemSet
+from mechcla.metrics.metrics import item_value
+from mechcla.models.demo import demo_folder
+from mechcla.models.hooked_model import HookedModel
+from mechcla.scoring.scores import ItemScore
 
 Key = tuple[str, str, str, str]  # an item and how it is asked: id, language, kind, prompt form
 ACCURACIES = {

@@ -8,9 +8,9 @@ import torch
 from analyses.common import arguments, load, write
 from mechcla import plots
 from mechcla.geometry.probes import probe
-from mechcla.items import ItemSet
-from mechcla.residuals import cache_residuals
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.demo import cues
+from mechcla.vectors.residuals import cache_residuals
 
 PROMPTS = 140
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 from analyses.common import arguments, load, write
 from mechcla import Intervention, ItemSet, Scores, difference, en_steering, loc_steering, plots
-from mechcla.controls import random_like
-from mechcla.maps import fit_map, map_steering
-from mechcla.models import HookedModel
-from mechcla.recipes import RECIPES, en_vectors_by, loc_vectors_by
-from mechcla.residuals import cache_residuals
-from mechcla.scoring import prepare, score_many
-from mechcla.vectors import SteeringVectors
+from mechcla.models.hooked_model import HookedModel
+from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scorer import score_many
+from mechcla.steering.controls import random_like
+from mechcla.steering.linear_map import fit_map, map_steering
+from mechcla.vectors.recipes import RECIPES, en_vectors_by, loc_vectors_by
+from mechcla.vectors.residuals import cache_residuals
+from mechcla.vectors.steering_vectors import SteeringVectors
 
 EN_STRENGTH, LOC_STRENGTH, MAP_STRENGTH = 0.3, 2.0, 0.5
 RESTORE_AT = 16  # of 18 blocks

@@ -3,7 +3,7 @@
 from analyses.common import arguments, load, write
 from mechcla import plots
 from mechcla.geometry import across_languages, reliability
-from mechcla.residuals import cache_residuals, en_differences, loc_differences
+from mechcla.vectors.residuals import cache_residuals, en_differences, loc_differences
 
 if __name__ == "__main__":
     args = arguments(__doc__)

@@ -10,7 +10,7 @@ import mechcla
 from analyses.common import all_items, arguments, load, write
 from mechcla import plots
 from mechcla.geometry import convergence
-from mechcla.residuals import Residuals, cache_residuals
+from mechcla.vectors.residuals import Residuals, cache_residuals
 
 MEASURES = ("separation", "silhouette", "question")
 

@@ -21,8 +21,9 @@ from data.cultural import cultural_items, problems, read_concepts, separator
 from data.names import LANGUAGES
 from data.prompts import prompt
 from data.universal import RELATIONS, Fact, digest, facts
-from mechcla.items import KINDS, SPLITS, Candidate, Item, ItemSet, Split
-from mechcla.sources.lint import lint
+from mechcla.items.item import KINDS, SPLITS, Candidate, Item, Split
+from mechcla.items.item_set import ItemSet
+from mechcla.items.lint import lint
 
 HERE = Path(__file__).resolve().parent
 ITEMS, CARD, CUES, CONCEPTS = (

@@ -3,32 +3,35 @@
 The public API is what this page names; docs/method.md says what each number means.
 """
 
-from mechcla.answers import Answers
+from mechcla.answers.answers import Answers
+from mechcla.answers.generation import generate
+from mechcla.answers.sem import sem_b, sem_w
+from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
-from mechcla.generation import generate
 from mechcla.geometry import cosine_by_layer, perpendicularity_by_layer
-from mechcla.interventions import Intervention, en_steering, loc_steering, surgical_steering
-from mechcla.items import Candidate, Item, ItemSet
-from mechcla.metrics import (
-    Estimate,
-    PlanePoint,
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
+from mechcla.items.open_item import OpenItem
+from mechcla.items.study import Study
+from mechcla.metrics.estimates import Estimate
+from mechcla.metrics.metrics import (
     difference,
     english_bias,
     localization,
-    plane,
     recoverable_fraction,
     transfer,
 )
-from mechcla.models import HookedModel, load_model, wrap_model
-from mechcla.open_items import OpenItem
-from mechcla.open_metrics import sem_b, sem_w
-from mechcla.scores import Scores
-from mechcla.scoring import score
-from mechcla.selection_guard import Study
+from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.load import load_model
+from mechcla.scoring.scorer import score
+from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
+from mechcla.steering.methods import en_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
-from mechcla.vectors import SteeringVectors, en_vectors, loc_vectors
+from mechcla.vectors.extract import en_vectors, loc_vectors
+from mechcla.vectors.steering_vectors import SteeringVectors
 
 __version__ = "0.1.0"
 

@@ -24,8 +24,10 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from mechcla.items import Candidate, Item, ItemSet
-from mechcla.models import HookedModel, load_model
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
+from mechcla.models.hooked_model import HookedModel
+from mechcla.models.load import load_model
 
 TEXT = [
     "The capital of Japan is Tokyo",

@@ -26,7 +26,7 @@ from analyses.benchmarks import extraction, paths, report
 from analyses.benchmarks.counting import Counts, count, matmul_rate
 from analyses.benchmarks.memory import peak_bytes
 from analyses.benchmarks.workload import Result, Workload, evenly, largest_difference
-from mechcla.demo_model import demo_folder
+from mechcla.models.demo import demo_folder
 
 PATHS = ("TransformerLens run_with_hooks", "transformers hooks", "lm-eval SteeredModel", "mechcla")
 SAVINGS = (

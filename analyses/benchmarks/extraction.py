@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mechcla.items import ItemSet, pair_ids
-from mechcla.models import HookedModel
-from mechcla.vectors import en_vectors
+from mechcla.items.item_set import ItemSet, pair_ids
+from mechcla.models.hooked_model import HookedModel
+from mechcla.vectors.extract import en_vectors
 
 
 def pairs(items: ItemSet, language: str) -> list[tuple[str, str]]:

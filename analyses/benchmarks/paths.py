@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analyses.benchmarks.workload import Result, Workload, batches, gather, padded, rows, scored
 from mechcla import engine, scoring
-from mechcla.packing import collate, plan
+from mechcla.engine.packing import collate, plan
 
 Path = Callable[[Workload], Result]
 

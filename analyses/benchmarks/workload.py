@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 import mechcla
-from mechcla.interventions import Intervention
-from mechcla.models import HookedModel
-from mechcla.packing import Packed, pack
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.packing import Packed, pack
+from mechcla.models.hooked_model import HookedModel
 
 Result = list[list[tuple[float, ...]]]  # [cell][item][candidate]
 

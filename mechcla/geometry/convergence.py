@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
-from mechcla.residuals import Residuals
+from mechcla.vectors.residuals import Residuals
 
 POWER_STEPS = 40
 LIMIT = "Closeness of last-token residuals; two languages may be close and answer differently, or the reverse."

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.vectors import SteeringVectors
+from mechcla.vectors.steering_vectors import SteeringVectors
 
 
 def cosine_by_layer(

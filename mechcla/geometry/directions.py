@@ -1,6 +1,6 @@
 """How sure a difference-of-means direction is: intervals, nulls, reliability, and what languages share.
 
-All take item-wise differences (`mechcla.residuals.en_differences`, `loc_differences`): [item, layer, d_model].
+All take item-wise differences (`mechcla.vectors.residuals.en_differences`, `loc_differences`): [item, layer, d_model].
 Formulas: ours, after the source paper's Figure 4 (left) and its reviewers' wish for numbers.
 """
 

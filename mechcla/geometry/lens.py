@@ -13,15 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine import output_head
+from mechcla.engine.head import output_head
+from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
-from mechcla.items import Item, ItemSet, pair_ids
-from mechcla.packing import pack
-from mechcla.residuals import cache_residuals
+from mechcla.items.item import Item
+from mechcla.items.item_set import ItemSet, pair_ids
+from mechcla.vectors.residuals import cache_residuals
 
 if TYPE_CHECKING:
-    from mechcla.models import HookedModel
+    from mechcla.models.hooked_model import HookedModel
 
 LIMIT = (
     "The lens reads middle layers through the last one's head, and one token stands for an answer."

@@ -20,25 +20,6 @@ from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 LIMIT = "Subspaces that share a direction need not use it for the same; few items make every subspace look apart."
 
 
-def top_directions(
-    differences: Float[Tensor, "item layer d_model"], k: int = 4
-) -> Float[Tensor, "layer k d_model"]:
-    """The k leading right singular vectors of uncentred item-wise differences, by layer, in float64.
-
-    Orthonormal; each points where the mean difference points. Raises MechclaError for more than there are items.
-    """
-    if not 1 <= k <= min(len(differences), differences.shape[-1]):
-        raise MechclaError(
-            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at least 1 direction and at most {min(len(differences), differences.shape[-1])}"
-        )
-    found = []
-    for layer in range(differences.shape[1]):
-        rows = differences[:, layer].double()
-        basis = torch.linalg.svd(rows, full_matrices=False).Vh[:k]
-        found.append(basis * torch.where(basis @ rows.mean(0) < 0, -1.0, 1.0).unsqueeze(-1))
-    return torch.stack(found)
-
-
 def principal_angles(
     left: Float[Tensor, "layer k d_model"], right: Float[Tensor, "layer k_2 d_model"]
 ) -> Float[Tensor, "layer angle"]:

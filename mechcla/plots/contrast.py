@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from mechcla.metrics import POOLED
+from mechcla.metrics.estimates import POOLED
 from mechcla.plots.style import METHOD_COLOURS, OWN, STYLE, colours, new_figure
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mechcla.metrics import POOLED, Estimate, PlanePoint
+from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.plane_point import PlanePoint
 from mechcla.plots.style import (
     MARKS,
     METHOD_COLOURS,

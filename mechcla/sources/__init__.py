@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import ItemSet
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.blend import blend_items
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import file_items

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import KINDS, Candidate, Item
+from mechcla.items.item import KINDS, Candidate, Item
 from mechcla.sources.splits import half
 from mechcla.sources.tables import Row, clip
 

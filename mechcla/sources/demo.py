@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mechcla.errors import MechclaError
-from mechcla.items import ItemSet, read_jsonl
+from mechcla.items.item_set import ItemSet, read_jsonl
 
 LANGUAGES = ("en", "es", "zh", "id", "ko", "el", "fa")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import ROLES, Item, ItemSet
+from mechcla.items.item import ROLES, Item
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.tables import (
     SUFFIXES,
     Row,

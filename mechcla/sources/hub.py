@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import Item, ItemSet
+from mechcla.items.item import Item
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.columns import Columns, Constants, item_of
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.splits import sample

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import Item, ItemSet
+from mechcla.items.item import Item
+from mechcla.items.item_set import ItemSet
 
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".parquet")
 BAD_ROWS: tuple[str, ...] = ("raise", "skip")

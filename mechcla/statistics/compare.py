@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.metrics import POOLED, Estimate, Measure, difference
-from mechcla.scores import Scores
+from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.metrics import Measure, difference
+from mechcla.scoring.scores import Scores
 from mechcla.statistics.permutation import RESAMPLES, TestResult, correct, permutation_test
 from mechcla.statistics.power import Effect, minimum_detectable_effect
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.metrics import POOLED, RESAMPLES, Estimate, bootstrap_means
-from mechcla.scores import Scores
+from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate, bootstrap_means
+from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import Table, estimate_of, values_of
 
 

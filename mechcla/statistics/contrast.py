@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mechcla.errors import MechclaError
-from mechcla.metrics import POOLED, RESAMPLES, Estimate, bootstrap_means
-from mechcla.scores import ItemScore, Scores
+from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate, bootstrap_means
+from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.statistics.differences import Table, clustered, estimate_of, unique_rows
 from mechcla.statistics.permutation import sign_flip
 

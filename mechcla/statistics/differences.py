@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.metrics import METRICS, POOLED, Estimate, Measure, item_value
-from mechcla.scores import ItemScore, Scores
+from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.metrics import METRICS, Measure, item_value
+from mechcla.scoring.scores import ItemScore, Scores
 
 Table = dict[str, dict[str, float]]  # [language][id]
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.metrics import Measure
-from mechcla.scores import Scores
+from mechcla.metrics.metrics import Measure
+from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import clustered, paired_differences
 
 Key = TypeVar("Key", bound=Hashable)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from mechcla.errors import MechclaError
-from mechcla.metrics import Measure
-from mechcla.scores import Scores
+from mechcla.metrics.metrics import Measure
+from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import clustered, paired_differences
 
 

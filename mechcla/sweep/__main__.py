@@ -9,9 +9,9 @@ from dataclasses import asdict
 from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
-from mechcla.metrics import PlanePoint, plane
-from mechcla.scores import Scores
-from mechcla.sweep.choose import Choices, choose
+from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.scoring.scores import Scores
+from mechcla.storage import write_json, write_text
 from mechcla.sweep.config import SweepConfig, parse
 from mechcla.sweep.evidence import (
     against_arms,
@@ -24,9 +24,9 @@ from mechcla.sweep.evidence import (
     table,
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
-from mechcla.sweep.run import Sweep, open_sweep, report_test
-from mechcla.sweep.store import write_json, write_text
-from mechcla.sweep.summary import Row, pooled_table, remarks, summarise, to_csv
+from mechcla.sweep.runner import Sweep, open_sweep, report_test
+from mechcla.sweep.search import Choices, choose
+from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
 
 
 def main(arguments: list[str] | None = None) -> int:

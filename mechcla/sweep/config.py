@@ -18,8 +18,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from mechcla.engine.intervention import POSITIONS
 from mechcla.errors import MechclaError, nearest
-from mechcla.interventions import POSITIONS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},

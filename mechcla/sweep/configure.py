@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
-from mechcla.interventions import Intervention
-from mechcla.items import ItemSet
-from mechcla.models import HookedModel
-from mechcla.selection_guard import FrozenChoice
-from mechcla.sweep.choose import Choices, choose
+from mechcla.items.item_set import ItemSet
+from mechcla.items.study import FrozenChoice
+from mechcla.models.hooked_model import HookedModel
+from mechcla.sweep.cells import Method
 from mechcla.sweep.config import SweepConfig, make
-from mechcla.sweep.methods import Method, restorations
-from mechcla.sweep.run import KINDS, PIVOT, open_sweep
-from mechcla.vectors import SteeringVectors
+from mechcla.sweep.grid import restorations
+from mechcla.sweep.runner import KINDS, PIVOT, open_sweep
+from mechcla.sweep.search import Choices, choose
+from mechcla.vectors.steering_vectors import SteeringVectors
 
 TRIED = ["last_prompt_token", "prompt_and_answer"]
 
@@ -72,7 +73,7 @@ def configure(
     """Choose layers, strengths and positions of EN, LOC and Surgical Steering on the dev items.
 
     Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of either vector, then
-    other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.select`'s, and test items are
+    other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.rule`'s, and test items are
     not scored. settings: any of `python -m mechcla.sweep --help`, e.g. coarse_step=2, dev_items=None,
     en_strengths=[0.3, 0.6]. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
     Raises MechclaError for a setting that does not exist and for items without English or without one of the kinds or

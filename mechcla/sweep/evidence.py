@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mechcla.metrics import POOLED, Estimate, difference
-from mechcla.scores import Scores
+from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.metrics import difference
+from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
     Contrast,
     TestResult,

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mechcla.errors import MechclaError
-from mechcla.items import ItemSet
-from mechcla.open_items import OpenItem
+from mechcla.items.item_set import ItemSet
+from mechcla.items.open_item import OpenItem
 from mechcla.sources.blend.build import build_items, build_pairs, build_questions
 from mechcla.sources.blend.hub import read_hub
 from mechcla.sources.blend.names import named_country

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mechcla.errors import MechclaError
-from mechcla.items import Candidate, Item, ItemSet
-from mechcla.open_items import OpenItem
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
+from mechcla.items.open_item import OpenItem
 from mechcla.sources.blend.choices import (
     Lexicon,
     english_texts,

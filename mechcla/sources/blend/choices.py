@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mechcla.items import Candidate
-from mechcla.open_items import AnswerGroup
+from mechcla.items.item import Candidate
+from mechcla.items.open_item import AnswerGroup
 from mechcla.sources.blend.regions import BY_CODE, Region
 from mechcla.sources.blend.rows import RegionRows, Row
 

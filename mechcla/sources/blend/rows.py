@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.open_items import AnswerGroup
+from mechcla.items.open_item import AnswerGroup
 from mechcla.sources.blend.regions import Region
 
 PROMPT_ID = "inst-4"  # the authors' own neutral prompt; the pers-* prompts name the country

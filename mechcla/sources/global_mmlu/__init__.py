@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items import ItemSet
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.global_mmlu.build import FORMS, GlobalMMLUReport, build
 from mechcla.sources.global_mmlu.cues import LANGUAGES, check_language
 from mechcla.sources.global_mmlu.questions import DATASET, languages_in, read_questions

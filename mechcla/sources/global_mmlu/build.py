@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mechcla.errors import MechclaError
-from mechcla.items import Candidate, Item, ItemSet
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.global_mmlu.questions import DATASET, LETTERS, Question
 from mechcla.sources.splits import half, sample

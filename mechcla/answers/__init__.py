@@ -1,0 +1,1 @@
+"""Free text: generation, answers, matching with annotated answers."""

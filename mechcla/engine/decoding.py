@@ -1,0 +1,173 @@
+"""The next token's logits under interventions: from a key-value cache, or from full forward passes.
+
+Rows of one call have prompts of one length, so there is no padding, and masks, positions and attention windows are
+those of a row alone, in every model family. With the cache, the prompt runs once and then one token at a time. An
+edit changes the residual stream at its own tokens only, and a decoder's tokens look back only, so what the
+cache holds of earlier tokens is what a full pass under the same edits would compute again. Whether a model keeps to
+that is measured once (`cache_fits`); one that does not runs full passes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechcla.engine.capability import LOOSE, TOLERANCE
+from mechcla.engine.hooks import attach
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.packing import Batch, Packed
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+Ids = Sequence[Sequence[int]]
+_fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+
+
+def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batch:
+    """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails are answer.
+
+    A chunk without heads is answer throughout, which is what a token fed to a cache is. begin: position of
+    the first token.
+    """
+    ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
+    rows, width = ids.shape
+    packed = tuple(
+        Packed(None, tuple(h), (), s if len(h) else 0)
+        for h, s in zip(heads, n_special, strict=True)
+    )
+    none = torch.zeros(0, dtype=torch.long)
+    seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
+    positions = torch.arange(begin, begin + width).expand(rows, -1)
+    return Batch(
+        packed,
+        ids,
+        positions,
+        torch.ones(rows, width, dtype=torch.bool),
+        seen,
+        none,
+        none,
+        none,
+        (),
+    )
+
+
+@torch.inference_mode()
+def full_logits(
+    model: HookedModel,
+    prompts: Ids,
+    n_special: Sequence[int],
+    answers: Ids,
+    edits: Sequence[Intervention] = (),
+) -> Float[Tensor, "row vocab"]:
+    """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
+    batch = _chunk(prompts, answers, n_special, 0)
+    with ExitStack() as stack:
+        attach(model, edits, batch, stack)
+        logits = model.bridge(
+            batch.ids.to(model.device),
+            attention_mask=batch.real.long().to(model.device),
+            position_ids=batch.positions.to(model.device),
+        )
+    return logits[:, -1]
+
+
+@torch.inference_mode()
+def cached_logits(
+    model: HookedModel,
+    prompts: Ids,
+    n_special: Sequence[int],
+    answers: Ids,
+    edits: Sequence[Intervention] = (),
+    past: Any = None,
+) -> tuple[Float[Tensor, "row vocab"], Any]:
+    """The same from a cache: past=None runs the prompts (answers must be empty), else the answers' last tokens.
+
+    Returns the logits and the cache that the next call is given.
+    """
+    before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
+    nothing: Ids = [()] * len(prompts)
+    batch = (
+        _chunk(prompts, nothing, n_special, 0)
+        if past is None
+        else _chunk(nothing, [a[-1:] for a in answers], n_special, before)
+    )
+    hf, device = model.bridge.original_model, model.device
+    keep = (
+        {"logits_to_keep": 1}
+        if "logits_to_keep" in inspect.signature(hf.forward).parameters
+        else {}
+    )
+    with ExitStack() as stack:
+        attach(model, edits, batch, stack)
+        out = hf(
+            input_ids=batch.ids.to(device),
+            position_ids=batch.positions.to(device),
+            past_key_values=past,
+            use_cache=True,
+            attention_mask=torch.ones(
+                len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device
+            ),
+            **keep,
+        )
+    return out.logits[:, -1], out.past_key_values
+
+
+def cache_fits(model: HookedModel) -> bool:
+    """Whether cached decoding equals full passes on this model, measured once, with an edit in the middle.
+
+    A model that deviates is announced by a warning and decodes by full passes.
+    """
+    if model not in _fits:
+        try:
+            gap = cache_gap(model)
+        except Exception as error:  # an architecture may refuse a cache in any way it likes
+            gap, why = float("inf"), f"{type(error).__name__}: {error}"
+        else:
+            why = f"logits differ by {gap:.2g}"
+        _fits[model] = gap <= TOLERANCE.get(model.dtype, LOOSE)
+        if not _fits[model]:
+            warnings.warn(
+                f"mechcla generates with {model.name} by full passes, without a cache ({why})",
+                stacklevel=3,
+            )
+    return _fits[model]
+
+
+def cache_gap(model: HookedModel) -> float:
+    """Largest difference in log-probability between the two ways on two random rows of 12 tokens."""
+    generator = torch.Generator().manual_seed(0)
+    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
+    tokens = torch.randint(0, vocab, (2, 12), generator=generator).tolist()
+    prompts, special = [t[:9] for t in tokens], [1, 1]
+    vector = torch.randn(model.d_model, generator=generator)
+    edit = Intervention(
+        vector, model.n_layers // 2, 1.0, unit="relative", norm=_stream_norm(model, prompts)
+    )
+    past, gap = None, 0.0
+    for t in range(4):
+        answers = [row[9 : 9 + t] for row in tokens]
+        fast, past = cached_logits(model, prompts, special, answers, [edit], past)
+        slow = full_logits(model, prompts, special, answers, [edit])
+        gap = max(
+            gap, float((fast.float().log_softmax(-1) - slow.float().log_softmax(-1)).abs().max())
+        )
+    return gap
+
+
+@torch.inference_mode()
+def _stream_norm(model: HookedModel, prompts: list[list[int]]) -> float:
+    """A tenth of the embeddings' median norm: an edit that matters and does not drown the rest."""
+    rows: Int[Tensor, "row seq"] = torch.tensor(prompts, device=model.device)
+    return 0.1 * float(
+        model.bridge.original_model.get_input_embeddings()(rows).float().norm(dim=-1).median()
+    )

@@ -1,0 +1,72 @@
+"""Which tokens an intervention edits, and how edits are hooked into a model for as long as a context is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.packing import Batch
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
+    """Which tokens an intervention edits; special tokens and padding never."""
+    place = torch.arange(batch.ids.shape[1]).unsqueeze(0)
+    prompt = torch.tensor(batch.prompt_lengths).unsqueeze(1)
+    special = torch.tensor([p.n_special for p in batch.packed]).unsqueeze(1)
+    in_prompt, last, answer = place < prompt, place == prompt - 1, place >= prompt
+    chosen = {
+        "last_prompt_token": last,
+        "prompt": in_prompt,
+        "prompt_and_answer": in_prompt | answer,
+        "answer": answer,
+        "last_and_answer": last | answer,
+    }[positions]
+    return chosen & (place >= special) & batch.real
+
+
+def attach(
+    model: HookedModel, edits: Sequence[Intervention], batch: Batch, stack: ExitStack
+) -> None:
+    """Hook the edits into a model for as long as `stack` is open.
+
+    resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the MLP branch
+    reads it; the skip connection gets the same change at the end of the block, so the edit reaches both, as
+    the stream's name says.
+    """
+    for edit in sorted(
+        edits, key=lambda e: e.site == "resid_post"
+    ):  # the end of a block comes after its inside
+        where = token_mask(batch, edit.positions).to(model.device)
+        point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
+        change: list[Tensor] = []
+
+        def hook(
+            _m: object,
+            _a: object,
+            h: Tensor,
+            edit: Intervention = edit,
+            where: Tensor = where,
+            change: list[Tensor] = change,
+        ) -> Tensor:
+            new = edit.apply(h, where)
+            if edit.site == "resid_mid":
+                change.append(new - h)
+            return new
+
+        stack.callback(point.register_forward_hook(hook).remove)
+        if edit.site == "resid_mid":
+            end = model.bridge.hook_dict[model.hook_name(edit.layer, "resid_post")]
+
+            def carry(_m: object, _a: object, h: Tensor, change: list[Tensor] = change) -> Tensor:
+                return h + change.pop()
+
+            stack.callback(end.register_forward_hook(carry).remove)

@@ -1,0 +1,187 @@
+"""What is added where, how strongly and at which tokens; EN, LOC and SUR are built here.
+
+Operators act on the activation h at the chosen tokens, with the unit direction u = v / |v|:
+
+    add       h + delta
+    add_norm  (h + delta) rescaled to |h|: a turn towards v that leaves the norm as it was
+    ablate    h - strength * (h . u) u: strength 1 projects v out
+    map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine map (mechcla.steering.linear_map)
+
+raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of the
+activations from which v was made (last prompt token, this layer, site and language), so that a strength
+means the same share of the stream at every layer.
+Source: adding and projecting out directions is common practice; add_norm's rescaling and the units are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError, nearest
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+Operator = str  # one of OPERATORS; these names are checked when an Intervention is made
+Positions = str  # one of POSITIONS
+Unit = str  # one of UNITS
+
+OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate", "map")
+POSITIONS: tuple[str, ...] = (
+    "last_prompt_token",
+    "prompt",
+    "prompt_and_answer",
+    "answer",
+    "last_and_answer",
+)
+UNITS: tuple[str, ...] = ("raw", "relative")
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """One edit of one site of one block.
+
+    vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
+    edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
+    answer (what steering during generation edits). Special tokens such as BOS are never edited.
+    made_with: digest of the model that the vector was made with, if known. matrix: W of the operator map.
+    A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
+    or an ablation with the relative unit, which has no meaning.
+    """
+
+    vector: Float[Tensor, " d_model"]
+    layer: int
+    strength: float
+    site: str = "resid_post"
+    operator: Operator = "add"
+    positions: Positions = "prompt_and_answer"
+    unit: Unit = "raw"
+    norm: float | None = None
+    label: str = ""
+    made_with: str | None = None
+    matrix: Float[Tensor, "d_model d_model"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
+            if getattr(self, name) not in known:
+                raise MechclaError(
+                    f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}"
+                )
+        if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
+            raise MechclaError(f"strength is {self.strength!r}; expected a number")
+        if not math.isfinite(self.strength):
+            raise MechclaError(f"strength is {self.strength!r}; expected a finite number")
+        if self.vector.ndim != 1 or not bool(torch.isfinite(self.vector).all()):
+            raise MechclaError(
+                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or values that are not "
+                "finite; expected d_model finite values"
+            )
+        if self.operator in ("ablate", "map") and self.unit != "raw":
+            does = "projects v out" if self.operator == "ablate" else "moves h towards its image"
+            raise MechclaError(
+                f"operator {self.operator!r} {does}; its strength has no unit, so leave unit='raw'"
+            )
+        if (self.operator == "map") != (self.matrix is not None):
+            raise MechclaError(
+                f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one"
+            )
+        if self.matrix is not None and not bool(torch.isfinite(self.matrix).all()):
+            raise MechclaError(
+                "the map has values that are not finite; expected d_model x d_model finite values"
+            )
+        if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
+            raise MechclaError(
+                "unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it"
+            )
+
+    def apply(
+        self, h: Float[Tensor, "row seq d_model"], where: Bool[Tensor, "row seq"]
+    ) -> Float[Tensor, "row seq d_model"]:
+        """The edited activation; tokens outside `where` keep their values to the last bit."""
+        v = self.vector.to(device=h.device, dtype=torch.float32)
+        if self.matrix is not None:
+            image = h.float() @ self.matrix.to(device=h.device, dtype=torch.float32) + v
+            return torch.where(
+                where.unsqueeze(-1),
+                (h.float() + self.strength * (image - h.float())).to(h.dtype),
+                h,
+            )
+        length = v.norm()
+        if float(length) == 0.0:
+            return h
+        if self.operator == "ablate":
+            unit = v / length
+            new = h - (self.strength * (h.float() @ unit).unsqueeze(-1) * unit).to(h.dtype)
+        else:
+            scale = (
+                self.strength
+                if self.unit == "raw"
+                else self.strength * float(self.norm or 0.0) / length
+            )
+            new = h + (scale * v).to(h.dtype)
+            if self.operator == "add_norm":
+                kept = h.float().norm(dim=-1, keepdim=True) / new.float().norm(
+                    dim=-1, keepdim=True
+                ).clamp_min(1e-12)
+                new = (new.float() * kept).to(h.dtype)
+        return torch.where(where.unsqueeze(-1), new, h)
+
+    def describe(self) -> dict[str, object]:
+        """Settings and a digest of the vector's bytes: the part of a result's identity that is this edit."""
+
+        def sha256(values: Tensor) -> str:
+            return hashlib.sha256(
+                values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+            ).hexdigest()
+
+        mapped = {} if self.matrix is None else {"matrix_sha256": sha256(self.matrix)}
+        return {
+            "label": self.label,
+            "layer": self.layer,
+            "strength": float(self.strength),
+            "site": self.site,
+            "operator": self.operator,
+            "positions": self.positions,
+            "unit": self.unit,
+            "norm": self.norm,
+            "vector_sha256": sha256(self.vector),
+            **mapped,
+        }
+
+
+def active(
+    interventions: Intervention | Sequence[Intervention], model: HookedModel
+) -> tuple[Intervention, ...]:
+    """The interventions that do something, checked against the model.
+
+    One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to the last
+    bit. Raises MechclaError for a vector of another width or a layer or site that the model lacks.
+    """
+    listed = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
+    for one in listed:
+        if not isinstance(one, Intervention):
+            raise MechclaError(
+                f"expected Intervention objects, got a {type(one).__name__}: {one!r:.80}"
+            )
+        if one.vector.shape[0] != model.d_model:
+            raise MechclaError(
+                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, {model.name} has d_model "
+                f"{model.d_model}: it was made with another model"
+            )
+        if one.made_with is not None and one.made_with != model.digest:
+            raise MechclaError(
+                f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
+                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...); make it again, or, to use it all the "
+                "same, take the record off: dataclasses.replace(vectors, record={})"
+            )
+        model.hook_name(one.layer, one.site)
+    return tuple(one for one in listed if one.strength != 0.0)

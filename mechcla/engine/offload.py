@@ -1,0 +1,109 @@
+"""A bound on the memory of cached residuals: past it they lie in unlinked temporary files, mapped, not held.
+
+A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a Shelf holds at
+most `bound` bytes in memory; what comes after is written to disk and mapped, which the operating system may
+drop from memory at any time. Values are the same to the last bit. The files have no name after they are
+opened, so nothing is left behind, whatever ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mechcla.engine.state import State
+from mechcla.errors import MechclaError
+
+BOUND = 2 << 30
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+class Shelf:
+    """Keeps States: in memory while their bytes stay within `bound`, in mapped files beyond.
+
+    folder: where the files go; default: the system's temporary folder.
+    """
+
+    def __init__(self, bound: int = BOUND, folder: str | None = None) -> None:
+        self.bound, self.folder = bound, folder
+        self.held = 0
+        self.spilled = 0
+        self._where: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+    def keep(self, state: State) -> State:
+        """The same State, in memory or mapped. Tensors that its blocks share are kept once.
+
+        Its trunk only saves time: it is kept while that leaves half of the bound free, and dropped rather than mapped.
+        """
+        seen: dict[int, Tensor] = {}
+        if (
+            state.trunk
+            and state.layer == 0
+            and 2 * (self.held + sum(_size(t) for t in state.trunk)) > self.bound
+        ):
+            state = replace(state, trunk=())
+        ended = state.unsteered and replace(
+            state.unsteered, rows=self._keep(state.unsteered.rows, seen)
+        )
+        return replace(
+            state,
+            resid=self._keep(state.resid, seen),
+            trunk=self._tree(state.trunk, seen),
+            calls=self._tree(state.calls, seen),
+            unsteered=ended,
+        )
+
+    def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
+        if isinstance(value, Tensor):
+            return self._keep(value, seen)
+        if isinstance(value, dict):
+            return {k: self._tree(v, seen) for k, v in value.items()}
+        return tuple(self._tree(v, seen) for v in value) if type(value) in (tuple, list) else value
+
+    def _keep(self, tensor: Tensor, seen: dict[int, Tensor]) -> Tensor:
+        if id(tensor) in seen:
+            return seen[id(tensor)]
+        if self._where.get(id(tensor)) is tensor:  # kept already, at an earlier block
+            return tensor
+        size = _size(tensor)
+        if self.held + size <= self.bound or not size:
+            kept = tensor
+            self.held += size
+            weakref.finalize(kept, self._release, size)
+        else:
+            kept = self._map(tensor, size)
+            self.spilled += size
+        self._where[id(kept)] = kept
+        seen[id(tensor)] = kept
+        return kept
+
+    def _release(self, size: int) -> None:
+        self.held -= size
+
+    def _map(self, tensor: Tensor, size: int) -> Tensor:
+        source = tensor.detach().cpu().contiguous()
+        handle, path = tempfile.mkstemp(prefix="mechcla-", dir=self.folder)
+        try:
+            # Reserve the space, so that a full disk is an error here and not a crash at a later write.
+            getattr(os, "posix_fallocate", lambda h, _begin, n: os.truncate(h, n))(handle, 0, size)
+            mapped = torch.from_file(
+                path, shared=True, size=source.numel(), dtype=source.dtype
+            ).view(source.shape)
+        except OSError as error:
+            raise MechclaError(
+                f"cannot spill {size >> 20} MiB of cached residuals to {os.path.dirname(path)!r}: {error.strerror}; set TMPDIR "
+                "to a folder with room, or raise the bound (cache_mib)"
+            ) from error
+        finally:
+            os.close(handle)
+            os.unlink(path)
+        return mapped.copy_(source)

@@ -1,0 +1,221 @@
+"""Runs a model under interventions and does no work twice.
+
+    trace = start(model, batch)            # one unsteered pass; remembers what every block was given
+    deep = advance(trace, 9)               # the stream that enters block 9
+    finish(deep, interventions)            # blocks 9.. and the scored positions only
+
+A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
+unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair of
+layers shares the steered State between them. Blocks get the very arguments (masks, rotary tables) that the
+model's own forward pass gave them, recorded on the way, so this is exact for any decoder whose blocks
+form a chain. Whether a model is one is not assumed but checked once, against its plain forward pass
+(`fits`); one that is not runs on the plain path.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.packing import Batch
+from mechcla.errors import MechclaError
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+from mechcla.engine.head import Scored, log_probs
+from mechcla.engine.hooks import attach, token_mask
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
+
+    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the recording pass leaves
+    behind, so that nothing unsteered runs again; a State that was steered has neither. trunk: what each block was given, and
+    what the last one gave, where there is memory for it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
+    """
+
+    model: HookedModel
+    batch: Batch
+    layer: int
+    resid: Float[Tensor, "row seq d_model"]
+    calls: tuple[dict[str, Any], ...]
+    trunk: tuple[Float[Tensor, "row seq d_model"], ...] = ()
+    unsteered: Scored | None = None
+
+
+def tree_mask(
+    visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype
+) -> Float[Tensor, "row 1 seq seq"]:
+    """An additive attention mask: 0 where a token may look, the dtype's minimum where it may not."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
+
+
+@torch.inference_mode()
+def start(model: HookedModel, batch: Batch) -> State:
+    """One unsteered pass through the decoder, without the unembedding, which records each block's arguments.
+
+    Returns the State at block 0. Hooks of the user's own fire.
+    """
+    device = model.device
+    calls: list[dict[str, Any]] = []
+    trunk: list[Tensor] = []
+    last: list[Tensor] = []
+
+    def end(_block: Any, _args: Any, out: Any) -> None:
+        last.append(out[0] if isinstance(out, tuple) else out)
+
+    def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        names = list(inspect.signature(block.original_component.forward).parameters)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        trunk.append(given.pop(names[0]))
+        calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
+
+    mask = tree_mask(batch.visible.to(device), model.dtype)
+    with ExitStack() as stack:
+        for block in model.blocks:
+            stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
+        stack.callback(model.blocks[-1].register_forward_hook(end).remove)
+        model.bridge.original_model.base_model(
+            input_ids=batch.ids.to(device),
+            attention_mask=mask,
+            position_ids=batch.positions.to(device),
+            use_cache=False,
+        )
+    ended = scored(State(model, batch, model.n_layers, last[0], ()))
+    return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
+
+
+def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
+    for edit in edits:
+        h = edit.apply(h, token_mask(state.batch, edit.positions).to(h.device))
+    return h
+
+
+@torch.inference_mode()
+def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> State:
+    """Run blocks state.layer .. layer-1 under the edits that belong to them.
+
+    A resid_post edit of block layer-1 is included; a resid_pre edit of block `layer` is not yet.
+    Edits of other blocks are ignored here, so the same list can be passed to every step.
+    """
+    model = state.model
+    if not state.layer <= layer <= model.n_layers:
+        raise MechclaError(
+            f"cannot advance from block {state.layer} to {layer} of {model.n_layers}"
+        )
+    first = min(
+        (e.layer for e in edits if state.layer <= e.layer < layer), default=layer
+    )  # below it nothing is steered
+    known = min(first, len(state.trunk) - 1) if state.trunk else state.layer
+    h = (state.trunk[known] if known > state.layer else state.resid).to(model.device)
+    for k in range(max(known, state.layer), layer):
+        mine = [e for e in edits if e.layer == k]
+        h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
+        inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
+        with ExitStack() as stack:
+            attach(model, inner, state.batch, stack)
+            out = model.blocks[k](h, **_on(state.calls[k], h.device))
+        h = out[0] if isinstance(out, tuple) else out
+        h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
+    return replace(
+        state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None
+    )
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    """Recorded arguments on the model's device; what was spilled lies on the CPU."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {k: _on(v, device) for k, v in value.items()}
+    return type(value)(_on(v, device) for v in value) if type(value) in (tuple, list) else value
+
+
+@torch.inference_mode()
+def steer_here(state: State, edits: Sequence[Intervention]) -> State:
+    """The State after resid_post edits of the block that was just run, without running it again."""
+    for edit in edits:
+        if edit.site != "resid_post" or edit.layer != state.layer - 1:
+            raise MechclaError(
+                f"{edit.site} of block {edit.layer} is not at the entrance of block {state.layer}"
+            )
+    return replace(
+        state,
+        resid=_apply(state.resid.to(state.model.device), state, edits),
+        trunk=(),
+        unsteered=None,
+    )
+
+
+def join(states: Sequence[State]) -> State | None:
+    """States of one batch at one block, stacked row upon row, so that many strengths run as one batch.
+
+    Recorded arguments with a row a batch row are repeated; those that broadcast stay. None where it cannot
+    be told which of the two an argument is (as many rows as tokens), and the States must run one by one.
+    """
+    first, k = states[0], len(states)
+    rows, width = first.resid.shape[:2]
+
+    def widen(value: Any) -> Any:
+        if type(value) in (tuple, list):
+            return type(value)(widen(v) for v in value)
+        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == rows > 1:
+            return value.repeat(k, *[1] * (value.ndim - 1))
+        return value
+
+    if rows == width:
+        return None
+    calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
+    return replace(
+        first, resid=torch.cat([s.resid for s in states]), calls=calls, trunk=(), unsteered=None
+    )
+
+
+@torch.inference_mode()
+def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> list[State]:
+    """`advance` for States of one batch at one block, several at once while rows x length stay within max_tokens.
+
+    No edits are left to do on the way. Equal to one by one up to the rounding of a larger matrix product.
+    """
+    done: list[State] = []
+    most = max(1, max_tokens // states[0].batch.ids.numel())
+    for begin in range(0, len(states), most):
+        part = states[begin : begin + most]
+        wide = join(part) if len(part) > 1 and layer > part[0].layer else None
+        if wide is None:
+            done += [advance(s, layer) for s in part]
+        else:
+            rows = advance(wide, layer).resid.chunk(len(part))
+            done += [
+                replace(s, layer=layer, resid=h, trunk=(), unsteered=None)
+                for s, h in zip(part, rows, strict=True)
+            ]
+    return done
+
+
+@torch.inference_mode()
+def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
+    """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""
+    ended = None if edits else state.unsteered
+    return log_probs(state.model, [ended or scored(advance(state, state.model.n_layers, edits))])[0]
+
+
+def scored(state: State) -> Scored:
+    """The rows of a State behind the last block at which something is scored."""
+    batch, width = state.batch, state.batch.ids.shape[1]
+    flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
+    return Scored(
+        state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],
+        place,
+        batch.edge_token,
+    )

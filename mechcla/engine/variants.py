@@ -1,0 +1,184 @@
+"""Many variants of the same items, walked as a tree over layers, so that nothing runs twice.
+
+Blocks below a steered one run once for all variants; variants that begin alike share what they have in common
+(a pair of layers its shallow part). From their last edit on, variants only differ in their numbers, so they go
+up together as the rows of one batch: all strengths of a layer, and, while there is room, those of deeper layers,
+which step in at their own block. What comes out at the top is gathered over batches and variants before the
+unembedding, whose matrix is then read once for many rows instead of once for a few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.engine.head import HEAD_ROWS, Scored, log_probs
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.state import State, advance, advance_together, scored, steer_here
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+GATHERED_ROWS = 2 * HEAD_ROWS
+Edits = tuple[Intervention, ...]
+Step = tuple[int, Edits]
+Branch = tuple[int, tuple[Step, ...]]
+Keep = Callable[[State], State]
+Found = tuple[int, list[Float[Tensor, " _"]]]
+
+
+def steps(edits: Edits) -> tuple[Step, ...]:
+    """The edits grouped by layer, shallow first; within a layer they keep their order."""
+    layers = sorted({e.layer for e in edits})
+    return tuple((layer, tuple(e for e in edits if e.layer == layer)) for layer in layers)
+
+
+def walk(
+    states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int, keep: Keep
+) -> Iterator[Found]:
+    """Run every branch (a variant's number and its steps) from these States, a State a batch, all at one block.
+
+    max_tokens: rows x length of one forward pass. keep: is given each State that outlives a step, and may move
+    it out of memory. Yields (the variant's number, log-probabilities of the scored edges, a tensor a batch), the
+    shallow layers first.
+    """
+    wave = _Wave(max_tokens)
+    done = [i for i, todo in branches if not todo]
+    if done and all(s.unsteered is not None for s in states):  # the recording pass ran it already
+        gathered = _Gathered([s.unsteered for s in states if s.unsteered is not None])
+        _unembed([gathered], states[0].model)
+        yield from _found([done], [gathered])
+    elif done:
+        yield from wave.add(states, [(done, ())], states[0].layer)
+    groups: dict[tuple[int, tuple[tuple[object, ...], ...]], list[Branch]] = {}
+    for branch in branches:
+        if branch[1]:
+            layer, step = branch[1][0]
+            groups.setdefault(
+                (layer, tuple(tuple(e.describe().values()) for e in step)), []
+            ).append(branch)
+    ordered = sorted(
+        ((layer, _is_after(g[0][1][0][1]), g) for (layer, _), g in groups.items()),
+        key=lambda x: x[:2],
+    )
+    for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
+        states = tuple(keep(advance(s, layer + 1 if after else layer)) for s in states)
+        last: list[tuple[list[int], Edits]] = []
+        for _, _, group in same:
+            step = group[0][1][0][1]
+            rest = [(i, todo[1:]) for i, todo in group]
+            if any(todo for _, todo in rest):
+                yield from walk(
+                    tuple(keep(_apply(s, layer, step)) for s in states), rest, max_tokens, keep
+                )
+            else:
+                last.append(([i for i, _ in rest], step))
+        if last:
+            yield from wave.add(states, last, layer + 1)
+    yield from wave.end()
+
+
+def _is_after(step: Edits) -> bool:
+    """Whether a layer's edits all act on what its block gives out, so that the block need not run again."""
+    return all(e.site == "resid_post" for e in step)
+
+
+def _apply(state: State, layer: int, step: Edits) -> State:
+    """The State behind block `layer` under its edits; the block is run only if it has not been."""
+    return steer_here(state, step) if state.layer == layer + 1 else advance(state, layer + 1, step)
+
+
+@dataclass
+class _Rider:
+    """Variants with the same numbers, and their States, a State a batch."""
+
+    indices: list[int]
+    states: list[State]
+
+
+@dataclass
+class _Wave:
+    """Variants that have no edit left, going up together.
+
+    They ride as long as all their tokens fit one pass; where a single variant fills it, batches are finished one
+    after another, and only the scored rows of each are kept.
+    """
+
+    max_tokens: int
+    riders: list[_Rider] = field(default_factory=list)
+
+    def add(
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+    ) -> Iterator[Found]:
+        """Take on variants that enter block `entrance` under their edits of the block below; yields what is done."""
+        room = self.max_tokens // sum(s.batch.ids.numel() for s in states)
+        if len(self.riders) + len(variants) > room:
+            yield from self.end()
+        if len(variants) > room:
+            yield from self._at_once(states, variants, entrance)
+            return
+        self._rise(entrance)
+        self.riders += [
+            _Rider(indices, [_apply(s, entrance - 1, step) if step else s for s in states])
+            for indices, step in variants
+        ]
+
+    def end(self) -> Iterator[Found]:
+        """Finish everything that rides."""
+        if not self.riders:
+            return
+        model, indices = self.riders[0].states[0].model, [r.indices for r in self.riders]
+        self._rise(model.n_layers)
+        gathered = [_Gathered([scored(s) for s in r.states]) for r in self.riders]
+        self.riders = []
+        _unembed(gathered, model)
+        yield from _found(indices, gathered)
+
+    def _rise(self, layer: int) -> None:
+        for batch in range(len(self.riders[0].states) if self.riders else 0):
+            risen = advance_together([r.states[batch] for r in self.riders], layer, self.max_tokens)
+            for rider, state in zip(self.riders, risen, strict=True):
+                rider.states[batch] = state
+
+    def _at_once(
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+    ) -> Iterator[Found]:
+        gathered = [_Gathered() for _ in variants]
+        for state in states:
+            steered = [_apply(state, entrance - 1, step) if step else state for _, step in variants]
+            for mine, ended in zip(
+                gathered,
+                advance_together(steered, state.model.n_layers, self.max_tokens),
+                strict=True,
+            ):
+                mine.waiting.append(scored(ended))
+            if sum(len(part.rows) for mine in gathered for part in mine.waiting) >= GATHERED_ROWS:
+                _unembed(gathered, state.model)
+        _unembed(gathered, states[0].model)
+        yield from _found([indices for indices, _ in variants], gathered)
+
+
+@dataclass
+class _Gathered:
+    """One variant's scored rows that wait for the unembedding, and the log-probabilities of the batches before them."""
+
+    waiting: list[Scored] = field(default_factory=list)
+    edges: list[Float[Tensor, " _"]] = field(default_factory=list)
+
+
+def _unembed(gathered: Sequence[_Gathered], model: HookedModel) -> None:
+    edges = iter(log_probs(model, [part for mine in gathered for part in mine.waiting]))
+    for mine in gathered:
+        mine.edges += [next(edges) for _ in mine.waiting]
+        mine.waiting = []
+
+
+def _found(indices: Sequence[list[int]], gathered: Sequence[_Gathered]) -> Iterator[Found]:
+    for mine, variant in zip(indices, gathered, strict=True):
+        yield from ((i, variant.edges) for i in mine)

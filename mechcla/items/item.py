@@ -1,0 +1,190 @@
+"""Item and Candidate: the one schema every data source is turned into.
+
+The fields are in docs/items.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from mechcla.errors import MechclaError, nearest
+
+Kind = str  # one of KINDS; these names are checked when an Item is made
+Split = str  # one of SPLITS
+Role = str  # one of ROLES of the kind
+PromptForm = str  # one of FORMS
+
+KINDS: tuple[str, ...] = ("universal", "cultural")
+SPLITS: tuple[str, ...] = ("dev", "test")
+FORMS: tuple[str, ...] = (
+    "implicit",
+    "explicit",
+    "us",
+)  # no cue, the item's own country named, the United States named
+_TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}
+ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
+RIGHT = {"universal": "correct", "cultural": "local"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One answer that an item offers, with the part it plays and, if cultural, whose answer it is."""
+
+    text: str
+    role: Role
+    country: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question in one language, with its candidates.
+
+    `prompt` ends where the answer begins; a candidate is scored as `separator + text` after it.
+    Raises MechclaError if a field is missing, empty, of another type, or contradicts another one.
+
+    >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
+    ...      candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"))).right
+    0
+    """
+
+    id: str
+    language: str
+    kind: Kind
+    split: Split
+    prompt: str
+    candidates: tuple[Candidate, ...]
+    country: str | None = None
+    topic: str = ""
+    prompt_explicit: str | None = None
+    prompt_us: str | None = None
+    separator: str = " "
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "language", "prompt"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise MechclaError(
+                    f"{self.label}: {name!r} is {value!r}; expected a non-empty text"
+                )
+        for name in (
+            "country",
+            "topic",
+            "prompt_explicit",
+            "prompt_us",
+            "separator",
+            "source",
+            "licence",
+        ):
+            value, optional = (
+                getattr(self, name),
+                name in ("country", "prompt_explicit", "prompt_us"),
+            )
+            if not (isinstance(value, str) or (optional and value is None)) or (
+                name in ("prompt_explicit", "prompt_us") and value == ""
+            ):
+                raise MechclaError(
+                    f"{self.label}: {name!r} is {value!r}; expected a text"
+                    + (" or nothing" if optional else "")
+                )
+        for name, known in (("kind", KINDS), ("split", SPLITS)):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise MechclaError(f"{self.label}: {name!r} is {value!r}; {nearest(value, known)}")
+        roles = ROLES[self.kind]
+        for candidate in self.candidates:
+            if not isinstance(candidate.text, str) or not candidate.text.strip():
+                raise MechclaError(
+                    f"{self.label}: a candidate's text is {candidate.text!r}; expected a text"
+                )
+            if candidate.role not in roles:
+                raise MechclaError(
+                    f"{self.label}: candidate {candidate.text!r} has role {candidate.role!r}; "
+                    f"a {self.kind} item's roles are {', '.join(roles)}"
+                )
+        right = [c.text for c in self.candidates if c.role == RIGHT[self.kind]]
+        if len(right) != 1 or len(self.candidates) < 2:
+            raise MechclaError(
+                f"{self.label}: {len(self.candidates)} candidates of which {len(right)} have role "
+                f"{RIGHT[self.kind]!r} {right}; expected at least 2 candidates and exactly 1 of them"
+            )
+
+    @property
+    def label(self) -> str:
+        """How messages name this item."""
+        return f"item {self.id!r} ({self.language})"
+
+    @property
+    def right(self) -> int:
+        """Index of the candidate that counts: `correct` (universal) or `local` (cultural)."""
+        return next(i for i, c in enumerate(self.candidates) if c.role == RIGHT[self.kind])
+
+    def prompt_text(self, form: PromptForm = "implicit") -> str:
+        """The prompt in the form asked for. Universal items have one form only.
+
+        Raises MechclaError for an unknown form, and for a cultural item without a text for it.
+        """
+        if form not in FORMS:
+            raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
+        text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
+        if (
+            form == "us" and text is None and self.country == "US"
+        ):  # an American item names its own country
+            text = self.prompt_explicit
+        if text is None:
+            raise MechclaError(
+                f"{self.label} has no {_TEXTS[form]!r}, which prompt={form!r} scores"
+            )
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of docs/items.md; empty optional fields are left out."""
+        row = asdict(self)
+        row["candidates"] = [
+            {k: v for k, v in c.items() if v is not None} for c in row["candidates"]
+        ]
+        return {k: v for k, v in row.items() if v not in (None, "")} | {"separator": self.separator}
+
+    @classmethod
+    def from_dict(cls, row: Any) -> Item:
+        """The inverse of `to_dict`. Raises MechclaError for unknown or missing fields."""
+        if not isinstance(row, dict):
+            raise MechclaError(f"an item is a JSON object, not {type(row).__name__}: {_clip(row)}")
+        _check_fields(row, cls, f"item {row.get('id', '?')!r}")
+        candidates = []
+        for raw in row["candidates"] or ():
+            if not isinstance(raw, dict):
+                raise MechclaError(
+                    f"item {row['id']!r}: a candidate is a JSON object, not {_clip(raw)}"
+                )
+            _check_fields(raw, Candidate, f"a candidate of item {row['id']!r}")
+            candidates.append(Candidate(**raw))
+        return cls(**{**row, "candidates": tuple(candidates)})
+
+
+def _clip(value: object, width: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
+    known = [f.name for f in fields(cls)]
+    for name in row:
+        if name not in known:
+            raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
+    optional = {
+        "country",
+        "topic",
+        "prompt_explicit",
+        "prompt_us",
+        "separator",
+        "source",
+        "licence",
+    }
+    missing = [name for name in known if name not in optional and name not in row]
+    if missing:
+        raise MechclaError(
+            f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}"
+        )

@@ -1,0 +1,1 @@
+"""Transfer, localization, English bias and the plane, each with an interval and its n."""

@@ -1,0 +1,211 @@
+"""Transfer, localization, English bias and the plane, each with an interval and its n.
+
+Every metric is a mean over items. Intervals are percentile bootstraps, seeded; a pooled value resamples
+questions (ids) and keeps all languages of a question together, because they are not independent.
+Operationalisation: ours (the source paper's equations are not public).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.metrics.estimates import (
+    POOLED,
+    RESAMPLES,
+    Estimate,
+    _estimate,
+    _interval,
+    bootstrap_means,
+)
+from mechcla.scoring.scores import ItemScore, Scores
+
+Measure = str  # "accuracy" or "share", checked where it is used
+
+
+ItemValue = Callable[[ItemScore], float]
+
+
+def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "sum") -> ItemValue:
+    """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that role's share.
+
+    Exact ties for the best share the point among the tied candidates.
+    """
+    if measure not in ("accuracy", "share"):
+        raise MechclaError(
+            f"unknown measure {measure!r}; {nearest(measure, ('accuracy', 'share'))}"
+        )
+
+    def value(row: ItemScore) -> float:
+        has = np.asarray([r == role for r in row.roles])
+        if measure == "share":
+            return float(row.shares(normalisation)[has].sum())
+        scores = row.values(normalisation)
+        best = scores == scores.max()
+        return float((has & best).sum() / best.sum())
+
+    return value
+
+
+def _table(scores: Scores, value: ItemValue) -> dict[str, dict[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    for row in scores:
+        table.setdefault(row.language, {})[row.id] = value(row)
+    return table
+
+
+def _of_kind(scores: Scores, kind: str, what: str) -> Scores:
+    part = scores.where(kind=kind)
+    if not len(part):
+        raise MechclaError(f"{what} needs {kind} items; these {len(scores)} scores have none")
+    return part
+
+
+def _biased(scores: Scores) -> Scores:
+    part = _of_kind(scores, "cultural", "English bias")
+    kept = tuple(r for r in part if "english" in r.roles)
+    if not kept:
+        raise MechclaError(
+            f"English bias needs candidates of role 'english'; these {len(part)} cultural scores have none"
+        )
+    return Scores(kept, part.settings)
+
+
+def transfer(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
+    """Accuracy (or share of the right answer) on universal items, by language and pooled.
+
+    >>> print(mechcla.transfer(scores)["es"])       # doctest: +SKIP
+    0.592 [0.500, 0.675] n=120
+    """
+    return metric(scores, "transfer", measure, normalisation)
+
+
+def localization(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
+    """Share of cultural items answered as the language's culture does, by language and pooled.
+
+    It takes language as a proxy for culture, which it is not.
+    """
+    return metric(scores, "localization", measure, normalisation)
+
+
+def english_bias(
+    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+) -> dict[str, Estimate]:
+    """Share of cultural items answered as the US does, over items where that differs from the local answer."""
+    return metric(scores, "english_bias", measure, normalisation)
+
+
+METRICS: dict[str, tuple[str, str]] = {
+    "transfer": ("universal", "correct"),
+    "localization": ("cultural", "local"),
+    "english_bias": ("cultural", "english"),
+}
+
+
+def _metric_table(
+    scores: Scores, name: str, measure: Measure, normalisation: str
+) -> dict[str, dict[str, float]]:
+    if name not in METRICS:
+        raise MechclaError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
+    kind, role = METRICS[name]
+    part = _biased(scores) if name == "english_bias" else _of_kind(scores, kind, name)
+    return _table(part, item_value(role, measure, normalisation))
+
+
+def metric(
+    scores: Scores,
+    name: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """A metric by its name ("transfer", "localization", "english_bias"), by language and pooled."""
+    table = _metric_table(scores, name, measure, normalisation)
+    draws = bootstrap_means(table, resamples, seed)
+    counts = {k: len(v) for k, v in table.items()}
+    counts[POOLED] = sum(counts.values())
+    return {k: _estimate(d, counts[k], measure) for k, d in draws.items()}
+
+
+def difference(
+    scores: Scores,
+    base: Scores,
+    name: str,
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """The named metric of `scores` minus that of `base`, paired by item, with 95% bootstrap intervals.
+
+    Only items that both have are compared. Raises MechclaError if there are none.
+    """
+    new, old = (_metric_table(s, name, measure, normalisation) for s in (scores, base))
+    table = {
+        lang: {i: new[lang][i] - old[lang][i] for i in new[lang] if i in old[lang]}
+        for lang in new
+        if lang in old
+    }
+    table = {lang: column for lang, column in table.items() if column}
+    if not table:
+        raise MechclaError(
+            "the two score tables have no item in common, so there is nothing to compare"
+        )
+    draws = bootstrap_means(table, resamples, seed)
+    counts = {k: len(v) for k, v in table.items()}
+    counts[POOLED] = sum(counts.values())
+    return {k: _estimate(d, counts[k], f"difference in {name} {measure}") for k, d in draws.items()}
+
+
+def recoverable_fraction(
+    steered: Scores,
+    implicit: Scores,
+    explicit: Scores,
+    measure: Measure = "share",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """(localization steered - implicit) / (localization explicit - implicit), paired by item.
+
+    Where naming the country does not raise localization by more than its interval there is nothing to recover; the value
+    is then nan.
+    """
+    tables = [
+        _metric_table(s, "localization", measure, normalisation)
+        for s in (steered, implicit, explicit)
+    ]
+    shared = [lang for lang in tables[0] if all(lang in t for t in tables)]
+    ids = {
+        lang: [i for i in tables[0][lang] if all(i in t[lang] for t in tables)] for lang in shared
+    }
+    parts = [{lang: {i: t[lang][i] for i in ids[lang]} for lang in shared} for t in tables]
+    draws = [bootstrap_means(p, resamples, seed) for p in parts]
+    result = {}
+    for key in draws[0]:
+        s, i, e = (d[key] for d in draws)
+        gap = e - i
+        low = np.nanpercentile(gap[1:], 2.5)
+        n = sum(map(len, parts[0].values())) if key == POOLED else len(parts[0][key])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = (s - i) / gap if low > 0 else np.full_like(gap, np.nan)
+        result[key] = Estimate(
+            float(ratio[0]), *_interval(ratio), n, f"recoverable fraction of {measure}"
+        )
+    return result
+
+
+def chance(scores: Scores) -> float:
+    """Expected accuracy of a guess: the mean of 1 / number of candidates."""
+    rows: Sequence[ItemScore] = scores.rows
+    return float(np.mean([1 / len(r.roles) for r in rows])) if rows else float("nan")

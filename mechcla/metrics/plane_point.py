@@ -1,0 +1,65 @@
+"""The transfer-localization plane: one point per method and language, absolute and as a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mechcla.errors import MechclaError
+from mechcla.metrics.estimates import RESAMPLES, Estimate
+from mechcla.metrics.metrics import Measure, difference, metric
+from mechcla.scoring.scores import Scores
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """A (method, language) on the transfer-localization plane, absolute and against the first method."""
+
+    method: str
+    language: str
+    transfer: Estimate
+    localization: Estimate
+    d_transfer: Estimate
+    d_localization: Estimate
+    measure: str
+
+    @property
+    def erasure(self) -> bool:
+        """Cultural erasure: the difference on the localization axis is negative, its interval below 0."""
+        return self.d_localization.high < 0
+
+
+def plane(
+    methods: Mapping[str, Scores],
+    measure: Measure = "accuracy",
+    normalisation: str = "sum",
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[PlanePoint, ...]:
+    """Points of the plane; the first method is what the differences are taken against.
+
+    >>> mechcla.plane({"unsteered": base, "SUR": steered})        # doctest: +SKIP
+    """
+    if not methods:
+        raise MechclaError(
+            "plane needs at least one method, e.g. plane({'unsteered': base, 'SUR': scores})"
+        )
+    base = next(iter(methods.values()))
+    points = []
+    for name, scores in methods.items():
+        t = metric(scores, "transfer", measure, normalisation, resamples=resamples, seed=seed)
+        loc = metric(scores, "localization", measure, normalisation, resamples=resamples, seed=seed)
+        dt = difference(
+            scores, base, "transfer", measure, normalisation, resamples=resamples, seed=seed
+        )
+        dl = difference(
+            scores, base, "localization", measure, normalisation, resamples=resamples, seed=seed
+        )
+        for language in (k for k in t if k in loc and k in dt and k in dl):
+            points.append(
+                PlanePoint(
+                    name, language, t[language], loc[language], dt[language], dl[language], measure
+                )
+            )
+    return tuple(points)

@@ -1,0 +1,181 @@
+"""TODO-DOC mechcla.scoring.prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.engine import capability
+from mechcla.engine.memory import retry_smaller
+from mechcla.engine.offload import Shelf
+from mechcla.engine.packing import Batch, Packed, collate, pack, plan, start_token
+from mechcla.engine.reference import plain_log_probs
+from mechcla.engine.state import State, finish, start
+from mechcla.engine.variants import Edits
+from mechcla.errors import MechclaError
+from mechcla.items.item import PromptForm
+from mechcla.items.item_set import ItemSet
+from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+MAX_TOKENS = 2048
+PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
+Priors = dict[
+    tuple[int, ...], float
+]  # a candidate's tokens, and their log-likelihood at the beginning of a text
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
+
+    On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
+    it is empty. max_tokens bounds a batch, also where several strengths run as one.
+    """
+
+    model: HookedModel
+    items: ItemSet
+    prompt: PromptForm
+    batches: tuple[Batch, ...]
+    order: tuple[tuple[int, ...], ...]
+    states: tuple[State, ...]
+    max_tokens: int
+    shelf: Shelf
+    priors: tuple[tuple[float, ...], ...] = ()
+    chat: bool = False
+
+    def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
+        """What is left to run, and the unembedding, a tensor a batch."""
+        if not self.states:
+            return [plain_log_probs(self.model, batch, edits) for batch in self.batches]
+        return [finish(state, edits) for state in self.states]
+
+    def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
+        """The item-level table of these log-probabilities, in the items' order."""
+        rows: dict[int, ItemScore] = {}
+        for batch, indices, log_probs in zip(self.batches, self.order, edges, strict=True):
+            sums = iter(batch.sums(log_probs))
+            lengths = iter([len(tokens) for p in batch.packed for tokens in p.candidates])
+            for i in indices:
+                item = self.items[i]
+                rows[i] = ItemScore(
+                    item.id,
+                    item.language,
+                    item.kind,
+                    item.split,
+                    item.topic,
+                    item.country,
+                    self.prompt,
+                    tuple(c.text for c in item.candidates),
+                    tuple(c.role for c in item.candidates),
+                    tuple(c.country for c in item.candidates),
+                    tuple(next(sums) for _ in item.candidates),
+                    tuple(next(lengths) for _ in item.candidates),
+                    self.priors[i] if self.priors else (),
+                )
+        settings = {
+            "prompt": self.prompt,
+            "chat": self.chat,
+            "headline": HEADLINE,
+            "interventions": [e.describe() for e in edits],
+        }
+        return Scores(tuple(rows[i] for i in sorted(rows)), settings)
+
+
+def prepare(
+    model: HookedModel,
+    items: ItemSet,
+    prompt: PromptForm = "implicit",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    fast: bool | None = None,
+    shelf: Shelf | None = None,
+    chat: bool = False,
+    prior: bool = True,
+    known: Priors | None = None,
+) -> Prepared:
+    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
+
+    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
+    shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
+    reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
+    without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
+    it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
+    Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
+    """
+    if not len(items):
+        raise MechclaError("there are no items to score; is the language, kind or split right?")
+    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    if fast is None:
+        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
+        fast = (
+            model.sliding_window is None or longest <= model.sliding_window
+        ) and capability.fits(model)
+    sizes = [
+        p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
+        for p in packed
+    ]
+    shelf = shelf or Shelf()
+
+    def build(most: int) -> Prepared:
+        groups = tuple(tuple(group) for group in plan(sizes, most))
+        batches = tuple(
+            collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
+        )
+        states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
+        return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
+
+    known = {} if known is None else known
+    first = start_token(model.tokenizer) if prior else None
+    if first is not None:
+        new = sorted({c for p in packed for c in p.candidates} - known.keys())
+        known |= _priors(model, new, first, max_tokens, fast) if new else {}
+    priors = (
+        tuple(tuple(known[c] for c in p.candidates) for p in packed) if first is not None else ()
+    )
+    return retry_smaller(model, build, max_tokens, floor=max(sizes))
+
+
+def _priors(
+    model: HookedModel,
+    candidates: Sequence[tuple[int, ...]],
+    first: int,
+    max_tokens: int,
+    fast: bool,
+) -> Priors:
+    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
+    room = (
+        min(
+            size
+            for size in (PRIOR_TOKENS, max_tokens, model.sliding_window, model.window)
+            if size is not None
+        )
+        - 1
+    )
+    groups: list[tuple[tuple[int, ...], ...]] = []
+    for candidate in candidates:
+        if groups and sum(map(len, groups[-1])) + len(candidate) <= room:
+            groups[-1] += (candidate,)
+        else:
+            groups.append((candidate,))
+    alone = [Packed(None, (first,), group, 1) for group in groups]
+    sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
+
+    def run(most: int) -> Priors:
+        found: Priors = {}
+        for part in plan(sizes, most):
+            batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
+            sums = batch.sums(
+                finish(start(model, batch)) if fast else plain_log_probs(model, batch)
+            )
+            found |= dict(zip((c for i in part for c in alone[i].candidates), sums, strict=True))
+        return found
+
+    return retry_smaller(model, run, max_tokens, floor=max(sizes))

@@ -1,0 +1,110 @@
+"""Scores items under interventions: tokenise, pack, run the engine, gather the table.
+
+Many interventions on the same items are scored by `score_many`, which walks them as a tree over layers:
+blocks below a steered one run once for all, and pairs of layers share the part that they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
+from mechcla.engine.variants import Edits, steps, walk
+from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import FORMS, PromptForm
+from mechcla.items.item_set import ItemSet
+from mechcla.scoring.scores import Scores
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+from mechcla.scoring.prepared import MAX_TOKENS, Prepared, prepare
+
+
+def score(
+    model: HookedModel,
+    items: ItemSet,
+    interventions: Intervention | Sequence[Intervention] = (),
+    prompt: PromptForm = "implicit",
+    *,
+    max_tokens: int = MAX_TOKENS,
+    chat: bool = False,
+    prior: bool = True,
+) -> Scores:
+    """Score every candidate of every item under interventions; () is the unsteered model.
+
+    prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
+    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
+    "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+
+    >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
+    >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
+    """
+    if prompt not in FORMS:
+        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
+    edits = active(interventions, model)
+    return next(
+        scores
+        for _, scores in score_many(
+            prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]
+        )
+    )
+
+
+def score_many(
+    prepared: Prepared, variants: Sequence[Sequence[Intervention]]
+) -> Iterator[tuple[int, Scores]]:
+    """Score the same items under many variants; yields (index of the variant, scores) as each is done.
+
+    Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
+    memory runs out, what is not done yet goes on in batches of half the size, with a warning.
+    """
+    todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
+    if prepared.max_tokens > limit(
+        prepared.model, prepared.max_tokens
+    ):  # it was prepared before memory ran out
+        prepared = _again(prepared, prepared.max_tokens)
+    while todo:
+        try:
+            for i, edges in _run(prepared, todo):
+                yield i, prepared.table(edges, todo.pop(i))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            largest = max(b.ids.numel() for b in prepared.batches)
+            if prepared.max_tokens < largest:  # a batch of one row: there is no half
+                raise too_large(prepared.model, largest) from error
+            smaller = halved(prepared.model, prepared.max_tokens, error)
+        else:
+            return
+        prepared = _again(prepared, smaller)
+
+
+def _again(old: Prepared, max_tokens: int) -> Prepared:
+    again = prepare(
+        old.model,
+        old.items,
+        old.prompt,
+        max_tokens=max_tokens,
+        fast=bool(old.states),
+        shelf=old.shelf,
+        chat=old.chat,
+        prior=False,
+    )
+    return replace(again, priors=old.priors)
+
+
+def _run(
+    prepared: Prepared, todo: dict[int, Edits]
+) -> Iterator[tuple[int, list[Float[Tensor, " _"]]]]:
+    if not prepared.states:
+        for i, edits in list(todo.items()):
+            yield i, prepared.edge_log_probs(edits)
+    else:
+        branches = [(i, steps(edits)) for i, edits in todo.items()]
+        yield from walk(prepared.states, branches, prepared.max_tokens, prepared.shelf.keep)

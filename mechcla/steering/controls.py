@@ -1,0 +1,158 @@
+"""Control arms: vectors that are like the real ones in everything but the one thing that is claimed to matter.
+
+    random         random directions                         is it the direction at all?
+    shuffled       difference of means with the two sides of every pair swapped in half of them
+    swapped        v_LOC where v_EN was and the reverse      does each do its own work?
+    orthogonal     v_LOC without what it shares with v_EN    is localization more than "not English"?
+    us_country     the v_LOC of the United States, named in the same language: is it this country's?
+    other_country  another language's v_LOC                  does it hold across languages?
+    same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
+
+Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm keeps the norms of the vectors it stands in for, language by language and layer by layer, so a strength is
+the same push. Source: ours, after the ablations that the source paper's reviewers asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.items.item_set import ItemSet
+from mechcla.vectors.extract import make_vectors
+from mechcla.vectors.steering_vectors import SteeringVectors
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+Vectors = Mapping[
+    str, SteeringVectors
+]  # "EN" and "LOC", and "LOC US", "EN shuffled" and "LOC shuffled" where they were made
+ARMS: dict[str, tuple[str, ...]] = {
+    "EN": ("random", "shuffled"),
+    "LOC": ("random", "shuffled", "orthogonal", "us_country", "other_country"),
+    "SUR": ("random", "swapped", "same_layer"),
+}
+
+
+AXIS = {
+    "EN": ("universal",),
+    "LOC": ("cultural",),
+    "SUR": ("universal", "cultural"),
+}  # the items that a family's arms are scored on
+
+
+def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
+    """The directions of one set with the norms of another, in the languages that both have."""
+    made = {
+        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
+    }
+    return replace(real, name=name, vectors=made)
+
+
+def _resized(
+    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    d, r = direction.double(), real.double()
+    return (
+        d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30) * r.norm(dim=-1, keepdim=True)
+    ).float()
+
+
+def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
+    """Random directions with the norms of these vectors, language by language and layer by layer.
+
+    What the real vectors do and these do not is owed to the direction, not to the size of the push.
+    """
+    made = {}
+    for language, stack in vectors.vectors.items():
+        key = hashlib.sha256(f"{seed}|{vectors.name}|{language}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
+        made[language] = torch.randn(stack.shape, generator=generator, dtype=torch.float64).float()
+    noise = replace(vectors, vectors=made, record=vectors.record | {"random_seed": seed})
+    return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
+
+
+def shuffled_vectors(
+    model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0, chat: bool = False
+) -> dict[str, SteeringVectors]:
+    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
+
+    Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same pass. Exactly half of the questions of a
+    kind (to one) are swapped, so that little of the real direction is left in the mean, which is then scaled up; where a
+    language has only some of the questions, its own halves may be uneven, and more of it is left.
+    """
+    signs: dict[str, int] = {}
+    for kind in (items.universal, items.cultural):
+        ids = sorted(set(kind.ids))
+        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
+        signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
+    made = make_vectors(model, items, site, signs, chat)
+    return made | {
+        f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}")
+        for name in ("EN", "LOC")
+    }
+
+
+def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
+    """v_LOC less its part along v_EN of the same language and layer."""
+    made = {}
+    for k in en.languages:
+        if k in loc.languages:
+            along, across = en[k].double(), loc[k].double()
+            share = (along * across).sum(-1, keepdim=True) / (along * along).sum(
+                -1, keepdim=True
+            ).clamp_min(1e-30)
+            made[k] = (across - share * along).float()
+    return like(replace(loc, vectors=made), loc, "orthogonal LOC")
+
+
+def us_country(vectors: Vectors) -> SteeringVectors:
+    """In each language the v_LOC of the United States, made from the same questions with that country named."""
+    if "LOC US" not in vectors:
+        raise MechclaError(
+            "the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none"
+        )
+    return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
+
+
+def other_country(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
+    """In each steered language the v_LOC of the next one (the last takes the first's)."""
+    steered = [k for k in loc.languages if k in en.languages]
+    if len(steered) < 2:
+        raise MechclaError(
+            f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}"
+        )
+    made = {k: loc[steered[(n + 1) % len(steered)]] for n, k in enumerate(steered)}
+    return like(replace(loc, vectors=made), loc, "LOC of another country")
+
+
+def _swapped(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
+    en, loc = vectors["EN"], vectors["LOC"]
+    return {"EN": like(loc, en, "LOC in EN's place"), "LOC": like(en, loc, "EN in LOC's place")}
+
+
+_CONTROLS: dict[str, Callable[[Vectors, int], dict[str, SteeringVectors]]] = {
+    "random": lambda v, seed: {name: random_like(v[name], seed) for name in ("EN", "LOC")},
+    "shuffled": lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
+    "swapped": _swapped,
+    "orthogonal": lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])},
+    "us_country": lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
+    "other_country": lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
+    "same_layer": lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
+}
+CONTROLS = tuple(_CONTROLS)
+
+
+def control(name: str, vectors: Vectors, seed: int = 0) -> dict[str, SteeringVectors]:
+    """The {"EN": ..., "LOC": ...} of a control arm. Raises MechclaError with the nearest names for an unknown one."""
+    if name not in _CONTROLS:
+        raise MechclaError(f"unknown control {name!r}; {nearest(name, CONTROLS)}")
+    return _CONTROLS[name](vectors, seed)

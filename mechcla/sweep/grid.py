@@ -1,0 +1,65 @@
+"""Which layers and pairs of layers a sweep tries: coarse, fine, restorations, pairs. Pure functions."""
+
+from __future__ import annotations
+
+from mechcla.sweep.cells import Method
+
+
+def coarse_layers(n_layers: int, step: int) -> list[int]:
+    """Every `step`-th layer, counted back from the last, which is always among them.
+
+    >>> coarse_layers(18, 3)
+    [2, 5, 8, 11, 14, 17]
+    """
+    return sorted(range(n_layers - 1, -1, -step))
+
+
+def around(layers: list[int], best: list[int], reach: int, n_layers: int) -> list[int]:
+    """The layers within `reach` of the best ones that have not been swept yet."""
+    near = {b + d for b in best for d in range(-reach, reach + 1)}
+    return sorted(layer for layer in near if 0 <= layer < n_layers and layer not in layers)
+
+
+def grid(family: str, layers: list[int], strengths: list[float]) -> list[Method]:
+    """The cells of one vector's layer-by-strength sweep."""
+    if family == "EN":
+        return [Method(en_layer=layer, en_strength=s) for layer in layers for s in strengths]
+    return [Method(loc_layer=layer, loc_strength=s) for layer in layers for s in strengths]
+
+
+def restorations(layers: list[int], strength: float, n_layers: int) -> list[Method]:
+    """EN early or in the middle (the first two thirds), taken back in the last third."""
+    split = 2 * n_layers / 3
+    return [
+        Method(en_layer=a, en_strength=strength, restore_layer=b)
+        for a in layers
+        if a < split
+        for b in layers
+        if b >= split
+    ]
+
+
+def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[Method]:
+    """Every EN method with every LOC one that is deeper: the SUR candidates.
+
+    Both lists are ranked, best first; `most` keeps the pairs with the smallest sum of ranks.
+    """
+    ranked = sorted(
+        ((i + j, e, x) for i, e in enumerate(en) for j, x in enumerate(loc)),
+        key=lambda triple: triple[0],
+    )
+    made = [
+        Method(
+            e.en_layer,
+            e.en_strength,
+            e.restore_layer,
+            x.loc_layer,
+            x.loc_strength,
+            "",
+            e.en_positions,
+            x.loc_positions,
+        )
+        for _, e, x in ranked
+        if e.en_layer is not None and x.loc_layer is not None and x.loc_layer > e.en_layer
+    ]
+    return made[:most]

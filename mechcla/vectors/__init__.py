@@ -1,0 +1,1 @@
+"""EN, LOC and any other direction: extraction, recipes, residuals."""

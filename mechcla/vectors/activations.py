@@ -1,0 +1,167 @@
+"""Residuals at the last prompt token of many prompts, reduced as they come.
+
+Nothing of shape batch x length x d_model outlives the block that made it: a hook picks the last token's
+row, and the sums are float64, so memory depends on layers and languages and not on the number of prompts.
+The unembedding never runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.engine.hooks import attach
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
+from mechcla.engine.packing import Packed, collate, count_special, encode, plan
+from mechcla.errors import MechclaError
+from mechcla.models.chat import chat_prompt
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+
+MAX_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt and the (group, sign) pairs whose sums its residual enters."""
+
+    text: str
+    groups: list[tuple[Any, int]]
+
+
+@dataclass
+class Sums:
+    """Float64 sums over the plus and the minus side of one group, each [layer, d_model]."""
+
+    plus: Float[Tensor, "layer d_model"]
+    minus: Float[Tensor, "layer d_model"]
+    minus_norm: Float[Tensor, " layer"]
+    n_plus: int = 0
+    n_minus: int = 0
+
+
+@contextmanager
+def watching(model: HookedModel, site: str, see: Any) -> Iterator[None]:
+    """Call see(layer, activation) at one site of every block, then take exactly these hooks away again."""
+    with ExitStack() as stack:
+        for layer in range(model.n_layers):
+            point = model.bridge.hook_dict[model.hook_name(layer, site)]
+
+            def hook(_module: object, _args: object, output: Tensor, layer: int = layer) -> None:
+                see(layer, output)
+
+            stack.callback(point.register_forward_hook(hook).remove)
+        yield
+
+
+def last_token_residuals(
+    model: HookedModel,
+    texts: Sequence[str],
+    site: str = "resid_post",
+    max_tokens: int = MAX_TOKENS,
+    edits: Sequence[Intervention] = (),
+    chat: bool = False,
+) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
+    """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
+
+    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's turn in the model's
+    chat template, whose last token is then the one before the answer. Raises MechclaError for a prompt that is longer than the
+    model's window.
+    """
+    ids = [
+        encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)
+        for text in texts
+    ]
+    for text, row in zip(texts, ids, strict=True):
+        if model.window is not None and len(row) > model.window:
+            raise MechclaError(
+                f"a prompt is {len(row)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}..."
+            )
+    waiting = plan([len(row) for row in ids], limit(model, max_tokens))[::-1]
+    while waiting:
+        group = waiting.pop()
+        try:
+            found = _forward(model, [ids[i] for i in group], site, edits)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(group) == 1:
+                raise too_large(model, len(ids[group[0]])) from error
+            halved(model, len(group) * max(len(ids[i]) for i in group), error)
+            waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
+        else:
+            yield group, found
+
+
+@torch.inference_mode()
+def _forward(
+    model: HookedModel, rows: list[list[int]], site: str, edits: Sequence[Intervention]
+) -> Float[Tensor, "layer prompt d_model"]:
+    batch = collate(
+        [Packed(None, tuple(row), (), count_special(row, model.tokenizer)) for row in rows],
+        model.pad_id,
+    )
+    last = torch.tensor([len(row) - 1 for row in rows])
+    kept: list[Tensor] = [torch.empty(0)] * model.n_layers
+
+    def see(layer: int, activation: Tensor) -> None:
+        kept[layer] = activation[
+            torch.arange(len(rows), device=activation.device), last.to(activation.device)
+        ]
+
+    device = model.device
+    with ExitStack() as stack:
+        attach(model, edits, batch, stack)
+        stack.enter_context(watching(model, site, see))
+        model.bridge.original_model.base_model(
+            input_ids=batch.ids.to(device),
+            attention_mask=batch.real.long().to(device),
+            position_ids=torch.arange(batch.ids.shape[1], device=device).repeat(len(rows), 1),
+            use_cache=False,
+        )
+    return torch.stack([k.to(device) for k in kept])
+
+
+def streaming_means(
+    model: HookedModel, requests: Sequence[Request], site: str = "resid_post", chat: bool = False
+) -> dict[Any, Sums]:
+    """For every group, the sums from which its difference of means is made; each prompt runs once."""
+    groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
+    device = (
+        torch.device("cpu") if model.device.type == "mps" else model.device
+    )  # mps has no float64
+    zero = torch.zeros(model.n_layers, model.d_model, dtype=torch.float64, device=device)
+    sums = {group: Sums(zero.clone(), zero.clone(), zero[:, 0].clone()) for group in groups}
+    for indices, residuals in last_token_residuals(
+        model, [r.text for r in requests], site, chat=chat
+    ):
+        batch = residuals.to(device, torch.float64)
+        for group, total in sums.items():
+            for sign in (+1, -1):
+                weight = [
+                    sum(s == sign for g, s in requests[i].groups if g == group) for i in indices
+                ]
+                if not any(weight):
+                    continue
+                w = torch.tensor(weight, dtype=torch.float64, device=device)
+                part = torch.einsum("lpd,p->ld", batch, w)
+                if sign > 0:
+                    total.plus += part
+                    total.n_plus += int(w.sum())
+                else:
+                    total.minus += part
+                    total.minus_norm += batch.norm(dim=-1) @ w
+                    total.n_minus += int(w.sum())
+    return {
+        group: Sums(s.plus.cpu(), s.minus.cpu(), s.minus_norm.cpu(), s.n_plus, s.n_minus)
+        for group, s in sums.items()
+    }

@@ -1,0 +1,151 @@
+"""Other ways from the same activations to a direction, behind one registry, so that the recipe can be questioned.
+
+    vectors = RECIPES["lda"](plus, minus)         # [layer, d_model], scaled as the difference of means is
+
+plus, minus: paired last-token activations [item, layer, d_model] (English and the language for EN; explicit and
+implicit for LOC). Every result points where the mean difference points and has its norm, layer by layer, so that
+one strength means the same step in each and only the direction differs.
+Sources: mean difference and uncentred PCA as in the package steering-vectors; logistic probe as in Li et al. 2023;
+whitened difference as in linear discriminant analysis, covariance shrunk by Ledoit and Wolf; language means as in LRP2
+and ShifCon (there over all tokens, here over last prompt tokens). The scaling is ours. mechcla.steering.linear_map goes beyond a direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.vectors.residuals import Residuals, differences, top_directions
+from mechcla.vectors.steering_vectors import SteeringVectors
+
+Recipe = Callable[[Tensor, Tensor], Tensor]
+
+
+def mean_difference(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """The recipe of `en_vectors` and `loc_vectors`."""
+    return differences(plus, minus).mean(0).float()
+
+
+def pca_difference(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """First right singular vector of the uncentred differences."""
+    return _as_mean(top_directions(differences(plus, minus), 1)[:, 0], plus, minus)
+
+
+def logistic(
+    plus: Float[Tensor, "item layer d_model"],
+    minus: Float[Tensor, "item layer d_model"],
+    regularisation: float = 0.01,
+) -> Float[Tensor, "layer d_model"]:
+    """Weights of a logistic probe of plus against minus, on activations divided by their overall scale."""
+    from sklearn.linear_model import LogisticRegression  # seconds to import, and few need it
+
+    found = []
+    for layer in range(plus.shape[1]):
+        rows = torch.cat([plus[:, layer], minus[:, layer]]).double().numpy()
+        rows = rows / rows.std()
+        label = np.repeat([1, 0], [len(plus), len(minus)])
+        found.append(LogisticRegression(C=regularisation, max_iter=500).fit(rows, label).coef_[0])
+    return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
+
+
+def lda(
+    plus: Float[Tensor, "item layer d_model"], minus: Float[Tensor, "item layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """The mean difference, whitened by the within-side covariance (Ledoit and Wolf's shrinkage)."""
+    from sklearn.covariance import ledoit_wolf
+
+    found = []
+    for layer in range(plus.shape[1]):
+        sides = [side[:, layer].double() for side in (plus, minus)]
+        centred = torch.cat([side - side.mean(0) for side in sides]).numpy()
+        covariance, _ = ledoit_wolf(centred, assume_centered=True)
+        found.append(np.linalg.solve(covariance, (sides[0].mean(0) - sides[1].mean(0)).numpy()))
+    return _as_mean(torch.from_numpy(np.stack(found)), plus, minus)
+
+
+def language_mean(
+    plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor, "few layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    """mean(plus) - mean(minus), whatever prompts they are of: h - mean_L + mean_en, as LRP2 and ShifCon move between languages.
+
+    On paired rows it is the difference of means itself; what it offers is that it needs no translations.
+    """
+    return (plus.double().mean(0) - minus.double().mean(0)).float()
+
+
+def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
+    mean = differences(plus, minus).mean(0)
+    direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
+    return (
+        direction
+        / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+        * mean.norm(dim=-1, keepdim=True)
+    ).float()
+
+
+RECIPES: dict[str, Recipe] = {
+    "mean_difference": mean_difference,
+    "pca_difference": pca_difference,
+    "logistic": logistic,
+    "lda": lda,
+    "language_mean": language_mean,
+}
+
+
+def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
+    """EN vectors of every language and layer by a named recipe. language_mean takes all prompts, the others parallel ones.
+
+    >>> en = en_vectors_by("lda", cache_residuals(model, items.universal.dev)); en["es"].shape       # doctest: +SKIP
+    torch.Size([18, 640])
+    """
+    sides = {
+        lang: (residuals[pivot], residuals[lang])
+        if name == "language_mean"
+        else residuals.paired(pivot, lang)
+        for lang in residuals.languages
+        if lang != pivot
+    }
+    return _vectors("EN", name, sides, residuals)
+
+
+def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> SteeringVectors:
+    """LOC vectors of every language and layer by a named recipe, from the same questions in both prompt forms."""
+    for language in implicit.languages:
+        if explicit.ids.get(language) != implicit.ids[language]:
+            raise MechclaError(
+                f"explicit and implicit residuals of {language!r} are not of the same questions"
+            )
+    return _vectors(
+        "LOC", name, {k: (explicit[k], implicit[k]) for k in implicit.languages}, implicit
+    )
+
+
+def _vectors(
+    label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals
+) -> SteeringVectors:
+    make = recipe(name)
+    record = residuals.record | {"site": residuals.site, "recipe": name}
+    return SteeringVectors(
+        label,
+        residuals.site,
+        {k: make(plus, minus) for k, (plus, minus) in sides.items()},
+        {k: minus.double().norm(dim=-1).mean(0).float() for k, (_, minus) in sides.items()},
+        {k: len(minus) for k, (_, minus) in sides.items()},
+        record,
+    )
+
+
+def recipe(name: str) -> Recipe:
+    """A recipe by its name. Raises MechclaError with the nearest names."""
+    if name not in RECIPES:
+        raise MechclaError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
+    return RECIPES[name]

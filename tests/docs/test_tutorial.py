@@ -1,0 +1,34 @@
+"""The tutorial runs as printed, and prints what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+NUMBER = re.compile(r"-?\+?\d+\.\d+|\d+")
+
+
+def test_every_step_shows_its_output():
+    steps = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
+    assert len(steps) == 6
+    for step in steps:
+        assert step.count("```") == (4 if "print(" in step else 2), step[:40]
+
+
+@pytest.mark.demo
+def test_the_tutorial_prints_what_it_says(demo, monkeypatch, capsys, tmp_path):
+    """Text to the letter, numbers to 0.02: another processor rounds otherwise."""
+    monkeypatch.setattr("mechcla.load_model", lambda name: demo)  # loaded once a session
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for code, shown in re.findall(
+        r"```python\n(.*?)```\n(?:```\n(.*?)```)?", PAGE, flags=re.DOTALL
+    ):
+        exec(compile(code, "docs/tutorial.md", "exec"), names)
+        printed = capsys.readouterr().out
+        assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
+        for ours, theirs in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+            assert float(ours) == pytest.approx(float(theirs), abs=0.02)

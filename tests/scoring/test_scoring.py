@@ -1,0 +1,156 @@
+"""Priors and chat prompts against transformers' own forward pass, and the normalisations by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import mechcla
+from mechcla.engine import capability
+from mechcla.errors import MechclaError
+from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import chat_prompt
+from mechcla.models.hooked_model import wrap_model
+from mechcla.scoring import prepared as scoring_module
+from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scores import NORMALISATIONS, ItemScore, Scores
+from tests.conftest import FAMILIES, universal
+
+TEMPLATE = "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
+
+
+@torch.inference_mode()
+def log_likelihood(hf_model, prompt: list[int], answer: list[int]) -> float:
+    logs = hf_model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    return float(sum(logs[len(prompt) + k - 1, token] for k, token in enumerate(answer)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_prior_is_the_candidate_at_the_beginning_of_a_text(
+    family, tiny_models, tiny_folders, small_items
+):
+    model = tiny_models[family]
+    hf_model = AutoModelForCausalLM.from_pretrained(tiny_folders[family]).eval()
+    items = small_items.test
+    for row, item in zip(mechcla.score(model, items), items, strict=True):
+        for candidate, prior in zip(item.candidates, row.prior, strict=True):
+            answer = model.tokenizer(item.separator + candidate.text, add_special_tokens=False)[
+                "input_ids"
+            ]
+            assert prior == pytest.approx(
+                log_likelihood(hf_model, [model.tokenizer.bos_token_id], answer), abs=1e-4
+            )
+
+
+def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(
+    tiny, small_items, monkeypatch
+):
+    edit = mechcla.Intervention(torch.ones(tiny.d_model), 1, 3.0)
+    base, steered = mechcla.score(tiny, small_items), mechcla.score(tiny, small_items, edit)
+    assert [r.prior for r in base] == [r.prior for r in steered]
+    assert base.rows != steered.rows
+    monkeypatch.setitem(capability._fits, tiny, False)
+    for one, other in zip(base, mechcla.score(tiny, small_items), strict=True):
+        assert one.prior == pytest.approx(other.prior, abs=1e-4)
+
+
+def test_normalisations_by_hand_and_through_parquet(tmp_path):
+    row = ItemScore(
+        "q",
+        "es",
+        "universal",
+        "test",
+        "",
+        None,
+        "implicit",
+        ("sí", "no sé"),
+        ("correct", "wrong"),
+        (None, None),
+        (-2.0, -6.0),
+        (1, 3),
+        (-5.0, -12.0),
+    )
+    expected = {
+        "sum": (-2, -6),
+        "token": (-2, -2),
+        "char": (-1, -6 / 5),
+        "byte": (-2 / 3, -1),
+        "prior": (3, 6),
+    }
+    assert set(expected) == set(NORMALISATIONS)
+    for name, values in expected.items():
+        assert np.allclose(row.values(name), values)
+    Scores((row,)).to_parquet(tmp_path / "scores.parquet")
+    assert Scores.from_parquet(tmp_path / "scores.parquet").rows == (row,)
+    assert mechcla.transfer(Scores((row,)), normalisation="prior")["es"].value == 0.0
+
+
+def test_without_priors_the_message_says_how_to_get_them(tiny, small_items):
+    scores = mechcla.score(tiny, small_items, prior=False)
+    with pytest.raises(MechclaError, match="prior=True"):
+        scores[0].values("prior")
+
+
+def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_items):
+    hf_model = AutoModelForCausalLM.from_pretrained(tiny_folders["llama"]).eval()
+    model = wrap_model(tiny.bridge)
+    with pytest.raises(MechclaError, match="chat template"):
+        mechcla.score(model, small_items, chat=True)
+    model.tokenizer.chat_template = TEMPLATE
+    try:
+        items = small_items.language("es").test
+        scores = mechcla.score(model, items, chat=True)
+        assert scores.settings["chat"] is True
+        for row, item in zip(scores, items, strict=True):
+            prompt = model.tokenizer(chat_prompt(item.prompt, model.tokenizer))["input_ids"]
+            for candidate, found in zip(item.candidates, row.log_likelihood, strict=True):
+                whole = model.tokenizer(chat_prompt(item.prompt, model.tokenizer) + candidate.text)[
+                    "input_ids"
+                ]
+                assert whole[: len(prompt)] == prompt
+                assert found == pytest.approx(
+                    log_likelihood(hf_model, prompt, whole[len(prompt) :]), abs=1e-4
+                )
+    finally:
+        model.tokenizer.chat_template = None
+
+
+def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeypatch):
+    """Another prompt form of the same items has the same candidates, and so the same priors to the last bit."""
+    test, known = small_items.test.language("es"), {}
+    first = prepare(tiny, test, known=known)
+    assert len(known) > 0
+    assert first.priors == prepare(tiny, test).priors
+    alone = prepare(tiny, test, "explicit").priors
+    monkeypatch.setattr(scoring_module, "_priors", lambda *a: pytest.fail("measured again"))
+    assert prepare(tiny, test, "explicit", known=known).priors == alone
+
+
+@pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox"])
+def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
+    """However many candidates share a sequence; none is longer than the window that attention slides."""
+    words = [
+        f"{a} {b} té verde"
+        for a in ("Lima", "Roma", "París", "Tokio")
+        for b in ("uno", "dos", "tres", "siete", "once")
+    ]
+    items = ItemSet(
+        tuple(universal(f"q{k}", "es", "La capital es", *words[k : k + 4]) for k in range(0, 20, 4))
+    )
+    model, lengths = tiny_models[family], []
+    real = scoring_module.collate
+    monkeypatch.setattr(
+        scoring_module,
+        "collate",
+        lambda packed, *a, **k: (
+            lengths.extend(p.n_tokens for p in packed if p.item is None) or real(packed, *a, **k)
+        ),
+    )
+    together = prepare(model, items).priors
+    assert 1 < len(lengths) < 20
+    assert max(lengths) <= (model.sliding_window or scoring_module.PRIOR_TOKENS)
+    monkeypatch.setattr(scoring_module, "PRIOR_TOKENS", 1)
+    for a, b in zip(together, prepare(model, items).priors, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)

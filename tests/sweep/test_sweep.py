@@ -1,0 +1,452 @@
+"""The sweep end to end on a tiny model: what it writes, how it resumes, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+import mechcla
+from mechcla.errors import MechclaError
+from mechcla.scoring.scores import Scores
+from mechcla.steering.controls import ARMS
+from mechcla.sweep.__main__ import main
+from mechcla.sweep.cells import Method
+from mechcla.sweep.config import parse
+from mechcla.sweep.grid import around, coarse_layers, pairs, restorations
+from mechcla.sweep.rule import DevPoint, best, pareto_front, ranked
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, tiny_folders, small_items):
+    folder = tmp_path_factory.mktemp("sweep")
+    small_items.to_jsonl(folder / "items.jsonl")
+    return [
+        "--model",
+        str(tiny_folders["llama"]),
+        "--items",
+        str(folder / "items.jsonl"),
+        "--device",
+        "cpu",
+        "--coarse-step",
+        "2",
+        "--resamples",
+        "100",
+        "--out",
+        str(folder / "run"),
+    ]
+
+
+def cells(folder: Path) -> dict[str, int]:
+    return {
+        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("cells/**/*.parquet")
+    }
+
+
+@pytest.fixture(scope="module")
+def run(arguments):
+    assert main(arguments) == 0
+    return Path(arguments[-1])
+
+
+def test_the_run_folder_holds_what_was_promised(run, small_items):
+    for name in (
+        "config.yaml",
+        "record.json",
+        "items.jsonl",
+        "vectors/en.safetensors",
+        "vectors/loc.safetensors",
+        "selection.json",
+        "summary.csv",
+        "summary.json",
+    ):
+        assert (run / name).stat().st_size > 0, name
+    for figure in ("fig2_tradeoff", "fig4_layers", "fig5_surgical"):
+        assert (run / "figures" / f"{figure}.png").stat().st_size > 5000
+        assert (run / "figures" / f"{figure}.svg").read_text().count("<path") > 10
+    assert mechcla.load_items(run / "items.jsonl") == small_items
+    assert not list(run.rglob(".*"))
+
+
+def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
+    model = tiny_models["llama"]
+    (choice,) = json.loads((run / "selection.json").read_text())["choices"]
+    chosen = next(
+        p
+        for p in choice["points"]
+        if p["family"] == "EN+restore" and p["d_localization"] is not None
+    )
+    en, loc = (
+        mechcla.SteeringVectors.load(run / "vectors" / f"{n}.safetensors") for n in ("en", "loc")
+    )
+    pair = next(p for p in choice["points"] if p["family"] == "SUR")
+    sur = mechcla.surgical_steering(
+        en,
+        loc,
+        language="es",
+        en_layer=pair["en_layer"],
+        en_strength=pair["en_strength"],
+        restore_layer=pair.get("restore_layer"),
+        loc_layer=pair["loc_layer"],
+        loc_strength=pair["loc_strength"],
+    )
+    back = mechcla.en_steering(
+        en,
+        language="es",
+        layer=chosen["en_layer"],
+        strength=chosen["en_strength"],
+        restore_layer=chosen["restore_layer"],
+    )
+    for name, edits in ((pair["name"], sur), (chosen["name"], back)):
+        (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
+        stored = Scores.from_parquet(path)
+        fresh = mechcla.score(model, small_items.cultural.dev.language("es"), edits)
+        for a, b in zip(stored, fresh, strict=True):
+            assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+
+
+def test_the_summary_is_the_metrics_of_the_cells(run):
+    rows = json.loads((run / "summary.json").read_text())["rows"]
+    (row,) = [
+        r
+        for r in rows
+        if (r["method"], r["language"], r["metric"], r["measure"])
+        == ("unsteered", "es", "transfer", "share")
+    ]
+    (path,) = (run / "cells/test/es").glob("unsteered-universal-*.parquet")
+    assert row["value"] == pytest.approx(
+        mechcla.transfer(Scores.from_parquet(path), "share")["es"].value
+    )
+    assert row["low"] <= row["value"] <= row["high"]
+    assert row["n"] == 3
+    arms = {f"{family} {arm}" for family, arms in ARMS.items() for arm in arms} - {
+        "LOC other_country"
+    }  # there is one language
+    assert {r["method"] for r in rows} == {
+        "unsteered",
+        "explicit",
+        "explicit us_country",
+        "EN",
+        "EN+restore",
+        "LOC",
+        "SUR",
+    } | arms
+
+
+def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run):
+    tested, arms = (list(csv.DictReader((run / name).open())) for name in ("tests.csv", "arms.csv"))
+    assert {r["against"] for r in tested} == {"unsteered"}
+    assert {(r["method"], r["against"]) for r in arms} == {("explicit", "explicit us_country")} | {
+        (f, f"{f} {a}") for f, named in ARMS.items() for a in named if a != "other_country"
+    }
+    assert all(0 < float(r["p_value"]) <= float(r["p_holm"]) <= 1 for r in tested + arms)
+
+
+def test_the_contrast_is_that_of_the_cells(run, tiny_models, small_items):
+    """The own country named against the United States, scored by themselves."""
+    rows = {
+        (r["condition"], r["language"]): r for r in csv.DictReader((run / "contrast.csv").open())
+    }
+    assert {name for name, _ in rows} == {"prompt", "LOC"}
+    test = small_items.cultural.test.language("es")
+    own, us = (
+        mechcla.score(tiny_models["llama"], test, prompt=form) for form in ("explicit", "us")
+    )
+    expected = mechcla.contrast(own, us)["es"]
+    assert float(rows["prompt", "es"]["nats"]) == pytest.approx(expected.nats.value, abs=1e-3)
+    assert float(rows["prompt", "all"]["share"]) == expected.share.value
+
+
+def test_without_a_prompt_that_names_the_us_there_is_no_such_control(
+    arguments, small_items, tmp_path, capsys
+):
+    bare = mechcla.ItemSet(tuple(replace(i, prompt_us=None) for i in small_items))
+    bare.to_jsonl(tmp_path / "items.jsonl")
+    assert (
+        main(
+            [*arguments[:3], str(tmp_path / "items.jsonl"), *arguments[4:-1], str(tmp_path / "run")]
+        )
+        == 0
+    )
+    assert not (tmp_path / "run/vectors/loc_us.safetensors").exists()
+    assert (tmp_path / "run/contrast.csv").read_text() == ""
+    assert "without 'prompt_us'" in capsys.readouterr().err
+
+
+def test_chat_puts_vectors_and_scores_into_the_models_template(
+    arguments, tiny_folders, small_items, tmp_path, capsys
+):
+    shutil.copytree(tiny_folders["llama"], tmp_path / "chatty")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "chatty")
+    tokenizer.chat_template = "{{ bos_token }}<user>{{ messages[0].content }}</user>{% if add_generation_prompt %}<model>{% endif %}"
+    tokenizer.save_pretrained(tmp_path / "chatty")
+    out = tmp_path / "run"
+    asked = [
+        "--model",
+        str(tmp_path / "chatty"),
+        *arguments[2:-1],
+        str(out),
+        "--chat",
+        "--layers",
+        "0,2",
+        "--no-restore",
+        "--no-controls",
+    ]
+    assert main(asked) == 0
+    model = mechcla.load_model(str(tmp_path / "chatty"), device="cpu")
+    en, direct = (
+        mechcla.SteeringVectors.load(out / "vectors/en.safetensors"),
+        mechcla.en_vectors(model, small_items.dev, chat=True),
+    )
+    assert en.record["chat"] is True
+    assert torch.equal(en["es"], direct["es"])
+    assert not torch.allclose(en["es"], mechcla.en_vectors(model, small_items.dev)["es"], rtol=0.1)
+    (path,) = (out / "cells/test/es").glob("unsteered-cultural-explicit-*.parquet")
+    fresh = mechcla.score(
+        model, small_items.cultural.test.language("es"), prompt="explicit", chat=True
+    )
+    for a, b in zip(Scores.from_parquet(path), fresh, strict=True):
+        assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+    capsys.readouterr()
+    assert main([*arguments[:-1], str(tmp_path / "none"), "--chat"]) == 2
+    assert "has no chat template" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_test_items_are_read_under_a_frozen_choice(run):
+    frozen = json.loads((run / "frozen.json").read_text())
+    chosen = json.loads((run / "selection.json").read_text())["chosen"]
+    for family, by_language in frozen["choice"]["methods"].items():
+        assert by_language["es"].items() <= chosen[family]["es"].items()
+    assert frozen["test"]["items"] == frozen["dev"]["items"] == 12
+
+
+def test_the_choice_is_the_rules(run):
+    (choice,) = json.loads((run / "selection.json").read_text())["choices"]
+    assert choice["languages"] == ["es"]
+    points, chosen = choice["points"], choice["chosen"]
+    gains = {
+        "EN": lambda p: p["d_transfer"],
+        "EN+restore": lambda p: p["d_transfer"],
+        "LOC": lambda p: p["d_localization"],
+        "SUR": lambda p: p["d_transfer"] + p["d_localization"],
+    }
+    for family, gain in gains.items():
+        mine = [p for p in points if p["family"] == family]
+        assert mine
+        if family == "SUR":
+            mine = [p for p in mine if min(p["d_transfer"], p["d_localization"]) >= -0.01]
+        assert gain(chosen[family]) == max([0.0, *map(gain, mine)])
+        assert (chosen[family]["family"] == "unsteered") == (gain(chosen[family]) == 0.0)
+
+
+def test_pooled_and_a_language_alone_agree_where_there_is_one_language(run, arguments, tmp_path):
+    out = tmp_path / "pooled"
+    assert main([*arguments[:-1], str(out), "--choose", "pooled"]) == 0
+    one, two = (json.loads((folder / "selection.json").read_text()) for folder in (run, out))
+    assert one["chosen"] == two["chosen"]
+
+
+def test_json_is_read_by_strict_readers(run):
+    def refuse(name):
+        raise AssertionError(name)
+
+    for path in run.rglob("*.json"):
+        json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_one_layer_leaves_no_pair_and_says_so(arguments, tmp_path, capsys):
+    assert main([*arguments[:-1], str(tmp_path / "one"), "--layers", "2"]) == 2
+    assert "needs EN above LOC, but only layers [2] were to be swept" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_second_run_computes_nothing_again(run, arguments):
+    before = cells(run)
+    gone = sorted(before)[3]
+    (run / gone).unlink()
+    summary = (run / "summary.csv").read_bytes()
+    assert main(arguments) == 0
+    after = cells(run)
+    assert {k: v for k, v in after.items() if k != gone} == {
+        k: v for k, v in before.items() if k != gone
+    }
+    assert gone in after
+    assert (run / "summary.csv").read_bytes() == summary
+
+
+def test_another_config_is_refused_with_the_difference(run, arguments, capsys):
+    before = cells(run)
+    assert main([*arguments, "--seed", "7"]) == 2
+    said = capsys.readouterr().err
+    assert "was made with other settings" in said
+    assert "seed: the folder has 0, this run 7" in said
+    assert cells(run) == before
+
+
+def test_kill_nine_loses_nothing_that_was_finished(arguments, tmp_path):
+    out = tmp_path / "killed"
+    command = [*arguments[:-1], str(out)]
+    root = Path(mechcla.__file__).parent.parent
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mechcla.sweep", *command],
+        cwd=root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(cells(out)) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = cells(out)
+    assert kept
+    assert main(command) == 0
+    after = cells(out)
+    assert all(after[k] == v for k, v in kept.items())
+    assert (out / "summary.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--languages", "ess"], "have no language 'ess'; did you mean 'es'"),
+        (["--layers", "1,9"], "layer 9 is not in"),
+        (["--layers", ""], "setting 'layers' is ''"),
+        (["--site", "resid_pots"], "setting 'site' is 'resid_pots': did you mean 'resid_post'?"),
+        (
+            ["--operator", "ablate"],
+            "operator 'ablate' has no restoration and no unit; add --no-restore",
+        ),
+        (["--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["--device", "hpu"], "device 'hpu' cannot be used here"),
+        (["--en-strengths", "nan"], "strength nan is not finite"),
+        (["--en-strengths", "0.3,x"], "setting 'en_strengths.1' is 'x'"),
+        (["--model", "no-such/model"], "cannot load the model 'no-such/model'"),
+        (
+            ["--model", "./no/such/folder"],
+            "cannot load the model './no/such/folder': there is no such folder",
+        ),
+        (["--model", str(Path(__file__).parent)], "the folder has no config.json (it holds "),
+        (["--items", "nowhere.jsonl"], "no source and no file is named 'nowhere.jsonl'"),
+        (["--config", "nowhere.yaml"], "cannot read the config 'nowhere.yaml'"),
+    ],
+)
+def test_bad_input_is_one_message_exit_2_and_nothing_written(
+    change, message, arguments, tmp_path, capsys
+):
+    out = tmp_path / "bad"
+    assert main([*arguments[:-1], str(out), *change]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not out.exists()
+
+
+def test_bad_items_are_one_message_exit_2_and_nothing_written(
+    arguments, tmp_path, capsys, small_items
+):
+    def refused(text: str) -> str:
+        (tmp_path / "items.jsonl").write_text(text, encoding="utf-8")
+        out = tmp_path / "bad"
+        assert (
+            main([*arguments[:2], "--items", str(tmp_path / "items.jsonl"), "--out", str(out)]) == 2
+        )
+        assert not out.exists()
+        return capsys.readouterr().err
+
+    assert "holds no items" in refused("")
+    assert "line 1 is not JSON" in refused('{"id": \n')
+    rows = [item.to_dict() for item in small_items]
+    rows[5]["prompt"] = "tea " * 90 + rows[5]["prompt"]
+    assert "the model's window is 128" in refused("\n".join(map(json.dumps, rows)))
+    english = "\n".join(json.dumps(r) for r in rows if r["language"] == "en")
+    assert "in another language; these are en" in refused(english)
+
+
+def test_a_folder_of_something_else_is_left_alone(arguments, tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert main([*arguments[:-1], str(tmp_path)]) == 2
+    assert "is not empty and holds no run" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_flags_win_over_the_file_over_the_preset(tmp_path):
+    (tmp_path / "c.yaml").write_text("preset: quick\nlanguages: [el]\ndev_items: 5\n")
+    (tmp_path / "c.toml").write_text('en_strengths = [0.1]\nmodel = "mine"\n')
+    config = parse(["--config", str(tmp_path / "c.yaml"), "--dev-items", "7"])
+    assert (config.languages, config.dev_items, config.coarse_step) == (["el"], 7, 6)
+    assert parse(["--config", str(tmp_path / "c.toml")]).en_strengths == [0.1]
+    (tmp_path / "bad.yaml").write_text("lagnuages: [el]\n")
+    with pytest.raises(MechclaError, match="unknown setting 'lagnuages'; did you mean 'languages'"):
+        parse(["--config", str(tmp_path / "bad.yaml")])
+
+
+def test_help_names_every_setting(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    from mechcla.sweep.config import SweepConfig
+
+    for name in SweepConfig.model_fields:
+        assert f"--{name.replace('_', '-')}" in said
+
+
+def test_layers_coarse_and_fine():
+    assert coarse_layers(18, 3) == [2, 5, 8, 11, 14, 17]
+    assert coarse_layers(4, 1) == [0, 1, 2, 3]
+    assert around([2, 5, 8], [5], 1, 9) == [4, 6]
+    assert around([0, 3], [0, 3], 1, 4) == [1, 2]
+    assert {(m.en_layer, m.restore_layer) for m in restorations([1, 3, 5], 1.0, 6)} == {
+        (1, 5),
+        (3, 5),
+    }
+    made = pairs(
+        [Method(en_layer=2, en_strength=1.0)],
+        [Method(loc_layer=1, loc_strength=1.0), Method(loc_layer=4, loc_strength=2.0)],
+    )
+    assert [m.name for m in made] == ["EN2x1-LOC4x2"]
+    en = [Method(en_layer=a, en_strength=1.0) for a in (5, 1)]
+    loc = [Method(loc_layer=b, loc_strength=1.0) for b in (3, 6)]
+    assert [m.name for m in pairs(en, loc, 2)] == [
+        "EN5x1-LOC6x1",
+        "EN1x1-LOC3x1",
+    ]  # the best pair itself is no pair
+
+
+def point(t, loc, **settings):
+    return DevPoint(Method(**settings), t, loc, {})
+
+
+def test_selection_rules():
+    sur = {"en_layer": 1, "en_strength": 1.0, "loc_layer": 3}
+    points = [
+        point(0.3, -0.1, **sur, loc_strength=1.0),
+        point(0.1, 0.1, **sur, loc_strength=2.0),
+        point(0.05, 0.05, **sur, loc_strength=3.0),
+        point(0.2, 0.0, en_layer=2, en_strength=2.0),
+        point(0.2, 0.0, en_layer=2, en_strength=1.0),
+        point(0.1, 0.0, en_layer=0, en_strength=1.0),
+    ]
+    assert (
+        best(points, "SUR", 0.01) is points[1]
+    )  # the larger sum loses more localization than allowed
+    assert best(points[:1], "SUR", 0.01).method == Method()  # none qualifies, so nothing is steered
+    assert best([point(-0.1, 0.2, en_layer=1, en_strength=1.0)], "EN", 0.01).method == Method()
+    assert best(points, "EN", 0.01) is points[4]  # a tie goes to the smaller strength
+    assert ranked(points, "EN", 2) == [points[4], points[5]]
+    assert pareto_front(points[:3]) == [points[0], points[1]]
+    with pytest.raises(MechclaError, match="no LOC cell was swept"):
+        best(points, "LOC", 0.01)
