@@ -28,7 +28,7 @@ from mechcla.scoring.scorer import score
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
-from mechcla.steering.methods import en_steering, loc_steering, surgical_steering
+from mechcla.steering import en_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
 from mechcla.vectors.extract import en_vectors, loc_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from mechcla.engine.intervention import POSITIONS
 from mechcla.errors import MechclaError, nearest
+from mechcla.steering.method import Manner
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -193,6 +194,13 @@ class SweepConfig(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # flags and file only: no setting comes from the environment unseen
+
+    @property
+    def manner(self) -> Manner:
+        """How this run's vectors are added."""
+        return Manner(
+            self.operator, self.unit, self.en_positions, self.loc_positions, seed=self.seed
+        )
 
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast."""

@@ -13,9 +13,9 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import FrozenChoice
 from mechcla.models.hooked_model import HookedModel
-from mechcla.sweep.cells import Method
+from mechcla.steering.grid import restorations
+from mechcla.steering.method import Method
 from mechcla.sweep.config import SweepConfig, make
-from mechcla.sweep.grid import restorations
 from mechcla.sweep.runner import KINDS, PIVOT, open_sweep
 from mechcla.sweep.search import Choices, choose
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -56,7 +56,9 @@ class Configuration:
 
     def interventions(self, family: str, language: str) -> tuple[Intervention, ...]:
         """What `mechcla.score` takes; () where the unsteered model was the best."""
-        return self.method(family, language).edits(language, self.vectors, self.config)
+        return self.method(family, language).interventions(
+            self.vectors, language, self.config.manner
+        )
 
     def __str__(self) -> str:
         return f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n{self.choices}"

@@ -19,15 +19,7 @@ from mechcla.statistics import (
     minimum_detectable_effect,
     permutation_test,
 )
-
-OWN = {
-    "explicit": ("localization",),
-    "EN": ("transfer",),
-    "EN+restore": ("transfer",),
-    "LOC": ("localization",),
-    "SUR": ("transfer", "localization"),
-}
-BOTH = ("transfer", "localization")
+from mechcla.steering.families import BOTH, FAMILIES, Condition
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,8 @@ class Tested:
 
 
 def is_arm(method: str) -> bool:
-    """Whether a method's name is a control arm's ("EN random") and not a family's ("EN+restore")."""
-    return " " in method
+    """Whether a table's name is a control arm's ("EN random") and not a family's ("EN+restore")."""
+    return Condition.parse(method).is_arm
 
 
 def against_unsteered(
@@ -92,10 +84,10 @@ def against_arms(
 ) -> list[Tested]:
     """Every family against each of its control arms, on the axis that the family is for (SUR: on both)."""
     pairs = [
-        (name.split(" ")[0], name, metric)
+        (Condition.parse(name).family, name, metric)
         for name in tables
         if is_arm(name)
-        for metric in OWN[name.split(" ")[0]]
+        for metric in FAMILIES[Condition.parse(name).family].axes
     ]
     return _tested(tables, pairs, measure, resamples, seed)
 
@@ -192,6 +184,6 @@ def arms_table(rows: Sequence[Tested]) -> str:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
             lines.append(
-                f"{r.method:<10}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
+                f"{r.method:<10}{Condition.parse(r.against).arm:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
             )
     return "\n".join(lines)

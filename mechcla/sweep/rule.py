@@ -23,7 +23,8 @@ import numpy as np
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import Measure, difference
 from mechcla.scoring.scores import Scores
-from mechcla.sweep.cells import Method
+from mechcla.steering.families import FAMILIES
+from mechcla.steering.method import Method
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,13 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
         raise MechclaError(
             f"no {family} cell was swept, so none can be chosen; are there layers on both sides?"
         )
-    if family == "SUR":
+    kind = FAMILIES.get(family)
+    if kind.guarded:
         mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
-    gain = {
-        "SUR": lambda p: p.d_transfer + p.d_localization,
-        "LOC": lambda p: p.d_localization,
-    }.get(family, lambda p: p.d_transfer)
+
+    def gain(p: DevPoint) -> float:
+        return kind.gain(p.d_transfer, p.d_localization)
+
     found = min(mine, key=lambda p: (-round(gain(p), 12), p.method.size), default=None)
     return found if found is not None and gain(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
@@ -117,12 +119,17 @@ def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> 
 
     by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is chosen by.
     """
-    own = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
-    value = own if by == "own" else (lambda p: p.d_transfer + p.d_localization)
+    kind = FAMILIES.get(family)
+
+    def value(p: DevPoint) -> float:
+        if by == "sum":
+            return p.d_transfer + p.d_localization
+        return kind.gain(p.d_transfer, p.d_localization)
+
     mine = sorted(
         (p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size)
     )
     chosen: dict[int | None, DevPoint] = {}
     for p in mine:
-        chosen.setdefault(p.method.loc_layer if family == "LOC" else p.method.en_layer, p)
+        chosen.setdefault(p.method.first_layer, p)
     return list(chosen.values())[:k]

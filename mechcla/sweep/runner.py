@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.offload import Shelf
 from mechcla.engine.packing import pack
@@ -30,9 +31,10 @@ from mechcla.scoring.prepared import Prepared, Priors, prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items
-from mechcla.steering.controls import ARMS, AXIS, shuffled_vectors
+from mechcla.steering.controls import ARMS, shuffled_vectors
+from mechcla.steering.families import FAMILIES, Condition
+from mechcla.steering.method import Method
 from mechcla.storage import write_whole
-from mechcla.sweep.cells import Method
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, dev_point
 from mechcla.vectors.extract import en_requests, make_vectors
@@ -111,13 +113,17 @@ class Sweep:
                 missing.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
         for group in missing.values():
             prepared = self._prepare(group[0])
-            variants = [job.method.edits(job.language, self.vectors, self.config) for job in group]
+            variants = [self.edits(job) for job in group]
             for index, scores in score_many(prepared, variants):
                 job = group[index]
                 self.store.write(self._path(job), scores)
                 done[job] = scores
                 self._count(job)
         return done
+
+    def edits(self, job: Job) -> tuple[Intervention, ...]:
+        """The interventions of a job; none for the unsteered model."""
+        return job.method.interventions(self.vectors, job.language, self.config.manner)
 
     def _count(self, job: Job) -> None:
         """A cell is counted once, however often it is asked for; the total is a guess until the fine layers are known."""
@@ -152,11 +158,7 @@ class Sweep:
         return self.kept[key]
 
     def _path(self, job: Job) -> Path:
-        edits = (
-            job.method.edits(job.language, self.vectors, self.config)
-            if job.method != UNSTEERED
-            else ()
-        )
+        edits = self.edits(job)
         decides = {
             "items": self.items_of(job).digest,
             "prompt": job.prompt,
@@ -358,24 +360,18 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         ]
         for family, methods in chosen.items()
     }
-    for family, arms in ARMS.items() if sweep.config.controls else ():
-        for arm in arms:
-            needs = {
-                "other_country": len(sweep.languages) > 1,
-                "shuffled": _shuffles(sweep.config),
-                "us_country": "LOC US" in sweep.vectors,
-            }
-            if not needs.get(arm, True):
+    for family in (FAMILIES[name] for name in chosen) if sweep.config.controls else ():
+        for arm in (ARMS[name] for name in family.arms):
+            if not arm.possible(sweep.vectors, sweep.languages):
                 continue
-            methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
-            if methods:
-                steered[f"{family} {arm}"] = [
-                    Job(methods[lang], lang, kind, "test")
-                    for lang in sweep.languages
-                    for kind in AXIS[family]
-                ]
+            methods = {lang: m.with_arm(arm.name) for lang, m in chosen[family.name].items()}
+            steered[str(Condition(family.name, arm.name))] = [
+                Job(methods[lang], lang, kind, "test")
+                for lang in sweep.languages
+                for kind in family.kinds
+            ]
     if "LOC US" in sweep.vectors:
-        steered[f"explicit {US}"] = [
+        steered[str(Condition("explicit", US))] = [
             Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages
         ]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]

@@ -12,6 +12,7 @@ from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.plane_point import PlanePoint
 from mechcla.scoring.scores import Scores
+from mechcla.steering.families import FAMILIES, Condition
 
 METRICS = ("transfer", "localization", "english_bias")
 
@@ -78,7 +79,7 @@ def summarise(
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
         for name, scores in steered.items():
             if (
-                name not in ("unsteered", "explicit") and " " not in name
+                FAMILIES[Condition.parse(name).family].vectors and not Condition.parse(name).is_arm
             ):  # control arms recover nothing
                 found = metrics.recoverable_fraction(
                     scores, steered["unsteered"], steered["explicit"], measure, **options
