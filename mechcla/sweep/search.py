@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mechcla.errors import MechclaError
-from mechcla.storage import write_json
 from mechcla.sweep.cells import Method
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.grid import around, coarse_layers, grid, pairs, restorations
@@ -97,8 +96,7 @@ def choose(sweep: Sweep) -> Choices:
         made |= dict.fromkeys(languages, choice)
         sweep.forget()
     choices = Choices(made)
-    write_json(
-        sweep.store.folder / "selection.json",
+    sweep.store.select(
         {
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
             "choose": sweep.config.choose,
