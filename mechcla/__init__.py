@@ -3,6 +3,7 @@
 The public API is what this page names; docs/method.md says what each number means.
 """
 
+from mechcla import interrupts as interrupts  # first: it guards what takes seconds to import
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import generate
 from mechcla.answers.sem import sem_b, sem_w

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2048
 PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
-Priors = dict[
-    tuple[int, ...], float
-]  # a candidate's tokens, and their log-likelihood at the beginning of a text
+# A candidate's tokens, and their log-likelihood at the beginning of a text.
+Priors = dict[tuple[int, ...], float]
+KnownPriors = dict[tuple[tuple[int, ...], ...], Priors]  # by all the candidates measured together
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +99,16 @@ def prepare(
     shelf: Shelf | None = None,
     chat: bool = False,
     prior: bool = True,
-    known: Priors | None = None,
+    known: KnownPriors | None = None,
 ) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
     reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
-    it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
+    without a prompt too, once, so that scores can be corrected for them. known: priors of sets of candidates, read
+    where it has this one's and added to where not, so that what several prompt forms of the same items offer is measured
+    once; the same items have the same priors to the last bit whatever was measured before.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
@@ -134,12 +135,13 @@ def prepare(
 
     known = {} if known is None else known
     first = start_token(model.tokenizer) if prior else None
+    priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
-        new = sorted({c for p in packed for c in p.candidates} - known.keys())
-        known |= _priors(model, new, first, max_tokens, fast) if new else {}
-    priors = (
-        tuple(tuple(known[c] for c in p.candidates) for p in packed) if first is not None else ()
-    )
+        # Measured with these items' own candidates alone: neighbours decide the last bits.
+        offered = tuple(sorted({c for p in packed for c in p.candidates}))
+        if offered not in known:
+            known[offered] = _priors(model, offered, first, max_tokens, fast)
+        priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in packed)
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 

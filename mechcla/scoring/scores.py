@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from jaxtyping import Float
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import RIGHT
+from mechcla.storage import json_meta, sha256, unsealed, user_path, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,8 +132,12 @@ class Scores(Sequence[ItemScore]):
                 frame[name] = frame[name].map(list)
         return frame
 
-    def to_parquet(self, path: str | Path) -> None:
-        """Write the table; the settings travel in the file's schema metadata."""
+    def to_parquet(self, path: str | Path | BytesIO) -> None:
+        """Write the table; the settings, and a digest of both, travel in the file's schema metadata.
+
+        path: a file, written whole or not at all, or bytes in memory. Raises MechclaError where the
+        operating system refuses to write, or for settings that JSON cannot hold.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -141,24 +147,60 @@ class Scores(Sequence[ItemScore]):
         columns = {
             k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in columns.items()
         }
+        settings = json_meta(self.settings, "the settings of these scores")
         table = pa.table(columns, schema=_schema())
-        meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
-        pq.write_table(table.replace_schema_metadata(meta), str(path))
+        meta = {_META: settings.encode(), _SEAL: _digest(table, settings).encode()}
+        table = table.replace_schema_metadata(meta)
+        if isinstance(path, str | Path):
+            write_whole(user_path(path), lambda part: pq.write_table(table, str(part)))
+        else:
+            pq.write_table(table, path)
 
     @classmethod
-    def from_parquet(cls, path: str | Path) -> Scores:
-        """Read what `to_parquet` wrote."""
+    def from_parquet(cls, path: str | Path | BytesIO) -> Scores:
+        """Read what `to_parquet` wrote, and verify it.
+
+        Raises MechclaError, naming the file, for one that cannot be read, is no table of scores, or
+        is damaged. A file of mechcla 0.1 carries no digest: it is read, with a warning.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(str(path))
-        frozen: list[dict[str, Any]] = [
-            {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-            for row in table.to_pylist()
-        ]
-        return cls(
-            tuple(ItemScore(**row) for row in frozen),
-            json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")),
-        )
+        shown = repr(str(path)) if isinstance(path, str | Path) else "the table"
+        try:
+            table = pq.read_table(str(user_path(path)) if isinstance(path, str | Path) else path)
+            if table.column_names != _schema().names:
+                raise MechclaError(
+                    f"{shown} has columns {table.column_names}; expected {_schema().names}"
+                )
+            meta = table.schema.metadata or {}
+            settings = meta.get(_META, b"{}").decode()
+            whole = _SEAL not in meta or meta[_SEAL].decode() == _digest(table, settings)
+            rows: list[dict[str, Any]] = [
+                {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+                for row in table.to_pylist()
+            ]
+            held = json.loads(settings)
+        except MechclaError:
+            raise
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise MechclaError(f"cannot read scores from {shown}: {error}") from error
+        if not whole:
+            raise MechclaError(
+                f"{shown} is damaged: its scores do not match their digest; score again, or put a "
+                "copy of the file back"
+            )
+        if _SEAL not in meta:
+            unsealed(shown)
+        return cls(tuple(ItemScore(**row) for row in rows), held)
+
+
+_META, _SEAL = b"mechcla", b"mechcla.digest"  # keys of the schema's metadata
+
+
+def _digest(table: Any, settings: str) -> str:
+    """SHA-256 of every row and the settings, as they are read back."""
+    return sha256(json.dumps(table.to_pylist(), sort_keys=True), settings)
 
 
 def _schema() -> Any:

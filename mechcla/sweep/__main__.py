@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
+from mechcla.interrupts import INTERRUPTED, MESSAGE
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.scoring.scores import Scores
-from mechcla.storage import write_json, write_text
+from mechcla.storage import write_json, write_text, writing
 from mechcla.sweep.config import SweepConfig, parse
 from mechcla.sweep.evidence import (
     against_arms,
@@ -37,14 +42,22 @@ def main(arguments: list[str] | None = None) -> int:
     except MechclaError as error:
         print(f"mechcla.sweep: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # of a file that is not the run folder's: a model's, the terminal's
+        print(f"mechcla.sweep: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("\nmechcla.sweep: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        print(f"\nmechcla.sweep: {MESSAGE}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _run(config: SweepConfig) -> int:
     begun = time.monotonic()
-    sweep = open_sweep(config)
+    with closing(open_sweep(config)) as sweep:
+        return _finish(sweep, begun)
+
+
+def _finish(sweep: Sweep, begun: float) -> int:
+    config = sweep.config
     choices = choose(sweep)
     chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
     tables = report_test(sweep, chosen)
@@ -111,16 +124,15 @@ def draw(
 ) -> list[str]:
     """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
     folder = sweep.store.folder / "figures"
-    folder.mkdir(exist_ok=True)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
     config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
     tried = [p.describe() for c in choices.each for p in c.points]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
     cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
     made = [
-        plots.save(
-            plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers"
-        )
+        _save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")
     ]
     write_json(
         folder / "fig4_layers.json",
@@ -132,15 +144,20 @@ def draw(
         ]
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
-        made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
+        made.append(_save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
         made.append(
-            plots.save(
+            _save(
                 plots.surgical(points, bias, tried, config.measure, fronts),
                 folder / f"fig5_surgical{end}",
             )
         )
         write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
     return [str(path) for path in made if not path.stem.endswith(("_accuracy", "_share"))]
+
+
+def _save(figure: Figure, stem: Path) -> Path:
+    with writing(stem):
+        return plots.save(figure, stem)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from mechcla.engine.intervention import POSITIONS
 from mechcla.errors import MechclaError, nearest
 from mechcla.steering.method import Manner
+from mechcla.storage import user_path
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -176,6 +177,11 @@ class SweepConfig(BaseSettings):
             if value not in POSITIONS:
                 raise ValueError(f"unknown positions {value!r}; {nearest(value, POSITIONS)}")
         return values
+
+    @field_validator("out", "model", "items", "config")
+    @classmethod
+    def _home(cls, value: Any) -> Any:
+        return type(value)(user_path(value)) if str(value).startswith("~") else value
 
     @field_validator("en_strengths", "loc_strengths", "languages", "layers")
     @classmethod

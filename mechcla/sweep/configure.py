@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,9 +97,8 @@ def configure(
         config = make(
             given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}
         )
-        sweep = open_sweep(config, model, items)
+        sweep = stack.enter_context(closing(open_sweep(config, model, items)))
         choices = choose(sweep)
-        sweep.bar.close()
         record = sweep.study.freeze(choices.chosen())
     each = full_grid(model.n_layers, config)
     return Configuration(

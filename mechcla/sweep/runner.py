@@ -27,14 +27,13 @@ from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.runs.store import Store
-from mechcla.scoring.prepared import Prepared, Priors, prepare
+from mechcla.scoring.prepared import KnownPriors, Prepared, prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items
 from mechcla.steering.controls import ARMS, shuffled_vectors
 from mechcla.steering.families import FAMILIES, Condition
 from mechcla.steering.method import Method
-from mechcla.storage import write_whole
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, dev_point
 from mechcla.vectors.extract import en_requests, make_vectors
@@ -88,7 +87,13 @@ class Sweep:
     shelf: Shelf
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
     counted: set[Job] = field(default_factory=set)
-    priors: Priors = field(default_factory=dict)
+    asked: set[Job] = field(default_factory=set)
+    priors: KnownPriors = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Let go of the progress bar and of the run folder."""
+        self.bar.close()
+        self.store.close()
 
     @property
     def languages(self) -> list[str]:
@@ -101,24 +106,34 @@ class Sweep:
         return sample(part, self.config, job.language, job.kind, job.split)
 
     def run(self, jobs: Iterable[Job]) -> dict[Job, Scores]:
-        """Scores of all jobs: read if they are there, computed together by items where they are not."""
+        """Scores of all jobs: read if they are there, computed together by items where they are not.
+
+        Cells that run as one batch round as one batch. So a group of which a cell is missing runs as a
+        whole, as it would have in an unbroken run, and only what was missing is written: a run that was
+        interrupted ends in the same bits.
+        """
         done: dict[Job, Scores] = {}
-        missing: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
+        groups: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
         for job in dict.fromkeys(jobs):
             found = self.store.read(self._path(job))
             if found is not None:
                 done[job] = found
+            if job not in self.asked or found is None:
+                groups.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
+            if found is not None:
                 self._count(job)
-            else:
-                missing.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
-        for group in missing.values():
+        for group in groups.values():
+            self.asked.update(group)
+            if all(job in done for job in group):
+                continue
             prepared = self._prepare(group[0])
             variants = [self.edits(job) for job in group]
             for index, scores in score_many(prepared, variants):
                 job = group[index]
-                self.store.write(self._path(job), scores)
-                done[job] = scores
-                self._count(job)
+                if job not in done:
+                    self.store.write(self._path(job), scores)
+                    done[job] = scores
+                    self._count(job)
         return done
 
     def edits(self, job: Job) -> tuple[Intervention, ...]:
@@ -198,6 +213,7 @@ def open_sweep(
 
     model, items: those to use instead of what the config names.
     """
+    Store.check(config.out)  # before a model is loaded for a folder that is not to be had
     if config.threads:
         torch.set_num_threads(config.threads)
     if items is None:
@@ -230,21 +246,17 @@ def open_sweep(
         **_backend(model),
     }
     store = Store.open(config.out, config.resolved(), identity)
-    if not (store.folder / "items.jsonl").exists():
-        write_whole(store.folder / "items.jsonl", items.to_jsonl)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
-    return Sweep(
-        config,
-        model,
-        items,
-        store,
-        Study(items),
-        _vectors(model, items, config, store),
-        bar,
-        Shelf(config.cache_mib << 20, str(store.folder)),
-    )
+    try:
+        store.keep_items(items.to_jsonl)
+        vectors = _vectors(model, items, config, store)
+        bar = tqdm(
+            total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
+        )
+        shelf = Shelf(config.cache_mib << 20, str(store.folder))
+        return Sweep(config, model, items, store, Study(items), vectors, bar, shelf)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _backend(model: HookedModel) -> dict[str, str]:
@@ -294,16 +306,7 @@ def _vectors(
         + (["LOC US"] if _names_us(items, config) else [])
         + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
     )
-    paths = {
-        name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors"
-        for name in names
-    }
-    if not all(path.exists() for path in paths.values()):
-        paths["EN"].parent.mkdir(exist_ok=True)
-        made = _made(model, items.dev, config)
-        for name, path in paths.items():
-            made[name].save(path)
-    return {name: SteeringVectors.load(path) for name, path in paths.items()}
+    return store.vectors(names, lambda: _made(model, items.dev, config))
 
 
 def _names_us(items: ItemSet, config: SweepConfig) -> bool:

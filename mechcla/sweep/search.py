@@ -13,7 +13,6 @@ from typing import Any
 from mechcla.steering.families import steered
 from mechcla.steering.grid import around, coarse_layers, restorations
 from mechcla.steering.method import Method
-from mechcla.storage import write_json
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
 from mechcla.sweep.runner import KINDS, UNSTEERED, Sweep
@@ -95,8 +94,7 @@ def choose(sweep: Sweep) -> Choices:
         made |= dict.fromkeys(languages, choice)
         sweep.forget()
     choices = Choices(made)
-    write_json(
-        sweep.store.folder / "selection.json",
+    sweep.store.select(
         {
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
             "choose": sweep.config.choose,
