@@ -25,6 +25,7 @@ from mechcla.metrics.metrics import (
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
+from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items, register_source
@@ -38,8 +39,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
-    "OpenItem", "PlanePoint", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
+    "OpenItem", "PlanePoint", "Run", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
     "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
-    "plane", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

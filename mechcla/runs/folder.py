@@ -7,6 +7,8 @@
     cells/SPLIT/LANGUAGE/METHOD-KIND-FORM-DECIDES-BYTES.parquet         item-level scores
     selection.json        dev points, front, choice; sealed
     frozen.json           the choice that opened test; sealed
+    conditions.json       which cells are which condition on test; sealed
+    status.json           running, complete, interrupted, or failed with its message; sealed
     summary.csv, summary.json, tests.csv, arms.csv, contrast.csv        made from the cells each time
     figures/*.png, *.svg, *.json        made each time, with the numbers drawn
     run.lock, running.json              who works on it (mechcla.runs.lock)
@@ -26,6 +28,7 @@ from mechcla.storage import TEMPORARY, sha256, writing
 
 RECORD, CONFIG, ITEMS = "record.json", "config.yaml", "items.jsonl"
 SELECTION, FROZEN = "selection.json", "frozen.json"
+CONDITIONS, STATUS = "conditions.json", "status.json"
 VECTORS, CELLS, FIGURES = "vectors", "cells", "figures"
 LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
@@ -76,6 +79,11 @@ def temporaries(folder: Path) -> list[Path]:
     found += [p for p in folder.glob("mechcla-*") if SPILLED.fullmatch(p.name)]
     found += [p for p in (folder / FIGURES).glob(".*") if DRAWN.fullmatch(p.name)]
     return sorted({p for p in found if p.is_file() and not p.is_symlink()})
+
+
+def seal(folder: Path, path: Path, data: bytes) -> str:
+    """A cell's place in the folder and its bytes, as one digest: under another name it is none."""
+    return sha256(path.relative_to(folder).as_posix(), data)[:16]
 
 
 def sweep_out(folder: Path) -> int:

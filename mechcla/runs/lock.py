@@ -77,6 +77,15 @@ def check(folder: Path) -> None:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the folder now."""
+    try:
+        check(folder)
+    except MechclaError:
+        return True
+    return False
+
+
 def _held(folder: Path) -> str:
     who = _holder(folder) or "another process"
     return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,19 @@ from mechcla.items.study import FrozenChoice
 from mechcla.runs import lock
 from mechcla.runs.folder import (
     CELLS,
+    CONDITIONS,
     CONFIG,
     FROZEN,
     ITEMS,
     LONGEST_NAME,
     RECORD,
     SELECTION,
+    STATUS,
     VECTORS,
     check,
     component,
     reading,
+    seal,
     sweep_out,
 )
 from mechcla.runs.identity import versions
@@ -47,6 +50,8 @@ from mechcla.storage import (
     writing,
 )
 from mechcla.vectors.steering_vectors import SteeringVectors
+
+SCHEMA = 1  # of the run folder
 
 
 class Store:
@@ -112,6 +117,7 @@ class Store:
             write_sealed(
                 folder / RECORD,
                 {
+                    "schema": SCHEMA,
                     "config": config,
                     "identity": self.identity,
                     "versions": versions(),
@@ -197,6 +203,18 @@ class Store:
         """Write selection.json, sealed."""
         write_sealed(self.folder / SELECTION, selection)
 
+    def name_conditions(self, cells: Mapping[str, Sequence[Path]]) -> None:
+        """Write conditions.json: which cells, as `cell_path` names them, are which condition on test."""
+        named = {
+            name: [path.relative_to(self.folder).as_posix() for path in paths]
+            for name, paths in cells.items()
+        }
+        write_sealed(self.folder / CONDITIONS, {"schema": SCHEMA, "conditions": named})
+
+    def say(self, status: str, message: str = "") -> None:
+        """Write status.json: running, complete, interrupted, or failed with the message it ended in."""
+        write_sealed(self.folder / STATUS, {"schema": SCHEMA, "status": status, "message": message})
+
     def vectors(
         self, names: Iterable[str], make: Callable[[], dict[str, SteeringVectors]]
     ) -> dict[str, SteeringVectors]:
@@ -260,7 +278,7 @@ class Store:
 
     def _seal(self, path: Path, data: bytes) -> str:
         """The place in the folder and the bytes, as one digest: a file under another name is none."""
-        return sha256(path.relative_to(self.folder).as_posix(), data)[:16]
+        return seal(self.folder, path, data)
 
 
 def _file_name(name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.interrupts import INTERRUPTED, MESSAGE
 from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.runs.store import Store
 from mechcla.scoring.scores import Scores
 from mechcla.storage import write_json, write_text, writing
 from mechcla.sweep.config import SweepConfig, parse
@@ -52,8 +54,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(config: SweepConfig) -> int:
     begun = time.monotonic()
-    with closing(open_sweep(config)) as sweep:
+    with closing(open_sweep(config)) as sweep, telling(sweep.store):
         return _finish(sweep, begun)
+
+
+@contextmanager
+def telling(store: Store) -> Iterator[None]:
+    """Keep status.json true: running, then complete, interrupted or failed."""
+    store.say("running")
+    try:
+        yield
+    except KeyboardInterrupt:
+        store.say("interrupted")
+        raise
+    except Exception as error:
+        with suppress(MechclaError):  # a disk that is full cannot be told
+            store.say("failed", str(error))
+        raise
+    store.say("complete")
 
 
 def _finish(sweep: Sweep, begun: float) -> int:

@@ -115,7 +115,7 @@ class Sweep:
         done: dict[Job, Scores] = {}
         groups: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
         for job in dict.fromkeys(jobs):
-            found = self.store.read(self._path(job))
+            found = self.store.read(self.path(job))
             if found is not None:
                 done[job] = found
             if job not in self.asked or found is None:
@@ -131,7 +131,7 @@ class Sweep:
             for index, scores in score_many(prepared, variants):
                 job = group[index]
                 if job not in done:
-                    self.store.write(self._path(job), scores)
+                    self.store.write(self.path(job), scores)
                     done[job] = scores
                     self._count(job)
         return done
@@ -172,7 +172,8 @@ class Sweep:
             )
         return self.kept[key]
 
-    def _path(self, job: Job) -> Path:
+    def path(self, job: Job) -> Path:
+        """Where a job's cell lies, but for the digest of its bytes."""
         edits = self.edits(job)
         decides = {
             "items": self.items_of(job).digest,
@@ -387,5 +388,6 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         return Scores(tuple(row for job in parts for row in done[job]))
 
     universal = [j for j in jobs if j.kind == "universal"]
-    tables = {"unsteered": join(jobs), "explicit": join(universal + explicit)}
-    return tables | {family: join(js) for family, js in steered.items()}
+    by_condition = {"unsteered": jobs, "explicit": universal + explicit, **steered}
+    sweep.store.name_conditions({k: [sweep.path(j) for j in v] for k, v in by_condition.items()})
+    return {name: join(parts) for name, parts in by_condition.items()}
