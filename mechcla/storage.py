@@ -6,10 +6,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROW_NUMBER = re.compile(r"__index_level_[0-9]+__")
 
 
 def digest(value: Any) -> str:
@@ -17,6 +23,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(
         json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
     ).hexdigest()
+
+
+def without_row_numbers(table: pa.Table) -> pa.Table:
+    """The table without the columns in which pandas keeps a frame's row numbers (`__index_level_0__`)."""
+    return table.drop_columns([n for n in table.column_names if _ROW_NUMBER.fullmatch(n)])
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

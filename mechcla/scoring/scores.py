@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import RIGHT
+from mechcla.storage import without_row_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NORMALISATIONS = ("sum", "token", "char", "byte", "prior")
 HEADLINE = "sum"
+_DERIVED = ("choice", "choice_role", "share")  # what to_pandas adds
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,13 @@ class Scores(Sequence[ItemScore]):
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> Scores:
-        """Read what `to_parquet` wrote."""
+        """Read what `to_parquet` wrote, also after a way through pandas.
+
+        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError for other columns.
+        """
         import pyarrow.parquet as pq
 
-        table = pq.read_table(str(path))
+        table = _own_columns(pq.read_table(str(path)), path)
         frozen: list[dict[str, Any]] = [
             {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
             for row in table.to_pylist()
@@ -159,6 +164,21 @@ class Scores(Sequence[ItemScore]):
             tuple(ItemScore(**row) for row in frozen),
             json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")),
         )
+
+
+def _own_columns(table: Any, path: str | Path) -> Any:
+    """The table with an ItemScore's columns alone; they are all there, and no unknown one is."""
+    table, known = without_row_numbers(table), list(ItemScore.__dataclass_fields__)
+    table = table.drop_columns([n for n in _DERIVED if n in table.column_names])
+    for name in table.column_names:
+        if name not in known:
+            raise MechclaError(f"{path} has an unknown column {name!r}; {nearest(name, known, 20)}")
+    for name in known:
+        if name not in table.column_names:
+            raise MechclaError(
+                f"{path} lacks the column {name!r}; it has {', '.join(table.column_names) or 'none'}"
+            )
+    return table
 
 
 def _schema() -> Any:
