@@ -52,13 +52,13 @@ def arguments(
             "--questions", type=int, default=48, help="how many dev questions a kind and language"
         )
         parser.add_argument("--resamples", type=int, default=200)
-    sys.excepthook = _one_message
+    sys.excepthook = one_message
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     return args
 
 
-def _one_message(
+def one_message(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Bad input ends in its message and exit code 2; anything else in its traceback, as ever."""

@@ -6,15 +6,20 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROW_NUMBER = re.compile(r"__index_level_[0-9]+__")
 TEMPORARY = ".mechcla-"  # what the name of every file that is not whole yet begins with
 DIGEST = "digest"  # the key of a sealed JSON object that holds the digest of all its others
 
@@ -54,6 +59,11 @@ def user_path(path: str | Path) -> Path:
             f"write the whole path, or './{text}' for a folder of that name"
         )
     return Path(whole)
+
+
+def without_row_numbers(table: pa.Table) -> pa.Table:
+    """The table without the columns of pandas' row numbers (`__index_level_0__`)."""
+    return table.drop_columns([n for n in table.column_names if _ROW_NUMBER.fullmatch(n)])
 
 
 @contextmanager

@@ -31,12 +31,16 @@ OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 
 
 def save(figure: Figure, stem: str | Path) -> Path:
-    """Write stem.png and stem.svg and return the PNG's path. Runs without a display."""
+    """Write stem.png (200 dots per inch) and stem.svg (text as text) and return the PNG's path.
+
+    Runs without a display. The same figure gives the same bytes at every run.
+    """
     stem = Path(stem)
-    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
-        figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
-        part.replace(target)
+    with matplotlib.rc_context(STYLE):  # resolution, ids and text are decided here, not on drawing
+        for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+            target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
+            figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
+            part.replace(target)
     return target
 
 

@@ -19,7 +19,14 @@ from jaxtyping import Float
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import RIGHT
-from mechcla.storage import json_meta, sha256, unsealed, user_path, write_whole
+from mechcla.storage import (
+    json_meta,
+    sha256,
+    unsealed,
+    user_path,
+    without_row_numbers,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 
 NORMALISATIONS = ("sum", "token", "char", "byte", "prior")
 HEADLINE = "sum"
+_DERIVED = ("choice", "choice_role", "share")  # what to_pandas adds
 
 
 @dataclass(frozen=True)
@@ -158,9 +166,9 @@ class Scores(Sequence[ItemScore]):
 
     @classmethod
     def from_parquet(cls, path: str | Path | BytesIO) -> Scores:
-        """Read what `to_parquet` wrote, and verify it.
+        """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
 
-        Raises MechclaError, naming the file, for one that cannot be read, is no table of scores, or
+        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the file, for one that cannot be read, is no table of scores, or
         is damaged. A file of mechcla 0.1 carries no digest: it is read, with a warning.
         """
         import pyarrow as pa
@@ -169,11 +177,8 @@ class Scores(Sequence[ItemScore]):
         shown = repr(str(path)) if isinstance(path, str | Path) else "the table"
         try:
             table = pq.read_table(str(user_path(path)) if isinstance(path, str | Path) else path)
-            if table.column_names != _schema().names:
-                raise MechclaError(
-                    f"{shown} has columns {table.column_names}; expected {_schema().names}"
-                )
             meta = table.schema.metadata or {}
+            table = _own_columns(table, shown)
             settings = meta.get(_META, b"{}").decode()
             whole = _SEAL not in meta or meta[_SEAL].decode() == _digest(table, settings)
             rows: list[dict[str, Any]] = [
@@ -201,6 +206,21 @@ _META, _SEAL = b"mechcla", b"mechcla.digest"  # keys of the schema's metadata
 def _digest(table: Any, settings: str) -> str:
     """SHA-256 of every row and the settings, as they are read back."""
     return sha256(json.dumps(table.to_pylist(), sort_keys=True), settings)
+
+
+def _own_columns(table: Any, path: str | Path) -> Any:
+    """The table with an ItemScore's columns alone; they are all there, and no unknown one is."""
+    table, known = without_row_numbers(table), list(ItemScore.__dataclass_fields__)
+    table = table.drop_columns([n for n in _DERIVED if n in table.column_names])
+    for name in table.column_names:
+        if name not in known:
+            raise MechclaError(f"{path} has an unknown column {name!r}; {nearest(name, known, 20)}")
+    for name in known:
+        if name not in table.column_names:
+            raise MechclaError(
+                f"{path} lacks the column {name!r}; it has {', '.join(table.column_names) or 'none'}"
+            )
+    return table
 
 
 def _schema() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
+from mechcla.items.texts import check_language
 from mechcla.sources.blend import blend_items
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import file_items
@@ -40,7 +41,7 @@ def load_items(
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source that has a
     parameter `languages` reads these only. options go to the source. Raises MechclaError for an unknown source
-    or option, a missing file, or a language without items.
+    or option, a missing file, what is no language code, or a language without items.
 
     >>> items = mechcla.load_items("demo", languages=["es", "ko"])
     >>> items.languages
@@ -48,6 +49,8 @@ def load_items(
     """
     if isinstance(languages, str):
         languages = [languages]
+    if languages is not None:
+        languages = [check_language(language, "languages") for language in languages]
     if isinstance(source, str) and source in SOURCES:
         items = SOURCES[source](**_options(source, SOURCES[source], languages, options))
     elif Path(source).exists():
