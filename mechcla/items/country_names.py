@@ -1,0 +1,175 @@
+"""How a language names a country: patterns for the seven demo cultures, Unicode CLDR's names for all others.
+
+The patterns of `culture_names.py` know countries, peoples and languages. Other names come from Babel (the extra
+`data`), if it is installed: the country's name and that of its own language, with endings by rule. All patterns
+are read on text without accents (`fold`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from mechcla.items.culture_names import CULTURE_NAMES
+
+# CLDR has one name per country; these are in use beside it, in English.
+_ALSO: dict[str, tuple[str, ...]] = {
+    "US": ("USA", "America"),
+    "TR": ("Turkey", "Turkish"),
+    "GB": ("UK", "Britain", "British", "England", "English"),
+    "NL": ("Holland",),
+    "CZ": ("Czech",),
+    "AE": ("UAE",),
+    "MM": ("Burma", "Burmese"),
+}
+# Words of everyday English when they begin with a small letter.
+_CAPITAL_ONLY = {"turkey", "china", "chile", "guinea", "polish", "jordan", "uk"}
+_VOWELS = set("aeiouyαειουηωаеёиоуыэюяіїєй")
+_ARABIC_PREFIX, _HEBREW_PREFIX = "[وفبكل]{0,2}(?:ال)?", "[והבלמשכ]{0,3}"
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+
+
+@dataclass(frozen=True)
+class Names:
+    """How one language names one country. `pattern` is None where nothing is known, and `why` says why."""
+
+    pattern: re.Pattern[str] | None
+    why: str = ""
+
+    def find(self, text: str) -> str | None:
+        """The first words of the text that name the country, without accents, or None."""
+        if self.pattern is None:
+            return None
+        # A longer name of another country ("Nigeria" for "Niger") is matched too, outside the group.
+        return next((m["name"] for m in self.pattern.finditer(fold(text)) if m["name"]), None)
+
+
+def fold(text: str) -> str:
+    """The text without accents and in composed form, which is what the name patterns are read on."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", bare)
+
+
+def base_code(tag: str) -> str:
+    """The language or country of a tag, in lower case: "es-MX" is "es", "IN-AS" is "in"."""
+    return re.split(r"[-_]", tag)[0].casefold()
+
+
+@lru_cache(maxsize=4096)
+def country_names(country: str, language: str) -> Names:
+    """How `language` (a code or a tag such as "es-MX") names `country` (ISO 3166, "KE" or "IN-AS").
+
+    A part of a country (ISO 3166-2) is known by the country's own name alone, which is no name of the part:
+    it counts as unknown. Source: ours, over CLDR's names.
+
+    >>> country_names("ES", "es").find("La cocina española")
+    'espanola'
+    """
+    code = country.upper()
+    own = CULTURE_NAMES.get(base_code(language), {}).get(code)
+    if own is not None:
+        return Names(re.compile(f"(?P<name>{own})", re.IGNORECASE))
+    if not re.fullmatch("[A-Z]{2}", code):
+        return Names(None, f"no names are known for {country!r}; expected ISO 3166 such as 'KE'")
+    locale, why = _locale(language)
+    if locale is None:
+        return Names(None, why)
+    names = [*_alternatives(locale.territories.get(code)), *_own_languages(locale, code)]
+    if base_code(language) == "en":
+        names += _ALSO.get(code, ())
+    if not _alternatives(locale.territories.get(code)):
+        return Names(None, f"Babel has no name of {country!r} in language {language!r}")
+    others = {n for k, v in locale.territories.items() if k != code for n in _alternatives(v)}
+    return Names(name_pattern(names, others))
+
+
+def name_pattern(names: Iterable[str], others: Iterable[str] = ()) -> re.Pattern[str]:
+    """One pattern for names with endings; group `name` is empty where a longer one of `others` stands."""
+    folded = [fold(name) for name in names]
+    longer = {
+        other
+        for other in map(fold, others)
+        for name in folded
+        if name.casefold() in other.casefold() and len(other) > len(name)
+    }
+    parts = "|".join(sorted(map(_with_endings, folded), key=len, reverse=True))
+    hide = "|".join(re.escape(o) for o in sorted(longer, key=len, reverse=True))
+    return re.compile((f"{hide}|" if hide else "") + f"(?P<name>{parts})", re.IGNORECASE)
+
+
+def script_of(text: str) -> str:
+    """The first word of the Unicode name of the text's first letter: LATIN, CJK, HANGUL, ..."""
+    letter = next((c for c in text if c.isalpha()), "")
+    return unicodedata.name(letter, "?").split(" ")[0].split("-")[0] if letter else "?"
+
+
+def unspaced(text: str) -> bool:
+    """Whether the text's script writes no spaces between words."""
+    return script_of(text) in _UNSPACED
+
+
+def _with_endings(name: str) -> str:
+    script = script_of(name)
+    body = r"\s+".join(map(re.escape, name.split()))
+    if script in _UNSPACED:
+        return body
+    if script == "HANGUL":
+        return rf"(?<![가-힣]){body}"
+    if script == "ARABIC":
+        return rf"(?<!\w){_ARABIC_PREFIX}{re.escape(name.removeprefix('ال'))}\w{{0,4}}"
+    if script == "HEBREW":
+        return rf"(?<!\w){_HEBREW_PREFIX}{body}\w{{0,4}}"
+    if not name[:1].isupper() and not name[:1].islower():
+        return rf"(?<!\w){body}"  # scripts whose vowel signs are no word characters: an open end
+    last = name.split()[-1]
+    # Country names have a capital and lose one vowel (Kolumbia, kolumbi-jski); languages two (русский, русск-ая).
+    dropped, most = 0, 1 if name[0].isupper() else 2
+    while dropped < most and len(last) - dropped > 5 and last[-1 - dropped].casefold() in _VOWELS:
+        dropped += 1
+    stem = r"\s+".join(map(re.escape, name[: len(name) - dropped].split()))
+    if len(name) <= 4 or name.casefold() in _CAPITAL_ONLY:
+        first = re.escape(name[0].upper())
+        return rf"(?<!\w)(?-i:{first}){stem[len(re.escape(name[0])) :]}\w{{0,4}}(?!\w)"
+    return rf"(?<!\w){stem}\w{{0,6}}(?!\w)"
+
+
+def _alternatives(name: str | None) -> list[str]:
+    # CLDR writes "Myanmar (Burma)" and "Congo - Kinshasa"; a name of one letter would match everywhere.
+    parts = re.split(r"\s*[()（）]\s*|\s+[-–]\s+", name or "")
+    return [part for part in parts if sum(c.isalpha() for c in part) > 1]
+
+
+def _own_languages(locale: Any, country: str) -> list[str]:
+    """The country's own language, as people are named after it; not one that it shares, as Mexico's Spanish."""
+    from babel.core import get_global
+    from babel.languages import get_official_languages
+
+    likely = get_global("likely_subtags")
+    return [
+        name
+        for code in get_official_languages(country, de_facto=True)
+        if str(likely.get(code, "")).endswith("_" + country) or code == country.lower()
+        for name in _alternatives(locale.languages.get(code))
+    ]
+
+
+@lru_cache(maxsize=256)
+def _locale(language: str) -> tuple[Any, str]:
+    """CLDR's locale of a language tag, and why there is none."""
+    try:
+        from babel import Locale, UnknownLocaleError
+    except ImportError:
+        return None, (
+            f"no country names are known in language {language!r} without Babel: "
+            "pip install 'mechcla[data]'"
+        )
+    for tag in (language.replace("-", "_"), base_code(language)):
+        try:
+            return Locale.parse(tag), ""
+        except (UnknownLocaleError, ValueError, TypeError):
+            continue
+    return None, f"Babel knows no language {language!r}"
