@@ -10,6 +10,13 @@ from mechcla.errors import MechclaError, nearest
 T = TypeVar("T")
 
 
+class _Missing:
+    """No value: None is one that can be registered."""
+
+
+_MISSING = _Missing()
+
+
 class Registry(Generic[T]):
     """Values of one type by name, in the order in which they were registered.
 
@@ -38,15 +45,15 @@ class Registry(Generic[T]):
     @overload
     def register(self, name: str) -> Callable[[T], T]: ...
 
-    def register(self, name: str, *value: T) -> T | Callable[[T], T]:
+    def register(self, name: str, value: T | _Missing = _MISSING) -> T | Callable[[T], T]:
         """Add `value` under `name` and return it; without a value, a decorator that does so.
 
         Raises MechclaError if the name is not a non-empty text without spaces at its ends, or is taken.
         """
         self._check(name)
-        if value:
-            self._values[name] = value[0]
-            return value[0]
+        if not isinstance(value, _Missing):
+            self._values[name] = value
+            return value
 
         def decorate(decorated: T) -> T:
             return self.register(name, decorated)

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 
 from mechcla.items.country_names import fold, name_pattern, script_of, unspaced
@@ -94,9 +95,9 @@ def name_in_cue(item: Item, cues: Cues) -> str | None:
     return " ".join(words[places[0] : places[-1] + 1])
 
 
-def cue_pattern_finds(name: str, text: str) -> str | None:
+def named_in(name: str, language: str, text: str) -> str | None:
     """The words of the text that are this name, with endings, or None."""
-    match = name_pattern([name]).search(fold(text))
+    match = name_pattern([name], language).search(fold(text))
     return match.group() if match else None
 
 
@@ -125,6 +126,8 @@ def _words(text: str) -> list[str]:
 
 
 def _bare(word: str) -> str:
+    if word[0].isalnum() and word[-1].isalnum():
+        return word
     start, stop = 0, len(word)
     while start < stop and unicodedata.category(word[start])[0] in "PS":
         start += 1
@@ -133,5 +136,6 @@ def _bare(word: str) -> str:
     return word[start:stop]
 
 
+@lru_cache(maxsize=1 << 16)  # cues and prompts repeat their words
 def _key(word: str) -> str:
     return fold(word).casefold()

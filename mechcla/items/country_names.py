@@ -29,6 +29,12 @@ _ALSO: dict[str, tuple[str, ...]] = {
 # Words of everyday English when they begin with a small letter.
 _CAPITAL_ONLY = {"turkey", "china", "chile", "guinea", "polish", "jordan", "uk"}
 _VOWELS = set("aeiouyαειουηωаеёиоуыэюяіїєй")
+_WHOLE = {"france"}  # its stem is a currency, in French
+# Names change their last letters by case there: shorter stems, and k that softens to c (Polska, w Polsce).
+_CASES = {
+    "be", "bg", "bs", "cs", "el", "et", "fi", "hr", "hu", "is", "lt", "lv", "mk", "pl", "ru", "sk", "sl", "sr", "uk",
+}  # fmt: skip
+_PREFIXES = {"sw": "(?:m|wa|u|ki)?", "am": "(?:የ|በ|ከ|ለ|ስለ|ወደ)?", "ti": "(?:ናይ|ብ|ካብ|ን)?"}
 _ARABIC_PREFIX, _HEBREW_PREFIX = "[وفبكل]{0,2}(?:ال)?", "[והבלמשכ]{0,3}"
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
@@ -48,8 +54,11 @@ class Names:
         return next((m["name"] for m in self.pattern.finditer(fold(text)) if m["name"]), None)
 
 
+@lru_cache(maxsize=1 << 14)
 def fold(text: str) -> str:
     """The text without accents and in composed form, which is what the name patterns are read on."""
+    if text.isascii():
+        return text
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     return unicodedata.normalize("NFC", bare)
 
@@ -84,11 +93,13 @@ def country_names(country: str, language: str) -> Names:
     if not _alternatives(locale.territories.get(code)):
         return Names(None, f"Babel has no name of {country!r} in language {language!r}")
     others = {n for k, v in locale.territories.items() if k != code for n in _alternatives(v)}
-    return Names(name_pattern(names, others))
+    return Names(name_pattern(names, language, others))
 
 
-def name_pattern(names: Iterable[str], others: Iterable[str] = ()) -> re.Pattern[str]:
-    """One pattern for names with endings; group `name` is empty where a longer one of `others` stands."""
+def name_pattern(
+    names: Iterable[str], language: str, others: Iterable[str] = ()
+) -> re.Pattern[str]:
+    """One pattern for names in a language, with endings; `others`: longer names, which stay outside group `name`."""
     folded = [fold(name) for name in names]
     longer = {
         other
@@ -96,7 +107,9 @@ def name_pattern(names: Iterable[str], others: Iterable[str] = ()) -> re.Pattern
         for name in folded
         if name.casefold() in other.casefold() and len(other) > len(name)
     }
-    parts = "|".join(sorted(map(_with_endings, folded), key=len, reverse=True))
+    parts = "|".join(
+        sorted((_with_endings(name, base_code(language)) for name in folded), key=len, reverse=True)
+    )
     hide = "|".join(re.escape(o) for o in sorted(longer, key=len, reverse=True))
     return re.compile((f"{hide}|" if hide else "") + f"(?P<name>{parts})", re.IGNORECASE)
 
@@ -112,7 +125,7 @@ def unspaced(text: str) -> bool:
     return script_of(text) in _UNSPACED
 
 
-def _with_endings(name: str) -> str:
+def _with_endings(name: str, language: str) -> str:
     script = script_of(name)
     body = r"\s+".join(map(re.escape, name.split()))
     if script in _UNSPACED:
@@ -123,18 +136,31 @@ def _with_endings(name: str) -> str:
         return rf"(?<!\w){_ARABIC_PREFIX}{re.escape(name.removeprefix('ال'))}\w{{0,4}}"
     if script == "HEBREW":
         return rf"(?<!\w){_HEBREW_PREFIX}{body}\w{{0,4}}"
+    start = r"(?<!\w)" + _PREFIXES.get(language, "")
     if not name[:1].isupper() and not name[:1].islower():
-        return rf"(?<!\w){body}"  # scripts whose vowel signs are no word characters: an open end
-    last = name.split()[-1]
-    # Country names have a capital and lose one vowel (Kolumbia, kolumbi-jski); languages two (русский, русск-ая).
-    dropped, most = 0, 1 if name[0].isupper() else 2
-    while dropped < most and len(last) - dropped > 5 and last[-1 - dropped].casefold() in _VOWELS:
-        dropped += 1
-    stem = r"\s+".join(map(re.escape, name[: len(name) - dropped].split()))
+        return start + body  # scripts whose vowel signs are no word characters: an open end
+    stem = r"\s+".join(map(re.escape, name[: len(name) - _ending(name, language)].split()))
     if len(name) <= 4 or name.casefold() in _CAPITAL_ONLY:
         first = re.escape(name[0].upper())
-        return rf"(?<!\w)(?-i:{first}){stem[len(re.escape(name[0])) :]}\w{{0,4}}(?!\w)"
-    return rf"(?<!\w){stem}\w{{0,6}}(?!\w)"
+        return rf"{start}(?-i:{first}){stem[len(re.escape(name[0])) :]}\w{{0,4}}(?!\w)"
+    return rf"{start}{stem}\w{{0,7}}(?!\w)"
+
+
+def _ending(name: str, language: str) -> int:
+    """How many letters at the end of a name give way to others: Kolumbi-a, русск-ий, Κύπρ-ος, Pols-ka."""
+    last = name.split()[-1].casefold()
+    cases = language in _CASES
+    least = 4 if cases else 5
+    if name.casefold() in _WHOLE:
+        return 0
+    if language == "el" and last[-1] in "σς" and len(last) > least + 1:
+        return 2
+    # A country's name has a capital and loses one vowel; languages, as adjectives, lose two.
+    dropped, most = 0, 1 if name[0].isupper() else 2
+    while dropped < most and len(last) - dropped > least and last[-1 - dropped] in _VOWELS:
+        dropped += 1
+    softens = cases and dropped and last[-1 - dropped] == "k" and len(last) - dropped > least
+    return dropped + 1 if softens else dropped
 
 
 def _alternatives(name: str | None) -> list[str]:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = (
-    "Rules see names of countries, their endings, spaces and equal texts. A city, a dish or a feast that gives the "
-    "country away, a wrong answer and a bad translation are not looked for."
+    "Rules see names of countries with regular endings, spaces and equal texts. An irregular form of a name, a city or a "
+    "dish that gives the country away, a wrong answer and a bad translation are not looked for."
 )
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,18 @@ class LintReport:
         return pd.DataFrame(self.rows(), columns=list(Finding.__dataclass_fields__))
 
     def __str__(self) -> str:
-        what = f"{self.n_items} items in {' '.join(self.languages) or 'no language'}"
+        return self.text()
+
+    def text(self, shown: int = 20) -> str:
+        """The report for people: counts, the first `shown` findings, what was not checked, the limit."""
+        what = f"{_n_items(self.n_items)} in {' '.join(self.languages) or 'no language'}"
         lines = [f"{what}: {self.summary()}"]
-        lines += [f"  {finding.severity}: {finding}" for finding in self.findings[:_SHOWN]]
-        if len(self.findings) > _SHOWN:
-            lines.append(f"  ... and {len(self.findings) - _SHOWN} more (rows() has them all)")
+        lines += [f"  {finding.severity}: {finding}" for finding in self.findings[:shown]]
+        if len(self.findings) > shown:
+            lines.append(f"  ... and {len(self.findings) - shown} more (rows() has them all)")
         groups = Counter((f.rule, f.language, f.message) for f in self.unchecked)
         lines += [
-            f"not checked: {rule}, {n} items in {language or 'all languages'}: {message}"
+            f"not checked: {rule}, {_n_items(n)} in {language or 'all languages'}: {message}"
             for (rule, language, message), n in groups.items()
         ]
         return "\n".join([*lines, self.limit])
@@ -116,7 +119,7 @@ def lint(
     (3, False)
     """
     kept = _of_languages(tuple(items), languages)
-    names = RULES.names() if rules is None else (rules,) if isinstance(rules, str) else tuple(rules)
+    names = RULES.names() if rules is None else _some("rules", rules)
     found: list[Finding] = []
     for name in names:
         for finding in RULES.get(name)(kept):
@@ -140,12 +143,23 @@ def _of_languages(
 ) -> tuple[Item, ...]:
     if languages is None:
         return items
-    asked = (languages,) if isinstance(languages, str) else tuple(languages)
+    asked = _some("languages", languages)
     have = dict.fromkeys(item.language for item in items)
     for language in asked:
         if language not in have:
             raise MechclaError(f"no items in language {language!r}; {nearest(language, have, 50)}")
     return tuple(item for item in items if item.language in asked)
+
+
+def _some(what: str, names: str | Sequence[str]) -> tuple[str, ...]:
+    # An empty selection would check nothing and find everything clean.
+    if not names:
+        raise MechclaError(f"{what}={names!r} selects nothing; leave it out for all of them")
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+
+
+def _n_items(n: int) -> str:
+    return f"{n} item" if n == 1 else f"{n} items"
 
 
 def _items_per_rule(findings: Iterable[Finding], rules: Iterable[str]) -> dict[str, int]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from mechcla.items.country_cue import Cues, cue_pattern_finds, name_in_cue
-from mechcla.items.country_names import base_code, country_names
+from mechcla.items.country_cue import Cues, name_in_cue, named_in
+from mechcla.items.country_names import Names, base_code, country_names
 from mechcla.items.item import Item
 from mechcla.registry import Registry
 
@@ -43,6 +43,7 @@ class Finding:
 
 Rule = Callable[[Sequence[Item]], Iterable[Finding]]
 RULES: Registry[Rule] = Registry("lint rule")
+_NO_COUNTRY = Names(None, "the item has no 'country'")
 
 
 def same_text(text: str) -> str:
@@ -70,31 +71,39 @@ def equal_answers(left: str, right: str) -> bool:
 @RULES.register("country-in-prompt")
 def country_in_prompt(items: Sequence[Item]) -> Iterator[Finding]:
     """The implicit prompt of a cultural item must not name the item's country."""
-    cues = Cues.of(items)
+    pending = []
     for item in items:
-        if item.kind == "cultural":
-            yield from _country(item, cues)
+        if item.kind != "cultural":
+            continue
+        local, english = (_names(item, language) for language in (item.language, "en"))
+        if named := local.find(item.prompt) or english.find(item.prompt):
+            yield _names_country(item, named)
+        # Names that the cue uses are enough; where it has another one ("Burma"), the cue itself is read.
+        elif not local.find(item.prompt_explicit or ""):
+            pending.append(item)
+    languages = {item.language for item in pending}
+    cues = Cues.of(item for item in items if item.language in languages)
+    for item in pending:
+        yield from _by_cue(item, cues)
 
 
-def _country(item: Item, cues: Cues) -> Iterator[Finding]:
-    rule = "country-in-prompt"
-    country = item.country or ""
-    known = country_names(country, item.language) if country else None
-    english = country_names(country, "en") if country else None
-    named = next((w for n in (known, english) if n and (w := n.find(item.prompt))), None)
-    sure = known is not None and known.pattern is not None
-    # Names that the cue uses are enough; where it has another one ("Burma"), the cue itself is read.
-    spoken = sure and known is not None and known.find(item.prompt_explicit or "")
-    if named is None and not spoken and (name := name_in_cue(item, cues)):
-        sure, named = True, cue_pattern_finds(name, item.prompt)
-    if named is not None:
-        message = f"{item.prompt!r} names {country or 'the country of its cue'} ({named!r})"
-        yield Finding(item.id, item.language, rule, message, "prompt")
-    elif not sure:
-        why = known.why if known is not None else "the items have no 'country'"
+def _names(item: Item, language: str) -> Names:
+    return country_names(item.country, language) if item.country else _NO_COUNTRY
+
+
+def _names_country(item: Item, named: str) -> Finding:
+    message = f"{item.prompt!r} names {item.country or 'the country of its cue'} ({named!r})"
+    return Finding(item.id, item.language, "country-in-prompt", message, "prompt")
+
+
+def _by_cue(item: Item, cues: Cues) -> Iterator[Finding]:
+    name, known = name_in_cue(item, cues), _names(item, item.language)
+    if name and (named := named_in(name, item.language, item.prompt)):
+        yield _names_country(item, named)
+    elif name is None and known.pattern is None:
         cue = "no explicit prompt" if item.prompt_explicit is None else "the cue does not tell it"
-        message = f"the name of {country or 'the country'} is unknown: {why}; {cue}"
-        yield Finding(item.id, item.language, rule, message, "prompt", "unchecked")
+        message = f"the name of {item.country or 'the country'} is unknown: {known.why}; {cue}"
+        yield Finding(item.id, item.language, "country-in-prompt", message, "prompt", "unchecked")
 
 
 @RULES.register("explicit-is-implicit")
@@ -155,7 +164,7 @@ def double_space(items: Sequence[Item]) -> Iterator[Finding]:
         }
         for field, text in prompts.items():
             if text and text[-1].isspace() and (not item.separator or item.separator[0].isspace()):
-                message = _doubled(item, text)
+                message = _doubled(item, field, text)
                 if message:
                     yield Finding(item.id, item.language, "double-space", message, field, "warning")
         for candidate in item.candidates:
@@ -167,13 +176,13 @@ def double_space(items: Sequence[Item]) -> Iterator[Finding]:
                 )
 
 
-def _doubled(item: Item, text: str) -> str:
+def _doubled(item: Item, field: str, text: str) -> str:
     end = text[len(text.rstrip()) :]
     if item.separator:
         return (
-            f"the prompt ends with {end!r} and the separator is {item.separator!r}; "
+            f"{field!r} ends with {end!r} and the separator is {item.separator!r}; "
             "take one of them away"
         )
     if any(c.text[0].isspace() for c in item.candidates):
-        return f"the prompt ends with {end!r} and a candidate begins with a space"
+        return f"{field!r} ends with {end!r} and a candidate begins with a space"
     return ""
