@@ -7,6 +7,7 @@ are read on text without accents (`fold`).
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -41,10 +42,15 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 @dataclass(frozen=True)
 class Names:
-    """How one language names one country. `pattern` is None where nothing is known, and `why` says why."""
+    """How one language names one country. `pattern` is None where nothing is known, and `why` says why.
+
+    hand_written: the pattern knows spellings, peoples and the language; CLDR's one name can be another than the
+    one in use ("Türkiye" for "Turkey").
+    """
 
     pattern: re.Pattern[str] | None
     why: str = ""
+    hand_written: bool = False
 
     def find(self, text: str) -> str | None:
         """The first words of the text that name the country, without accents, or None."""
@@ -81,18 +87,20 @@ def country_names(country: str, language: str) -> Names:
     code = country.upper()
     own = CULTURE_NAMES.get(base_code(language), {}).get(code)
     if own is not None:
-        return Names(re.compile(f"(?P<name>{own})", re.IGNORECASE))
+        return Names(re.compile(f"(?P<name>{own})", re.IGNORECASE), hand_written=True)
     if not re.fullmatch("[A-Z]{2}", code):
         return Names(None, f"no names are known for {country!r}; expected ISO 3166 such as 'KE'")
-    locale, why = _locale(language)
-    if locale is None:
+    locales, why = _locales(language)
+    if not locales:
         return Names(None, why)
-    names = [*_alternatives(locale.territories.get(code)), *_own_languages(locale, code)]
+    names = [n for locale in locales for n in _alternatives(locale.territories.get(code))]
+    if not names:
+        return Names(None, f"Babel has no name of {country!r} in language {language!r}")
+    names += [n for locale in locales for n in _own_languages(locale, code)]
     if base_code(language) == "en":
         names += _ALSO.get(code, ())
-    if not _alternatives(locale.territories.get(code)):
-        return Names(None, f"Babel has no name of {country!r} in language {language!r}")
-    others = {n for k, v in locale.territories.items() if k != code for n in _alternatives(v)}
+    territories = (pair for locale in locales for pair in locale.territories.items())
+    others = {n for k, v in territories if k != code for n in _alternatives(v)} - set(names)
     return Names(name_pattern(names, language, others))
 
 
@@ -179,23 +187,23 @@ def _own_languages(locale: Any, country: str) -> list[str]:
         name
         for code in get_official_languages(country, de_facto=True)
         if str(likely.get(code, "")).endswith("_" + country) or code == country.lower()
-        for name in _alternatives(locale.languages.get(code))
+        # "alemão (Suíça)" is Swiss German: its first word is another country's language.
+        if (name := locale.languages.get(code, "")) and "(" not in name
     ]
 
 
 @lru_cache(maxsize=256)
-def _locale(language: str) -> tuple[Any, str]:
-    """CLDR's locale of a language tag, and why there is none."""
+def _locales(language: str) -> tuple[tuple[Any, ...], str]:
+    """CLDR's locales of a language tag and of its language, which can use other names; or why there are none."""
     try:
         from babel import Locale, UnknownLocaleError
     except ImportError:
-        return None, (
+        return (), (
             f"no country names are known in language {language!r} without Babel: "
             "pip install 'mechcla[data]'"
         )
-    for tag in (language.replace("-", "_"), base_code(language)):
-        try:
-            return Locale.parse(tag), ""
-        except (UnknownLocaleError, ValueError, TypeError):
-            continue
-    return None, f"Babel knows no language {language!r}"
+    found = []
+    for tag in dict.fromkeys((language.replace("-", "_"), base_code(language))):
+        with contextlib.suppress(UnknownLocaleError, ValueError, TypeError):
+            found.append(Locale.parse(tag))
+    return tuple(found), "" if found else f"Babel knows no language {language!r}"

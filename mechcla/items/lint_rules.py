@@ -100,10 +100,17 @@ def _by_cue(item: Item, cues: Cues) -> Iterator[Finding]:
     name, known = name_in_cue(item, cues), _names(item, item.language)
     if name and (named := named_in(name, item.language, item.prompt)):
         yield _names_country(item, named)
-    elif name is None and known.pattern is None:
-        cue = "no explicit prompt" if item.prompt_explicit is None else "the cue does not tell it"
-        message = f"the name of {item.country or 'the country'} is unknown: {known.why}; {cue}"
-        yield Finding(item.id, item.language, "country-in-prompt", message, "prompt", "unchecked")
+    if name or known.hand_written or (known.pattern and item.prompt_explicit is None):
+        return
+    who = item.country or "the country"
+    why = (
+        f"the explicit prompt calls {who} otherwise than CLDR"
+        if known.pattern
+        else f"the name of {who} is unknown ({known.why})"
+    )
+    cue = "there is no explicit prompt" if item.prompt_explicit is None else "the cue is ambiguous"
+    message = f"{why}, and {cue}"
+    yield Finding(item.id, item.language, "country-in-prompt", message, "prompt", "unchecked")
 
 
 @RULES.register("explicit-is-implicit")

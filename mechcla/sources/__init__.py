@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,7 +60,11 @@ def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> N
     report = lint(items)
     if not report.clean:
         named = isinstance(source, str) and source in SOURCES
-        shows = "print(mechcla.lint(items))" if named else f"python -m mechcla lint {source}"
+        shows = (
+            "print(mechcla.lint(items))"
+            if named
+            else f"python -m mechcla lint {shlex.quote(str(source))}"
+        )
         warnings.warn(
             f"{source}: {len(report.faulty)} of {len(items)} items have faults "
             f"({report.summary()}); `{shows}` shows them",
