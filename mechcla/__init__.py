@@ -12,6 +12,7 @@ from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, perpendicularity_by_layer
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.lint import LintReport, lint
 from mechcla.items.open_item import OpenItem
 from mechcla.items.study import Study
 from mechcla.metrics.estimates import Estimate
@@ -25,6 +26,7 @@ from mechcla.metrics.metrics import (
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
+from mechcla.registry import Registry
 from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
 from mechcla.scoring.scores import Scores
@@ -38,9 +40,10 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
-    "OpenItem", "PlanePoint", "Run", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
-    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
+    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "LintReport",
+    "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "Scores", "SteeringVectors", "Study", "compare",
+    "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
+    "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
     "plane", "read_run", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

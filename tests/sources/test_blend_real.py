@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from mechcla.items.lint import lint
+from mechcla.items.building import building_faults
 from mechcla.sources.blend import (
     named_country,
 )
@@ -83,7 +83,7 @@ def test_pairs_of_the_real_files(left, right, count):
     assert set(strict.ids) < set(differ.ids)
     assert len(strict.ids) > 100
     assert len(strict) == 2 * len(strict.ids)
-    assert not [f for f in lint(strict) if f.rule == "right-position"]
+    assert not [f for f in building_faults(strict) if f.rule == "right-position"]
 
 
 @real
@@ -105,7 +105,7 @@ def test_no_real_implicit_prompt_names_its_country(form):
 @real
 @pytest.mark.parametrize("form", ["local", "english"])
 def test_real_items_are_sound(form):
-    found = Counter(f.rule for f in lint(items(form)))
+    found = Counter(f.rule for f in building_faults(items(form)))
     assert not {
         "right-position",
         "duplicate-candidate",
