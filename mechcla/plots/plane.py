@@ -28,7 +28,8 @@ from mechcla.plots.style import (
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
     """The plane as differences from the unsteered model: a small panel a method, a point a language.
 
-    After the source paper's Figure 2. Below the horizontal line is cultural erasure.
+    After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an interval
+    for this point alone: whether a fall is more than chance, among so many, a sweep's tests.csv says.
     """
     methods = [
         m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")

@@ -10,6 +10,7 @@ from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
 from mechcla.storage import write_json, write_text
 from mechcla.sweep.config import SweepConfig, parse
@@ -21,9 +22,9 @@ from mechcla.sweep.evidence import (
     contrast_table,
     contrasts,
     is_arm,
-    table,
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
+from mechcla.sweep.finite import listed
 from mechcla.sweep.runner import Sweep, open_sweep, report_test
 from mechcla.sweep.search import Choices, choose
 from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
@@ -48,6 +49,7 @@ def _run(config: SweepConfig) -> int:
     choices = choose(sweep)
     chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
     tables = report_test(sweep, chosen)
+    lost = choices.not_finite + [j.describe() for j in sweep.lost("test")]
     rows = summarise(tables, sweep.languages, config.resamples, config.seed)
     folder = sweep.store.folder
     write_text(folder / "summary.csv", to_csv(rows))
@@ -59,6 +61,7 @@ def _run(config: SweepConfig) -> int:
                 k: v.tolist()
                 for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()
             },
+            "not_finite": lost,
             "rows": [row.flat() for row in rows],
         },
     )
@@ -76,7 +79,7 @@ def _run(config: SweepConfig) -> int:
     write_text(folder / "tests.csv", tests_csv(tested))
     write_text(folder / "arms.csv", tests_csv(arms))
     held = contrasts(tables, config.resamples, config.seed)
-    write_text(folder / "contrast.csv", table(contrast_rows(held)))
+    write_text(folder / "contrast.csv", csv_text(contrast_rows(held)))
     families = {k: v for k, v in steered.items() if not is_arm(k)}
     planes = {
         m: plane(families, m, resamples=config.resamples, seed=config.seed)
@@ -88,8 +91,11 @@ def _run(config: SweepConfig) -> int:
     )
     shown = [r for r in rows if not is_arm(r.method)]
     print(pooled_table(shown, config.measure))
-    print("\nChanges against the unsteered model, paired by item:")
-    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, change=True))
+    print(
+        "\nChanges against the unsteered model, paired by item; p: sign-flip test by question, after Holm "
+        "(English bias is not tested):"
+    )
+    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, tested))
     if arms:
         print(
             f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}"
@@ -98,8 +104,10 @@ def _run(config: SweepConfig) -> int:
         print(
             f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}"
         )
-    print(remarks(planes[config.measure], steered["unsteered"]))
+    print(remarks(tested, steered["unsteered"], config.measure))
     print(f"\nChosen on dev:\n{choices}")
+    if lost:
+        print(f"\n{listed(lost)}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
     for path in figures:
         print(f"  {path}")
@@ -132,7 +140,10 @@ def draw(
         ]
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
-        made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
+        if any(
+            p.method not in ("unsteered", "explicit") for p in points
+        ):  # nothing finite: no panel
+            made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
         made.append(
             plots.save(
                 plots.surgical(points, bias, tried, config.measure, fronts),

@@ -1,4 +1,4 @@
-"""A method of the plane as data: which vector at which layer and strength."""
+"""A method of the plane as data (which vector at which layer and strength), and a cell: one on some items."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mechcla.engine.intervention import Intervention
+from mechcla.items.item import PromptForm
+from mechcla.items.item_set import ItemSet
 from mechcla.steering.controls import control
 from mechcla.steering.methods import en_steering, loc_steering
 from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.steering_vectors import SteeringVectors
+
+PIVOT = "en"
+KINDS = ("universal", "cultural")
 
 
 @dataclass(frozen=True, order=True)
@@ -55,10 +60,17 @@ class Method:
         return "-".join(parts) or "unsteered"
 
     @property
-    def size(self) -> tuple[float, int]:
-        """For ties: total strength, then depth of the first edit. Smaller and shallower is preferred."""
+    def size(self) -> tuple[Any, ...]:
+        """For ties: total strength, then depth of the first edit; smaller and shallower is preferred.
+
+        After these two come all other settings, so that of two methods one always comes first, in whatever order
+        they were tried: the deeper edits' layers, positive strengths before negative ones, positions by name.
+        """
         layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
-        return (abs(self.en_strength) + abs(self.loc_strength), min(layers, default=0))
+        rest = tuple(-1 if k is None else k for k in (self.restore_layer, self.loc_layer))
+        words = (self.en_positions or "", self.loc_positions or "", self.control)
+        total = abs(self.en_strength) + abs(self.loc_strength)
+        return (total, min(layers, default=0), *rest, -self.en_strength, -self.loc_strength, *words)
 
     def arm(self, name: str) -> Method:
         """The control arm of this method: other vectors, or both at LOC's layer. The unsteered model is its own."""
@@ -109,3 +121,41 @@ class Method:
         return {"family": self.family, "name": self.name} | {
             k: v for k, v in asdict(self).items() if v not in (None, "")
         }
+
+
+UNSTEERED = Method()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one language's items of one kind and prompt form: a cell."""
+
+    method: Method
+    language: str
+    kind: str
+    split: str
+    prompt: PromptForm = "implicit"
+
+    def describe(self) -> dict[str, Any]:
+        """A row of the list of cells that are not finite."""
+        where = {"split": self.split, "language": self.language, "kind": self.kind}
+        return where | {"prompt": self.prompt} | self.method.describe()
+
+    def __str__(self) -> str:
+        form = "" if self.prompt == "implicit" else f" {self.prompt}"
+        return f"the cell {self.split} {self.language} {self.kind}{form} {self.method.name}"
+
+
+def sample(items: ItemSet, config: SweepConfig, language: str, kind: str, split: str) -> ItemSet:
+    """The items of a cell: an even sample in file order, which spreads it over the topics.
+
+    dev counts from the first item on, test from the last one back.
+    """
+    chosen = items.where(lambda i: i.language == language and i.kind == kind and i.split == split)
+    limit = config.dev_items if split == "dev" else config.test_items
+    if limit is None or len(chosen) <= limit:
+        return chosen
+    places = [int(k * len(chosen) / limit) for k in range(limit)]
+    if split == "test":
+        places = [len(chosen) - 1 - k for k in reversed(places)]
+    return ItemSet(tuple(chosen.items[k] for k in places))

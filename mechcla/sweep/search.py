@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mechcla.errors import MechclaError
 from mechcla.storage import write_json
-from mechcla.sweep.cells import Method
+from mechcla.sweep.cells import KINDS, UNSTEERED, Method
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.grid import around, coarse_layers, grid, pairs, restorations
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
-from mechcla.sweep.runner import KINDS, UNSTEERED, Sweep
+from mechcla.sweep.runner import Sweep
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,16 @@ class Choices:
     @property
     def each(self) -> list[Choice]:
         return list({c.languages: c for c in self.by_language.values()}.values())
+
+    @property
+    def not_finite(self) -> list[dict[str, Any]]:
+        """The dev cells that are not finite: never chosen, never averaged."""
+        return [
+            {"split": "dev", "language": language, "kind": kind} | p.method.describe()
+            for c in self.each
+            for p in c.points
+            for language, kind in p.not_finite
+        ]
 
     def chosen(self) -> dict[str, dict[str, Any]]:
         """{family: {language: method}}, for the record."""
@@ -92,6 +101,14 @@ def choose(sweep: Sweep) -> Choices:
         sweep.languages
     )  # about: the fine pass may find fewer layers to add
     made: dict[str, Choice] = {}
+    for (
+        languages
+    ) in groups:  # an unsteered pass that is not finite stops here, before a steered cell
+        for language in languages:
+            for kind in KINDS:
+                sweep.unsteered(language, kind)
+        if len(groups) > 1:
+            sweep.forget()
     for languages in groups:
         choice = _choose(sweep, languages, plan)
         made |= dict.fromkeys(languages, choice)
@@ -103,6 +120,7 @@ def choose(sweep: Sweep) -> Choices:
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
             "choose": sweep.config.choose,
             "chosen": choices.chosen(),
+            "not_finite": choices.not_finite,
             "choices": [c.describe() for c in choices.each],
         },
     )
@@ -145,10 +163,10 @@ def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
         points += sweep.dev_points(grid(family, plan.layers, strengths), languages)
     if not config.layers and config.refine:
         for family, strengths in plan.strengths.items():
-            top = ranked(points, family, 1)[0].method
-            centre = top.en_layer if family == "EN" else top.loc_layer
-            fine = around(plan.layers, [centre or 0], config.refine, n)
-            points += sweep.dev_points(grid(family, fine, strengths), languages)
+            for top in ranked(points, family, 1):  # none, where nothing of the family is finite
+                centre = top.method.en_layer if family == "EN" else top.method.loc_layer
+                fine = around(plan.layers, [centre or 0], config.refine, n)
+                points += sweep.dev_points(grid(family, fine, strengths), languages)
     en = [p.method for p in ranked(points, "EN", n, by="sum")]
     loc = [p.method for p in ranked(points, "LOC", n, by="sum")]
     most = config.pair_layers**2
@@ -160,16 +178,21 @@ def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
         points += [p for p in restored if p.method not in kept]
         half = (most + 1) // 2
         couples = couples[:half] + pairs(kept, loc, most - half)
-    if not couples:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {plan.layers} were swept; give --layers at least two"
-        )
     points += sweep.dev_points(couples, languages)
-    families = list(dict.fromkeys(p.method.family for p in points))
-    chosen = {family: best(points, family, config.tolerance) for family in families}
+    families = list(dict.fromkeys([*(p.method.family for p in points), "SUR"]))
+
+    def decide() -> dict[str, DevPoint]:
+        return {
+            family: best(points, family, config.tolerance)
+            if couples or family != "SUR"
+            else DevPoint(UNSTEERED, 0.0, 0.0, {})  # no finite EN above a finite LOC
+            for family in families
+        }
+
+    chosen = decide()
     if config.try_positions:
         points += _elsewhere(sweep, languages, chosen)
-        chosen = {family: best(points, family, config.tolerance) for family in families}
+        chosen = decide()
     both = [
         p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization
     ]
