@@ -23,6 +23,7 @@ from torch import Tensor
 from mechcla.engine.capability import LOOSE, TOLERANCE
 from mechcla.engine.hooks import attach
 from mechcla.engine.intervention import Intervention
+from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Batch, Packed
 
 if TYPE_CHECKING:
@@ -125,11 +126,14 @@ def cached_logits(
 def cache_fits(model: HookedModel) -> bool:
     """Whether cached decoding equals full passes on this model, measured once, with an edit in the middle.
 
-    A model that deviates is announced by a warning and decodes by full passes.
+    A model that deviates is announced by a warning and decodes by full passes. Raises MechclaError where memory runs
+    out meanwhile, which says nothing about the model.
     """
     if model not in _fits:
         try:
-            gap = cache_gap(model)
+            gap = with_room(model, lambda: cache_gap(model))
+        except NoMemoryLeft:
+            raise
         except Exception as error:  # an architecture may refuse a cache in any way it likes
             gap, why = float("inf"), f"{type(error).__name__}: {error}"
         else:

@@ -14,20 +14,16 @@ from torch import Tensor
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.plane_point import PlanePoint
 from mechcla.plots.style import STYLE, colours, cross, new_figure
-from mechcla.steering.families import FAMILIES, Condition, look, steered
-
-
-def _is_steered(method: str) -> bool:
-    """Whether a point is a method's; a name that is not registered is taken for one."""
-    return method not in FAMILIES or bool(FAMILIES[method].vectors)
+from mechcla.steering.families import Condition, is_steered, look, steered
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
     """The plane as differences from the unsteered model: a small panel a method, a point a language.
 
-    After the source paper's Figure 2. Below the horizontal line is cultural erasure.
+    After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an interval
+    for this point alone: whether a fall is more than chance, among so many, a sweep's tests.csv says.
     """
-    methods = [m for m in dict.fromkeys(p.method for p in points) if _is_steered(m)]
+    methods = [m for m in dict.fromkeys(p.method for p in points) if is_steered(m)]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):

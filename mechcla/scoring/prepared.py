@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty. max_tokens bounds a batch, also where several strengths run as one.
+    it is empty, and `why` says why (`plain_because`). max_tokens bounds a batch, also where several strengths run as one.
     """
 
     model: HookedModel
@@ -50,6 +51,7 @@ class Prepared:
     shelf: Shelf
     priors: tuple[tuple[float, ...], ...] = ()
     chat: bool = False
+    why: str = ""
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -85,8 +87,42 @@ class Prepared:
             "chat": self.chat,
             "headline": HEADLINE,
             "interventions": [e.describe() for e in edits],
+            **self.how(),
         }
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
+
+    def how(self) -> dict[str, Any]:
+        """What ran: the path and why, the attention backend, dtype, device and number of CPU threads."""
+        why = {"path_reason": self.why} if self.why else {}
+        return {
+            "path": "plain" if self.why else "packed",
+            **why,
+            "attention": self.model.attention,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def plain_because(
+    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool = False
+) -> str:
+    """Why these items would be scored on the plain path of this model; empty where they are packed.
+
+    The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's identity.
+    """
+    return _plain_because(
+        model, [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    )
+
+
+def _plain_because(model: HookedModel, packed: Sequence[Packed]) -> str:
+    longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
+    if model.sliding_window is not None and longest > model.sliding_window:
+        return (
+            f"texts of {longest} tokens reach beyond the attention window of {model.sliding_window}"
+        )
+    return capability.plain_because(model)
 
 
 def prepare(
@@ -114,11 +150,10 @@ def prepare(
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
     packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    why = "" if fast else "asked for"
     if fast is None:
-        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
-        fast = (
-            model.sliding_window is None or longest <= model.sliding_window
-        ) and capability.fits(model)
+        why = _plain_because(model, packed)
+        fast = not why
     sizes = [
         p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
         for p in packed
@@ -131,7 +166,9 @@ def prepare(
             collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
         )
         states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
-        return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
+        return Prepared(
+            model, items, prompt, batches, groups, states, most, shelf, priors, chat, why
+        )
 
     known = {} if known is None else known
     first = start_token(model.tokenizer) if prior else None

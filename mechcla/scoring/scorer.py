@@ -96,7 +96,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         chat=old.chat,
         prior=False,
     )
-    return replace(again, priors=old.priors)
+    return replace(again, priors=old.priors, why=old.why)
 
 
 def _run(

@@ -8,6 +8,7 @@ unless another is asked for.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -91,6 +92,15 @@ class ItemScore:
         return weight / weight.sum()
 
     @property
+    def finite(self) -> bool:
+        """Whether the row has shares and a best candidate: no log-likelihood is nan or +inf, and not all are -inf.
+
+        One that is -inf alone is a number: an answer of probability 0, whose share is 0 and which is never the best.
+        """
+        values = self.log_likelihood
+        return not any(math.isnan(v) or v == math.inf for v in values) and max(values) > -math.inf
+
+    @property
     def right(self) -> int:
         return self.roles.index(RIGHT[self.kind])
 
@@ -119,19 +129,28 @@ class Scores(Sequence[ItemScore]):
         keep = tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items()))
         return Scores(keep, self.settings)
 
+    @property
+    def not_finite(self) -> tuple[ItemScore, ...]:
+        """The rows that no metric takes (`ItemScore.finite`)."""
+        return tuple(row for row in self.rows if not row.finite)
+
     def to_pandas(self) -> pd.DataFrame:
-        """A row an item; list columns hold a value a candidate; `choice`, `choice_role` under the sum."""
+        """A row per item; list columns hold a value per candidate; `choice`, `choice_role` under the sum.
+
+        A row that is not finite has neither choice nor role, and shares of nan.
+        """
         import pandas as pd
 
         rows = []
         for row in self.rows:
-            best = int(np.argmax(row.values()))
+            best = int(np.argmax(row.values())) if row.finite else None
+            shares = [math.nan] * len(row.texts) if best is None else row.shares()
             rows.append(
                 {
                     **vars(row),
-                    "choice": row.texts[best],
-                    "choice_role": row.roles[best],
-                    "share": [float(s) for s in row.shares()],
+                    "choice": None if best is None else row.texts[best],
+                    "choice_role": None if best is None else row.roles[best],
+                    "share": [float(s) for s in shares],
                 }
             )
         frame = pd.DataFrame(rows)

@@ -35,8 +35,8 @@ def en_steering(
 
 def _search(dev: DevSearch) -> None:
     dev.score(grid.en_grid(dev.layers, dev.strengths("EN")))
-    (best,) = dev.ranked("EN", 1)
-    dev.score(grid.en_grid(dev.fine(best.en_layer or 0), dev.strengths("EN")))
+    for best in dev.ranked("EN", 1):  # none, where nothing of the family is finite
+        dev.score(grid.en_grid(dev.fine(best.en_layer or 0), dev.strengths("EN")))
 
 
 def _search_restored(dev: DevSearch) -> None:

@@ -116,6 +116,11 @@ def steered() -> tuple[Family, ...]:
     return tuple(f for f in FAMILIES.values() if f.vectors)
 
 
+def is_steered(name: str) -> bool:
+    """Whether a family adds vectors; a name that is not registered is taken for one that does."""
+    return name not in FAMILIES or bool(FAMILIES[name].vectors)
+
+
 def look(name: str) -> tuple[str, str]:
     """Mark and colour of a family or condition; a plain one for what is not registered."""
     family = Condition.parse(name).family

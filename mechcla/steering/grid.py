@@ -10,9 +10,12 @@ from mechcla.steering.method import Method
 def coarse_layers(n_layers: int, step: int) -> list[int]:
     """Every `step`-th layer, counted back from the last, which is always among them.
 
-    >>> coarse_layers(18, 3)
-    [2, 5, 8, 11, 14, 17]
+    A step that would leave one layer alone is shortened to half of the blocks, so that there is a pair to steer.
+
+    >>> coarse_layers(18, 3), coarse_layers(4, 6)
+    ([2, 5, 8, 11, 14, 17], [1, 3])
     """
+    step = step if step < n_layers else max(1, n_layers // 2)
     return sorted(range(n_layers - 1, -1, -step))
 
 

@@ -30,8 +30,8 @@ def loc_steering(
 
 def _search(dev: DevSearch) -> None:
     dev.score(grid.loc_grid(dev.layers, dev.strengths("LOC")))
-    (best,) = dev.ranked("LOC", 1)
-    dev.score(grid.loc_grid(dev.fine(best.loc_layer or 0), dev.strengths("LOC")))
+    for best in dev.ranked("LOC", 1):  # none, where nothing of the family is finite
+        dev.score(grid.loc_grid(dev.fine(best.loc_layer or 0), dev.strengths("LOC")))
 
 
 ARMS = ("random", "shuffled", "orthogonal", "us_country", "other_country")

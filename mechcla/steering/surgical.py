@@ -53,11 +53,6 @@ def _search(dev: DevSearch) -> None:
     if kept := dev.ranked("EN+restore", dev.pair_layers):
         half = (most + 1) // 2
         couples = couples[:half] + grid.pairs(kept, loc, most - half)
-    if not couples:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {dev.layers} were swept; "
-            "give --layers at least two"
-        )
     dev.score(couples)
 
 

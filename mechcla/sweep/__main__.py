@@ -17,7 +17,9 @@ from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.interrupts import INTERRUPTED, MESSAGE
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.runs.store import Store
+from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
+from mechcla.steering.families import is_steered
 from mechcla.storage import write_json, write_text, writing
 from mechcla.sweep.config import SweepConfig, parse
 from mechcla.sweep.evidence import (
@@ -28,9 +30,9 @@ from mechcla.sweep.evidence import (
     contrast_table,
     contrasts,
     is_arm,
-    table,
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
+from mechcla.sweep.finite import listed
 from mechcla.sweep.runner import Sweep, open_sweep, report_test
 from mechcla.sweep.search import Choices, choose
 from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
@@ -79,6 +81,7 @@ def _finish(sweep: Sweep, begun: float) -> int:
     choices = choose(sweep)
     chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
     tables = report_test(sweep, chosen)
+    lost = choices.not_finite + [j.describe() for j in sweep.lost("test")]
     rows = summarise(tables, sweep.languages, config.resamples, config.seed)
     folder = sweep.store.folder
     write_text(folder / "summary.csv", to_csv(rows))
@@ -90,6 +93,7 @@ def _finish(sweep: Sweep, begun: float) -> int:
                 k: v.tolist()
                 for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()
             },
+            "not_finite": lost,
             "rows": [row.flat() for row in rows],
         },
     )
@@ -107,7 +111,7 @@ def _finish(sweep: Sweep, begun: float) -> int:
     write_text(folder / "tests.csv", tests_csv(tested))
     write_text(folder / "arms.csv", tests_csv(arms))
     held = contrasts(tables, config.resamples, config.seed)
-    write_text(folder / "contrast.csv", table(contrast_rows(held)))
+    write_text(folder / "contrast.csv", csv_text(contrast_rows(held)))
     families = {k: v for k, v in steered.items() if not is_arm(k)}
     planes = {
         m: plane(families, m, resamples=config.resamples, seed=config.seed)
@@ -119,8 +123,11 @@ def _finish(sweep: Sweep, begun: float) -> int:
     )
     shown = [r for r in rows if not is_arm(r.method)]
     print(pooled_table(shown, config.measure))
-    print("\nChanges against the unsteered model, paired by item:")
-    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, change=True))
+    print(
+        "\nChanges against the unsteered model, paired by item; p: sign-flip test by question, after Holm "
+        "(English bias is not tested):"
+    )
+    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, tested))
     if arms:
         print(
             f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}"
@@ -129,8 +136,10 @@ def _finish(sweep: Sweep, begun: float) -> int:
         print(
             f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}"
         )
-    print(remarks(planes[config.measure], steered["unsteered"]))
+    print(remarks(tested, steered["unsteered"], config.measure))
     print(f"\nChosen on dev:\n{choices}")
+    if lost:
+        print(f"\n{listed(lost)}")
     print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
     for path in figures:
         print(f"  {path}")
@@ -162,7 +171,8 @@ def draw(
         ]
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
-        made.append(_save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
+        if any(is_steered(p.method) for p in points):  # nothing finite: no panel
+            made.append(_save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
         made.append(
             _save(
                 plots.surgical(points, bias, tried, config.measure, fronts),

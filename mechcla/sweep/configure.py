@@ -15,8 +15,10 @@ from mechcla.items.study import FrozenChoice
 from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.grid import restorations
 from mechcla.steering.method import Method
+from mechcla.sweep.cells import KINDS, PIVOT
 from mechcla.sweep.config import SweepConfig, make
-from mechcla.sweep.runner import KINDS, PIVOT, open_sweep
+from mechcla.sweep.finite import listed
+from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import Choices, choose
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -61,7 +63,11 @@ class Configuration:
         )
 
     def __str__(self) -> str:
-        return f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n{self.choices}"
+        lost = listed(self.choices.not_finite)
+        return (
+            f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n"
+            f"{self.choices}" + (f"\n{lost}" if lost else "")
+        )
 
 
 def configure(

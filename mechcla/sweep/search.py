@@ -13,9 +13,10 @@ from typing import Any
 from mechcla.steering.families import steered
 from mechcla.steering.grid import around, coarse_layers, restorations
 from mechcla.steering.method import Method
+from mechcla.sweep.cells import KINDS, UNSTEERED
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
-from mechcla.sweep.runner import KINDS, UNSTEERED, Sweep
+from mechcla.sweep.runner import Sweep
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class Choices:
     def each(self) -> list[Choice]:
         return list({c.languages: c for c in self.by_language.values()}.values())
 
+    @property
+    def not_finite(self) -> list[dict[str, Any]]:
+        """The dev cells that are not finite: never chosen, never averaged."""
+        return [
+            {"split": "dev", "language": language, "kind": kind} | p.method.describe()
+            for c in self.each
+            for p in c.points
+            for language, kind in p.not_finite
+        ]
+
     def chosen(self) -> dict[str, dict[str, Any]]:
         """{family: {language: method}}, for the record."""
         return {
@@ -89,6 +100,14 @@ def choose(sweep: Sweep) -> Choices:
     )
     sweep.bar.total = planned_cells(sweep.config, sweep.model.n_layers) * len(sweep.languages)
     made: dict[str, Choice] = {}
+    for (
+        languages
+    ) in groups:  # an unsteered pass that is not finite stops here, before a steered cell
+        for language in languages:
+            for kind in KINDS:
+                sweep.unsteered(language, kind)
+        if len(groups) > 1:
+            sweep.forget()
     for languages in groups:
         choice = _choose(sweep, languages)
         made |= dict.fromkeys(languages, choice)
@@ -99,6 +118,7 @@ def choose(sweep: Sweep) -> Choices:
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
             "choose": sweep.config.choose,
             "chosen": choices.chosen(),
+            "not_finite": choices.not_finite,
             "choices": [c.describe() for c in choices.each],
         },
     )
@@ -179,16 +199,22 @@ def _choose(sweep: Sweep, languages: list[str]) -> Choice:
     for family in steered():
         if family.search is not None:
             family.search(dev)
-    families = list(dict.fromkeys(p.method.family for p in dev.points.values()))
 
-    def choose_all() -> dict[str, DevPoint]:
+    def decide() -> dict[str, DevPoint]:
         points = list(dev.points.values())
-        return {family: best(points, family, config.tolerance) for family in families}
+        tried = {p.method.family for p in points}
+        return {
+            f.name: best(points, f.name, config.tolerance)
+            if f.name in tried
+            else DevPoint(UNSTEERED, 0.0, 0.0, {})  # no finite EN above a finite LOC
+            for f in steered()
+            if f.name in tried or len(f.vectors) > 1
+        }
 
-    chosen = choose_all()
+    chosen = decide()
     if config.try_positions:
         _elsewhere(dev, chosen)
-        chosen = choose_all()
+        chosen = decide()
     points = tuple(dev.points.values())
     both = [
         p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization
