@@ -22,6 +22,7 @@ from mechcla.metrics.metrics import (
     transfer,
 )
 from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
 from mechcla.scoring.scorer import score
@@ -36,7 +37,7 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
+    "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
     "OpenItem", "PlanePoint", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
     "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",

@@ -12,13 +12,15 @@ from torch import Tensor
 from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import Shelf
-from mechcla.engine.packing import Batch, Packed, collate, pack, plan, start_token
+from mechcla.engine.packing import Batch, Packed, collate, pack, plan
 from mechcla.engine.reference import plain_log_probs
 from mechcla.engine.state import State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat, chat_settings
+from mechcla.models.tokens import start_token
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Prepared:
     max_tokens: int
     shelf: Shelf
     priors: tuple[tuple[float, ...], ...] = ()
-    chat: bool = False
+    chat: bool | Chat = False
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -82,7 +84,7 @@ class Prepared:
                 )
         settings = {
             "prompt": self.prompt,
-            "chat": self.chat,
+            **chat_settings(self.chat, self.model.tokenizer),
             "headline": HEADLINE,
             "interventions": [e.describe() for e in edits],
         }
@@ -97,7 +99,7 @@ def prepare(
     max_tokens: int = MAX_TOKENS,
     fast: bool | None = None,
     shelf: Shelf | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     prior: bool = True,
     known: Priors | None = None,
 ) -> Prepared:
@@ -112,7 +114,9 @@ def prepare(
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    packed = [
+        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
+    ]
     if fast is None:
         longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
         fast = (
@@ -133,7 +137,7 @@ def prepare(
         return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
 
     known = {} if known is None else known
-    first = start_token(model.tokenizer) if prior else None
+    first = start_token(model.tokenizer, model.vocab_size) if prior else None
     if first is not None:
         new = sorted({c for p in packed for c in p.candidates} - known.keys())
         known |= _priors(model, new, first, max_tokens, fast) if new else {}

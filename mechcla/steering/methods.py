@@ -9,7 +9,7 @@ from mechcla.errors import MechclaError
 
 if TYPE_CHECKING:
     from mechcla.vectors.steering_vectors import SteeringVectors
-from mechcla.engine.intervention import Intervention, Operator, Positions, Unit
+from mechcla.engine.intervention import Intervention, Operator, Positions, Unit, chat_of
 
 
 def _from(
@@ -25,6 +25,7 @@ def _from(
         norm=norm,
         label=vectors.name,
         made_with=made_with,
+        made_in=chat_of(vectors.record),
         **settings,
     )
 
