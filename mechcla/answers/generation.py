@@ -80,8 +80,8 @@ def generate(
         )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
+    check_chat(interventions, model, chat)
     edits = active(interventions, model)
-    check_chat(edits, model, chat)
     asked = [_encode(model, q, prompt, template, chat) for q in questions]
     prompts, special = [list(t.ids) for t in asked], [t.added for t in asked]
     longest = max(map(len, prompts)) + max_new_tokens

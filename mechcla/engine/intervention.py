@@ -185,8 +185,8 @@ def active(
         if one.made_with is not None and one.made_with != model.digest:
             raise MechclaError(
                 f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
-                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...); make it again, or, to use it all the "
-                "same, take the record off: dataclasses.replace(vectors, record={})"
+                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...): other weights, config, tokenizer or chat template; make it again, "
+                "or, to use it all the same, take the record off: dataclasses.replace(vectors, record={})"
             )
         model.hook_name(one.layer, one.site)
     return tuple(one for one in listed if one.strength != 0.0)
@@ -199,11 +199,16 @@ def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     return {key: record[key] for key in ("chat", "chat_template") if key in record}
 
 
-def check_chat(edits: Sequence[Intervention], model: HookedModel, chat: bool | Chat) -> None:
+def check_chat(
+    interventions: Intervention | Sequence[Intervention], model: HookedModel, chat: bool | Chat
+) -> None:
     """Raises MechclaError for a vector whose prompts stood in another chat template than these, or in none."""
     asked = chat_settings(chat, model.tokenizer)
-    for one in edits:
-        if one.made_in is None or dict(one.made_in) == asked:
+    listed = (interventions,) if isinstance(interventions, Intervention) else interventions
+    for one in listed:
+        if not isinstance(one, Intervention) or one.strength == 0 or one.made_in is None:
+            continue
+        if dict(one.made_in) == asked:
             continue
         made, now = (
             {"chat": how["chat"], **how.get("chat_template", {})} for how in (one.made_in, asked)

@@ -132,12 +132,16 @@ def answered_tokens(
     before, behind = render(how, tokenizer, text, ANSWERED).split(ANSWERED)
     for answer in answers:
         if render(how, tokenizer, text, answer) != before + answer + behind:
-            raise MechclaError(
-                f"the chat template does not keep the answer {answer!r} as it is (it strips or rewrites it), so "
-                "its tokens are not the candidate's; take away white space around it, or use chat=False"
-            )
+            raise _changed(answer)
     whole = [tuple(bare(before + answer, tokenizer)) for answer in answers]
     return _spanned(opening, text, tokenizer), whole
+
+
+def _changed(answer: str) -> MechclaError:
+    return MechclaError(
+        f"the chat template does not keep the answer {answer!r} as it is (it strips, rewrites or repeats it), so "
+        "its tokens are not the candidate's; take away white space around it, or use chat=False"
+    )
 
 
 def render(chat: Chat, tokenizer: Any, text: str, answer: str | None = None) -> str:
@@ -224,8 +228,10 @@ def _fixed_date(day: str) -> str:
 def _writes_answers(chat: Chat, tokenizer: Any, text: str) -> bool:
     """Whether the template has a form for the assistant's turn that it does not give to the user's too."""
     whole = render(chat, tokenizer, text, ANSWERED)
-    if whole.count(ANSWERED) != 1:
+    if whole == render(chat, tokenizer, text, ANSWERED[::-1]):
         return False
+    if whole.count(ANSWERED) != 1:
+        raise _changed(ANSWERED)
     if whole.startswith(render(chat, tokenizer, text)):
         return True
     turns = [{"role": "user", "content": text}, {"role": "user", "content": ANSWERED}]

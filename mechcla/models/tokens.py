@@ -138,8 +138,12 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
     held = bridge.tokenizer
     shown = [bridge.to_tokens(text)[0].tolist() for text in PROBES]
 
-    def gives(tokenizer: Any) -> list[list[int]]:
-        return [list(encode(text, tokenizer).ids) for text in PROBES]
+    def same(tokenizer: Any) -> bool:
+        """Whether it makes these tokens, with or without what it puts behind a text."""
+        return all(
+            ids in (list(encode(text, tokenizer).ids), list(tokenizer(text)["input_ids"]))
+            for text, ids in zip(PROBES, shown, strict=True)
+        )
 
     vocab_size = bridge.original_model.get_input_embeddings().weight.shape[0]
     if max(map(max, shown)) >= vocab_size:
@@ -147,36 +151,38 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
             f"bridge.to_tokens puts {held.bos_token!r} in front, which the model has no embedding for; "
             "mechcla takes the tokens of bridge.tokenizer, without it"
         )
-    if gives(held) != shown:
+    if not same(held):
         for add in (True, False):
             other = copy.deepcopy(held)
             other.add_bos_token = add
-            if gives(other) == shown:
+            if same(other):
                 does = "puts" if add else "leaves out"
                 return other, (
-                    f"bridge.to_tokens {does} {held.bos_token!r} in front where bridge.tokenizer does not; "
+                    f"bridge.to_tokens {does} {held.bos_token!r} in front where bridge.tokenizer does otherwise; "
                     "mechcla takes the tokens of bridge.to_tokens (bridge.cfg.default_prepend_bos decides)"
                 )
         return held, (
-            f"bridge.to_tokens gives other tokens than bridge.tokenizer: {shown[1]} and {gives(held)[1]} for "
-            f"{PROBES[1]!r}; mechcla takes those of bridge.tokenizer"
+            f"bridge.to_tokens gives other tokens than bridge.tokenizer: {shown[1]} and "
+            f"{held(PROBES[1])['input_ids']} for {PROBES[1]!r}; mechcla takes those of bridge.tokenizer"
         )
     own = _folder_tokenizer(held)
-    if own is not None and gives(own) != shown:
+    if own is not None and not same(own):
         return held, (
             f"the bridge's tokens are not those of its tokenizer's own folder ({held.name_or_path}): {shown[0]} "
-            f"and {gives(own)[0]} for {PROBES[0]!r}; mechcla takes the bridge's, mechcla.load_model the folder's"
+            f"and {own(PROBES[0])['input_ids']} for {PROBES[0]!r}; mechcla takes the bridge's, "
+            "mechcla.load_model the folder's"
         )
     return held, None
 
 
 def _folder_tokenizer(tokenizer: Any) -> Any:
     """The tokenizer as its folder has it, where it lies on this machine and may have been exchanged."""
-    if not getattr(tokenizer, "init_kwargs", {}).get("add_bos_token"):
+    where = getattr(tokenizer, "name_or_path", None)
+    if not where or not getattr(tokenizer, "init_kwargs", {}).get("add_bos_token"):
         return None
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(tokenizer.name_or_path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(where, local_files_only=True)
     except (OSError, ValueError, KeyError):  # made in memory, or not here: there is no telling
         return None

@@ -49,8 +49,8 @@ def score(
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
+    check_chat(interventions, model, chat)
     edits = active(interventions, model)
-    check_chat(edits, model, chat)
     return next(
         scores
         for _, scores in score_many(
@@ -67,9 +67,9 @@ def score_many(
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
-    todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
-    for edits in todo.values():
+    for edits in variants:
         check_chat(edits, prepared.model, prepared.chat)
+    todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
     if prepared.max_tokens > limit(
         prepared.model, prepared.max_tokens
     ):  # it was prepared before memory ran out

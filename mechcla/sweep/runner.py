@@ -22,6 +22,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
+from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
@@ -147,7 +148,7 @@ class Sweep:
                 shelf=self.shelf,
                 prior=job.split == "test",
                 known=self.priors,
-                chat=self.config.chat,
+                chat=self.config.chat_form,
             )
         return self.kept[key]
 
@@ -162,7 +163,7 @@ class Sweep:
             "prompt": job.prompt,
             "edits": [e.describe() for e in edits],
             "max_tokens": self.config.max_tokens,
-            "chat": self.config.chat,
+            **chat_settings(self.config.chat_form, self.model.tokenizer),
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
@@ -218,7 +219,7 @@ def open_sweep(
             if item.kind == "cultural"
             else ("implicit",)
         ):
-            pack(item, model.tokenizer, form, model.window, config.chat)
+            pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,
@@ -226,6 +227,7 @@ def open_sweep(
         "items": items.digest,
         "code": code_digest(),
         **_backend(model),
+        **chat_settings(config.chat_form, model.tokenizer),
     }
     store = Store.open(config.out, config.resolved(), identity)
     if not (store.folder / "items.jsonl").exists():
@@ -315,7 +317,7 @@ def _shuffles(config: SweepConfig) -> bool:
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    how: dict[str, Any] = {"site": config.site, "chat": config.chat}
+    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form}
     if config.recipe == "mean_difference":
         return (
             shuffled_vectors(model, dev, seed=config.seed, **how)

@@ -85,9 +85,10 @@ def cache_residuals(
         raise MechclaError(
             "there are no items to take residuals of; is the language, kind or split right?"
         )
+    for steps in (interventions or {}).values():
+        check_chat(steps, model, chat)
     edits = {language: active(steps, model) for language, steps in (interventions or {}).items()}
     for language in edits:
-        check_chat(edits[language], model, chat)
         if language not in items.languages:
             raise MechclaError(
                 f"interventions name {language!r}, of which there is no item; {nearest(language, items.languages)}"
