@@ -202,10 +202,10 @@ def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_chat(
     interventions: Intervention | Sequence[Intervention], model: HookedModel, chat: bool | Chat
 ) -> None:
-    """Raises MechclaError for a vector whose prompts stood in another chat template than these, or in none."""
+    """Raises MechclaError for a vector whose prompts stood in another template than these, or none."""
     asked = chat_settings(chat, model.tokenizer)
-    listed = (interventions,) if isinstance(interventions, Intervention) else interventions
-    for one in listed:
+    given = (interventions,) if isinstance(interventions, Intervention) else interventions
+    for one in given:
         if not isinstance(one, Intervention) or one.strength == 0 or one.made_in is None:
             continue
         if dict(one.made_in) == asked:
@@ -213,21 +213,17 @@ def check_chat(
         made, now = (
             {"chat": how["chat"], **how.get("chat_template", {})} for how in (one.made_in, asked)
         )
-        keys = [
-            k for k in ("chat", "sha256", "system", "template_args", "date") if k in {**made, **now}
-        ]
-        differ = [k for k in keys if made.get(k) != now.get(k)]
-        if "chat" in differ:
-            differ = ["chat"]
+        keys = [key for key in dict.fromkeys([*made, *now]) if made.get(key) != now.get(key)]
+        keys = ["chat"] if "chat" in keys else keys
         listed = "; ".join(
-            f"{'the template (SHA-256)' if k == 'sha256' else k} was {_short(made.get(k))}, is now "
-            f"{_short(now.get(k))}"
-            for k in differ
+            f"{'the template (SHA-256)' if key == 'sha256' else key} was {_short(made.get(key))}, "
+            f"is now {_short(now.get(key))}"
+            for key in keys
         )
         raise MechclaError(
-            f"the {one.label or 'steering'} vector was made with prompts put another way than these: {listed}. Make "
-            "it again with this chat, or pass the chat that it was made with; to use it all the same, take the "
-            "record off: dataclasses.replace(vectors, record={})"
+            f"the {one.label or 'steering'} vector was made with prompts put another way than these: "
+            f"{listed}. Make it again with this chat, or pass the chat that it was made with; to use "
+            "it all the same, take the record off: dataclasses.replace(vectors, record={})"
         )
 
 

@@ -22,12 +22,14 @@ ASKED, ANSWERED = "mechclaQuestion", "mechclaAnswer"  # stand where a template w
 class Chat:
     """How prompts are put into the model's chat template. `chat=True` means `Chat()`.
 
-    system: text of a system turn, if any. template_args: the template's own variables, as JSON knows them.
-    date: the day that a template which asks for today (`strftime_now`) is told, so that a result does not
-    depend on the day of the run. The template, these three and `chat` itself are part of a result's identity.
-    Raises MechclaError for a date that is no ISO date, or variables that are not JSON or the template's own.
+    system: text of a system turn, if any. template_args: the template's own variables, as JSON
+    knows them. date: the day that a template which asks for today (`strftime_now`) is told, so that
+    a result does not depend on the day of the run. The template, these three and `chat` itself are
+    part of a result's identity. Raises MechclaError for a date that is no ISO date, or variables
+    that are not JSON or the template's own.
 
-    >>> mechcla.score(model, items, chat=mechcla.Chat(template_args={"enable_thinking": False}))  # doctest: +SKIP
+    >>> quiet = mechcla.Chat(template_args={"enable_thinking": False})          # doctest: +SKIP
+    >>> mechcla.score(model, items, chat=quiet)                               # doctest: +SKIP
     """
 
     system: str | None = None
@@ -47,7 +49,8 @@ class Chat:
             isinstance(name, str) and name.isidentifier() for name in self.template_args
         ):
             raise MechclaError(
-                f"chat template_args {self.template_args!r:.80}; expected the template's variables by name, e.g. "
+                f"chat template_args {self.template_args!r:.80}; expected the template's variables "
+                "by name, e.g. "
                 '{"enable_thinking": false}'
             )
         try:
@@ -69,7 +72,7 @@ def as_chat(chat: bool | Chat) -> Chat | None:
 
 
 def chat_settings(chat: bool | Chat, tokenizer: Any) -> dict[str, Any]:
-    """What a record says about chat, and what decides tokens: the template's digest and its variables.
+    """What a record says about chat: the template's digest, its variables and the day it is told.
 
     >>> chat_settings(False, model.tokenizer)
     {'chat': False}
@@ -90,9 +93,10 @@ def chat_settings(chat: bool | Chat, tokenizer: Any) -> dict[str, Any]:
 
 
 def prompt_tokens(text: str, tokenizer: Any, chat: bool | Chat = False) -> Tokens:
-    """The tokens of a prompt: the text's own, or those of the template up to where the answer begins.
+    """The tokens of a prompt: its own, or those of the template up to where the answer begins.
 
-    In a template all but the user's words is added: the turn markers on both sides, and the system turn.
+    In a template all but the user's words is added: the turn markers on both sides, and the system
+    turn.
 
     >>> tokens = prompt_tokens("¿Qué se desayuna?", model.tokenizer, chat=True)      # doctest: +SKIP
     """
@@ -109,14 +113,16 @@ def answered_tokens(
     tokenizer: Any,
     chat: bool | Chat = False,
 ) -> tuple[Tokens, list[tuple[int, ...]]]:
-    """The tokens of a prompt, and those of prompt and answer for each answer, which end where the answer ends.
+    """The tokens of a prompt, and those of prompt and answer, which end where the answer ends.
 
-    Without chat, prompt, separator and answer are one text. With chat the template writes the answer as the
-    assistant's turn, with the space or the empty block of thoughts that it puts before it and without what it
-    puts behind; the separator is not used. Where a template does not write assistant's turns, or writes them as
-    it writes the user's, the answer follows its generation prompt directly.
+    Without chat, prompt, separator and answer are one text. With chat the template writes the
+    answer as the assistant's turn, with the space or the empty block of thoughts that it puts
+    before it and without what it puts behind; the separator is not used. Where a template does not
+    write assistant's turns, or writes them as it writes the user's, the answer follows its
+    generation prompt directly.
 
-    Raises MechclaError for a template that refuses an assistant's turn or changes the answer's text.
+    Raises MechclaError for a template that refuses an assistant's turn or changes the answer's
+    text.
     """
     how = as_chat(chat)
     if how is None:
@@ -139,15 +145,17 @@ def answered_tokens(
 
 def _changed(answer: str) -> MechclaError:
     return MechclaError(
-        f"the chat template does not keep the answer {answer!r} as it is (it strips, rewrites or repeats it), so "
+        f"the chat template does not keep the answer {answer!r} as it is (it strips, rewrites or "
+        "repeats it), so "
         "its tokens are not the candidate's; take away white space around it, or use chat=False"
     )
 
 
 def render(chat: Chat, tokenizer: Any, text: str, answer: str | None = None) -> str:
-    """The template's text for a user's turn, up to where the answer begins, or with the answer as a turn.
+    """The template's text for a user's turn, up to where the answer begins, or with the answer.
 
-    Raises MechclaError for a tokenizer without a chat template, or one that refuses what it is given.
+    Raises MechclaError for a tokenizer without a chat template, or one that refuses what it is
+    given.
     """
     turns = [] if answer is None else [{"role": "assistant", "content": answer}]
     return _render(chat, tokenizer, [{"role": "user", "content": text}, *turns])
@@ -177,7 +185,8 @@ def _render(chat: Chat, tokenizer: Any, turns: list[dict[str, str]]) -> str:
         ) from error
     if chat.system is not None and chat.system.strip() not in rendered:
         raise MechclaError(
-            f"the chat template does not write the system prompt {chat.system[:60]!r}; leave it out, or put it "
+            f"the chat template does not write the system prompt {chat.system[:60]!r}; leave it "
+            "out, or put it "
             "into the prompts"
         )
     return str(rendered)
@@ -186,7 +195,8 @@ def _render(chat: Chat, tokenizer: Any, turns: list[dict[str, str]]) -> str:
 def _template(tokenizer: Any) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise MechclaError(
-            f"the tokenizer ({type(tokenizer).__name__}) has no chat template, so chat=True has no form to put the "
+            f"the tokenizer ({type(tokenizer).__name__}) has no chat template, so chat=True has no "
+            "form to put the "
             "prompt in; use an instruction-tuned model, or chat=False"
         )
     try:
@@ -204,12 +214,13 @@ def _check_args(chat: Chat, template: str, tokenizer: Any) -> None:
         if taken or not re.search(rf"\b{name}\b", template):
             why = "is not a variable of its own" if taken else "does not occur in it"
             raise MechclaError(
-                f"the chat template takes no variable {name!r}: it {why}; leave it out of template_args"
+                f"the chat template takes no variable {name!r}: it {why}; leave it out of "
+                "template_args"
             )
 
 
 def _fixed_date(day: str) -> str:
-    """A macro that stands before a template in place of transformers' `strftime_now`, which asks the clock.
+    """A macro before a template, in place of transformers' `strftime_now`, which asks the clock.
 
     It replaces each directive by the day's value; midnight stands for the time of day.
     """
@@ -256,7 +267,8 @@ def _spanned(write: Callable[[str], str], text: str, tokenizer: Any) -> Tokens:
     if text.join(around) != rendered:  # it strips or rewrites the text: what stands between its own
         if not (rendered.startswith(around[0]) and rendered.endswith(around[-1])):
             raise MechclaError(
-                f"the chat template writes another frame around {text[:60]!r} than around other texts, so the "
+                f"the chat template writes another frame around {text[:60]!r} than around other "
+                "texts, so the "
                 "user's words cannot be told from it; use chat=False"
             )
         spans = [(len(around[0]), len(rendered) - len(around[-1]))]

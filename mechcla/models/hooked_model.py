@@ -114,7 +114,7 @@ class HookedModel:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over every weight's name, dtype, shape and bytes, the config, the tokenizer and its template.
+        """SHA-256 over every weight's name, dtype, shape and bytes, config, tokenizer, chat template.
 
         The chat template is read anew each time, since it is set on a tokenizer by assignment.
         """

@@ -112,7 +112,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:
-    """A bridge with a copy of the tokenizer, which it changes: it gives names to absent special tokens.
+    """A bridge with a copy of the tokenizer, which it changes: it names absent special tokens.
 
     It would also exchange one that adds no BOS for one that does. A copy that says that it adds one stays,
     and `bridge.to_tokens` is set to add what the tokenizer itself adds.

@@ -12,10 +12,11 @@ from mechcla.errors import MechclaError
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of a text. `added`: the places of those that the tokenizer or a chat template put there.
+    """Token ids of a text. `added`: the places of what the tokenizer or a chat template put there.
 
-    A token is the user's if the user wrote any part of it, whatever role or flag the tokenizer gives it: an
-    <unk> in front of a text in an unknown script, or a <bos> that is written out, is the user's.
+    A token is the user's if the user wrote any part of it, whatever role or flag the tokenizer
+    gives it: an <unk> in front of a text in an unknown script, or a <bos> that is written out, is
+    the user's.
     """
 
     ids: tuple[int, ...]
@@ -23,9 +24,10 @@ class Tokens:
 
 
 def encode(text: str, tokenizer: Any) -> Tokens:
-    """The tokens of a text as it stands, with what the tokenizer puts in front of it, and nothing behind.
+    """The tokens of a text, with what the tokenizer puts in front of it, and nothing behind.
 
-    What a tokenizer appends (EOS, [SEP]) is taken off, since the text goes on with an answer. Source: ours.
+    What a tokenizer appends (EOS, [SEP]) is taken off, since the text goes on with an answer.
+    Source: ours.
 
     >>> encode("Perú", model.tokenizer)                                       # doctest: +SKIP
     Tokens(ids=(2, 91523), added=frozenset({0}))
@@ -46,7 +48,8 @@ def encode(text: str, tokenizer: Any) -> Tokens:
 def encode_spans(text: str, spans: Sequence[tuple[int, int]], tokenizer: Any) -> Tokens:
     """The tokens of a text that holds its own special tokens, as a rendered chat template does.
 
-    spans: the characters (begin, end) that the user wrote; a token that touches none of them is added.
+    spans: the characters (begin, end) that the user wrote; a token that touches none of them is
+    added.
     """
     if getattr(tokenizer, "is_fast", False):
         out = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -92,7 +95,8 @@ def _between(
 ) -> set[int]:
     """The user's places for a tokenizer that knows no offsets: those that change when the user's text does.
 
-    Two other texts, which begin and end differently, so that neither end is shared with the user's by chance.
+    Two other texts, which begin and end differently, so that neither end is shared with the user's
+    by chance.
     """
     start, stop = spans[0][0], spans[-1][1]
     others = [bare(text[:start] + other + text[stop:], tokenizer) for other in ("xq1", "9kz")]
@@ -121,8 +125,10 @@ def check_known(ids: Iterable[int], tokenizer: Any, vocab_size: int | None, labe
         if vocab_size is not None and not 0 <= i < vocab_size:
             token = tokenizer.convert_ids_to_tokens(i)
             raise MechclaError(
-                f"{label}: the tokenizer makes token {token!r} with id {i}, and the model has embeddings "
-                f"for ids 0 to {vocab_size - 1}; this tokenizer does not go with these weights (after tokens "
+                f"{label}: the tokenizer makes token {token!r} with id {i}, and the model has "
+                "embeddings "
+                f"for ids 0 to {vocab_size - 1}; this tokenizer does not go with these weights "
+                "(after tokens "
                 "are added, a model needs resize_token_embeddings)"
             )
 
@@ -133,7 +139,8 @@ PROBES = ("a", "The capital of Peru is", " two words", "¿Qué té?", "日本")
 def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
     """The tokenizer that gives what `bridge.to_tokens` shows, and a note where that is not what it seems.
 
-    `to_tokens` puts BOS in front, or takes it away, by the bridge's config and whatever its tokenizer does.
+    `to_tokens` puts BOS in front, or takes it away, by the bridge's config and whatever its
+    tokenizer does.
     """
     held = bridge.tokenizer
     shown = [bridge.to_tokens(text)[0].tolist() for text in PROBES]
@@ -148,7 +155,8 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
     vocab_size = bridge.original_model.get_input_embeddings().weight.shape[0]
     if max(map(max, shown)) >= vocab_size:
         return held, (
-            f"bridge.to_tokens puts {held.bos_token!r} in front, which the model has no embedding for; "
+            f"bridge.to_tokens puts {held.bos_token!r} in front, which the model has no embedding "
+            "for; "
             "mechcla takes the tokens of bridge.tokenizer, without it"
         )
     if not same(held):
@@ -158,17 +166,21 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
             if same(other):
                 does = "puts" if add else "leaves out"
                 return other, (
-                    f"bridge.to_tokens {does} {held.bos_token!r} in front where bridge.tokenizer does otherwise; "
-                    "mechcla takes the tokens of bridge.to_tokens (bridge.cfg.default_prepend_bos decides)"
+                    f"bridge.to_tokens {does} {held.bos_token!r} in front where bridge.tokenizer "
+                    "does otherwise; "
+                    "mechcla takes the tokens of bridge.to_tokens (bridge.cfg.default_prepend_bos "
+                    "decides)"
                 )
         return held, (
             f"bridge.to_tokens gives other tokens than bridge.tokenizer: {shown[1]} and "
-            f"{held(PROBES[1])['input_ids']} for {PROBES[1]!r}; mechcla takes those of bridge.tokenizer"
+            f"{held(PROBES[1])['input_ids']} for {PROBES[1]!r}; mechcla takes those of "
+            "bridge.tokenizer"
         )
     own = _folder_tokenizer(held)
     if own is not None and not same(own):
         return held, (
-            f"the bridge's tokens are not those of its tokenizer's own folder ({held.name_or_path}): {shown[0]} "
+            f"the bridge's tokens are not those of its tokenizer's own folder "
+            f"({held.name_or_path}): {shown[0]} "
             f"and {own(PROBES[0])['input_ids']} for {PROBES[0]!r}; mechcla takes the bridge's, "
             "mechcla.load_model the folder's"
         )

@@ -1,6 +1,7 @@
 """Chat templates decide the tokens of prompt and answer; the user's words alone are steered.
 
-The oracle is transformers' `apply_chat_template` with the answer as the assistant's turn, and one row per answer.
+The oracle is transformers' `apply_chat_template` with the answer as the assistant's turn, and one
+row per answer.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from mechcla.vectors.residuals import cache_residuals
 from tests.conftest import save_tiny, tiny_tokenizer, universal
 
 TURNS = (
-    "{{ bos_token }}{% for m in messages %}<turn>{{ m.role }}\n{{ m.content | trim }}</turn>\n{% endfor %}"
+    "{{ bos_token }}{% for m in messages %}<turn>{{ m.role }}\n{{ m.content | trim }}</turn>\n{% "
+    "endfor %}"
     "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
 )
 SPACE = (
@@ -41,13 +43,17 @@ SPACE = (
     "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
 )
 THINKING = (
-    "{% for m in messages %}<turn>{{ m.role }}\n{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+    "{% for m in messages %}<turn>{{ m.role }}\n{% if m.role == 'assistant' "
+    "%}<think>\n\n</think>\n\n{% endif %}"
     "{{ m.content }}</turn>\n{% endfor %}{% if add_generation_prompt %}<turn>assistant\n"
-    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif "
+    "%}{% endif %}"
 )
 OPEN_THOUGHT = (  # its generation prompt opens a block that its answers do not have, as DeepSeek R1's
-    "{% for m in messages %}{% if m.role == 'user' %}<turn>{{ m.content }}{% else %}</turn>{{ m.content }}"
-    "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}</turn><think>\n{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}<turn>{{ m.content }}{% else %}</turn>{{ "
+    "m.content }}"
+    "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}</turn><think>\n{% endif "
+    "%}"
 )
 TEMPLATES = {"turns": TURNS, "space": SPACE, "thinking": THINKING, "open thought": OPEN_THOUGHT}
 DATED = "{{ strftime_now('%d %B %Y') }}, {% set f = '%-d.%m.%y' %}{{ strftime_now(f) }}" + TURNS
@@ -370,7 +376,8 @@ def test_an_edited_template_or_another_form_is_another_sweep(tmp_path, small_ite
     folder, items = save_chatty(tmp_path / "model", THINKING), tmp_path / "items.jsonl"
     small_items.to_jsonl(items)
     asked = (
-        "--chat", "--chat-template-args", '{"enable_thinking": false}', "--system-prompt", "Be brief.",
+        "--chat", "--chat-template-args", '{"enable_thinking": false}', "--system-prompt", "Be "
+        "brief.",
     )  # fmt: skip
     out = tmp_path / "run"
     assert sweep(folder, items, out, *asked) == 0

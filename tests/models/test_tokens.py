@@ -1,6 +1,7 @@
 """Tokens are those of the folder's own tokenizer; what the tokenizer added is not steered.
 
-The oracle is transformers alone: AutoTokenizer and AutoModelForCausalLM of the same folder, one row per text.
+The oracle is transformers alone: AutoTokenizer and AutoModelForCausalLM of the same folder, one row
+per text.
 """
 
 from __future__ import annotations
