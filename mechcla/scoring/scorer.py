@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.variants import Edits, steps, walk
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat
 from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ def score(
     prompt: PromptForm = "implicit",
     *,
     max_tokens: int = MAX_TOKENS,
-    chat: bool = False,
+    chat: bool | Chat = False,
     prior: bool = True,
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
-    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
+    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects, with the candidate
+    as the assistant's turn; True, or a `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
@@ -47,6 +49,7 @@ def score(
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
+    check_chat(interventions, model, chat)
     edits = active(interventions, model)
     return next(
         scores
@@ -64,6 +67,8 @@ def score_many(
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
+    for edits in variants:
+        check_chat(edits, prepared.model, prepared.chat)
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
     if prepared.max_tokens > limit(
         prepared.model, prepared.max_tokens

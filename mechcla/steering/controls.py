@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat
 from mechcla.registry import Registry
 from mechcla.vectors.extract import make_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -96,7 +97,11 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
 
 
 def shuffled_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0, chat: bool = False
+    model: HookedModel,
+    items: ItemSet,
+    site: str = "resid_post",
+    seed: int = 0,
+    chat: bool | Chat = False,
 ) -> dict[str, SteeringVectors]:
     """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mechcla.engine.intervention import Intervention, Operator, Positions, Unit
+from mechcla.engine.intervention import Intervention, Operator, Positions, Unit, chat_of
 from mechcla.errors import MechclaError
 from mechcla.steering.controls import ARMS, Vectors
 from mechcla.steering.families import FAMILIES
@@ -179,6 +179,7 @@ def _step(
         norm=norm,
         label=vectors.name,
         made_with=vectors.record.get("model", {}).get("digest"),
+        made_in=chat_of(vectors.record),
         **how,
     )
 

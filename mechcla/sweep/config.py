@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Container
@@ -20,6 +21,7 @@ from pydantic_settings import (
 
 from mechcla.engine.intervention import POSITIONS
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
@@ -70,6 +72,19 @@ def _whole_path(value: str, names: Container[str]) -> str:
     return str(path.resolve()) if value not in names and path.exists() else value
 
 
+def _json(value: Any) -> Any:
+    """A JSON object on the command line; YAML and TOML give the mapping itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
+        ) from error
+
+
+Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
 Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
@@ -186,6 +201,16 @@ class SweepConfig(BaseSettings):
         False,
         description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models",
     )
+    chat_template_args: Variables = Field(
+        {},
+        description="variables of the chat template's own, as JSON: '{\"enable_thinking\": false}'",
+    )
+    system_prompt: str | None = Field(
+        None, description="text of a system turn in the chat template"
+    )
+    chat_date: str = Field(
+        DATE, description="the day that a chat template which writes today's date is told"
+    )
     resamples: int = Field(2000, ge=100, le=100_000, description="bootstrap resamples")
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
@@ -281,6 +306,13 @@ class SweepConfig(BaseSettings):
             self.operator, self.unit, self.en_positions, self.loc_positions, seed=self.seed
         )
 
+    @property
+    def chat_form(self) -> bool | Chat:
+        """What `chat=` of `mechcla.score` and of the vectors takes."""
+        if not self.chat:
+            return False
+        return Chat(self.system_prompt, self.chat_template_args, self.chat_date)
+
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast."""
         return self.model_dump(
@@ -328,6 +360,11 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         raise MechclaError(
             "operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw"
         )
+    if not config.chat and (config.chat_template_args or config.system_prompt is not None):
+        raise MechclaError(
+            "chat_template_args and system_prompt are the chat template's, which is not used; add --chat"
+        )
+    _ = config.chat_form  # a date or variables that it could not take
     return config
 
 

@@ -12,6 +12,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import FrozenChoice
+from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.grid import restorations
 from mechcla.steering.method import Method
@@ -83,7 +84,7 @@ def configure(
     Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of either vector, then
     other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.rule`'s, and test items are
     not scored. settings: any of `python -m mechcla.sweep --help`, e.g. coarse_step=2, dev_items=None,
-    en_strengths=[0.3, 0.6]. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
+    en_strengths=[0.3, 0.6]; chat is True, False or a `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
     Raises MechclaError for a setting that does not exist and for items without English or without one of the kinds or
     splits. Operationalisation: ours.
 
@@ -99,6 +100,13 @@ def configure(
         items = items.language(PIVOT, *languages)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
+        if isinstance(how := settings.get("chat"), Chat):
+            settings |= {
+                "chat": True,
+                "chat_template_args": how.template_args,
+                "system_prompt": how.system,
+                "chat_date": how.date,
+            }
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
         config = make(
             given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}

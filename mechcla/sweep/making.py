@@ -34,7 +34,7 @@ def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, Ste
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    how: dict[str, Any] = {"site": config.site, "chat": config.chat}
+    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form}
     if config.recipe == "mean_difference":
         return (
             shuffled_vectors(model, dev, seed=config.seed, **how)

@@ -23,6 +23,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
+from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
@@ -160,7 +161,7 @@ class Sweep:
                 shelf=self.shelf,
                 prior=job.split == "test",
                 known=self.priors,
-                chat=self.config.chat,
+                chat=self.config.chat_form,
             )
         return self.kept[key]
 
@@ -172,7 +173,7 @@ class Sweep:
             "prompt": job.prompt,
             "edits": [e.describe() for e in edits],
             "max_tokens": self.config.max_tokens,
-            "chat": self.config.chat,
+            **chat_settings(self.config.chat_form, self.model.tokenizer),
             "path": "plain" if self._plain(job) else "packed",
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
@@ -246,7 +247,7 @@ def open_sweep(
             if item.kind == "cultural"
             else ("implicit",)
         ):
-            pack(item, model.tokenizer, form, model.window, config.chat)
+            pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,
@@ -254,6 +255,7 @@ def open_sweep(
         "items": items.digest,
         "code": code_digest(),
         **_backend(model),
+        **chat_settings(config.chat_form, model.tokenizer),
         "path": "packed" if fits(model) else "plain",
     }
     store = Store.open(config.out, config.resolved(), identity)

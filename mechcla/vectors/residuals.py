@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat, chat_settings
 from mechcla.vectors.activations import last_token_residuals
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def cache_residuals(
     prompt: PromptForm = "implicit",
     site: str = "resid_post",
     interventions: Mapping[str, Sequence[Intervention]] | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
@@ -84,6 +85,8 @@ def cache_residuals(
         raise MechclaError(
             "there are no items to take residuals of; is the language, kind or split right?"
         )
+    for steps in (interventions or {}).values():
+        check_chat(steps, model, chat)
     edits = {language: active(steps, model) for language, steps in (interventions or {}).items()}
     for language in edits:
         if language not in items.languages:
@@ -111,7 +114,7 @@ def cache_residuals(
         "model": model.describe(),
         "items": items.digest,
         "position": "last_prompt_token",
-        "chat": chat,
+        **chat_settings(chat, model.tokenizer),
     }
     steered = {language: [step.describe() for step in steps] for language, steps in edits.items()}
     return Residuals(
