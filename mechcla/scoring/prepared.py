@@ -13,12 +13,13 @@ from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import Shelf
 from mechcla.engine.packing import Batch, Packed, collate, pack, plan, start_token
-from mechcla.engine.reference import plain_log_probs
+from mechcla.engine.reference import Rows, plain_log_probs
 from mechcla.engine.state import State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.hooking import users_hooks
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty. max_tokens bounds a batch, also where several strengths run as one.
+    it is empty, and `rows` says how rows run there. max_tokens bounds a batch, also where several strengths run as one.
+    hooks: where hooks of the user's own were when the items were prepared.
     """
 
     model: HookedModel
@@ -50,11 +52,13 @@ class Prepared:
     shelf: Shelf
     priors: tuple[tuple[float, ...], ...] = ()
     chat: bool = False
+    rows: Rows = "padded"
+    hooks: tuple[str, ...] = ()
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
         if not self.states:
-            return [plain_log_probs(self.model, batch, edits) for batch in self.batches]
+            return [plain_log_probs(self.model, b, edits, self.rows) for b in self.batches]
         return [finish(state, edits) for state in self.states]
 
     def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
@@ -100,45 +104,56 @@ def prepare(
     chat: bool = False,
     prior: bool = True,
     known: Priors | None = None,
+    packed: bool = False,
 ) -> Prepared:
-    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
+    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
+
+    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one row per candidate, so
+    that a hook which reads `x[:, -1]` or averages over positions sees each text alone; said once per model. packed=True
+    runs them packed and padded all the same. Hooks must then stay as they are until the items are scored.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
-    reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
+    reach beyond a sliding attention window, or a chunk, to the plain path. prior: measure the candidates' log-likelihoods
     without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
     it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    texts = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
     if fast is None:
-        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
+        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in texts)
         fast = (
-            model.sliding_window is None or longest <= model.sliding_window
-        ) and capability.fits(model)
+            not capability.alone(model, packed)
+            and (model.sliding_window is None or longest <= model.sliding_window)
+            and capability.fits(model)
+        )
+    rows: Rows = "padded" if fast else capability.plain_rows(model, packed)
+    hooks = users_hooks(model)
     sizes = [
         p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
-        for p in packed
+        for p in texts
     ]
     shelf = shelf or Shelf()
 
     def build(most: int) -> Prepared:
         groups = tuple(tuple(group) for group in plan(sizes, most))
         batches = tuple(
-            collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
+            collate([texts[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
         )
         states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
-        return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
+        return Prepared(
+            model, items, prompt, batches, groups, states, most, shelf, priors, chat, rows, hooks
+        )
 
     known = {} if known is None else known
     first = start_token(model.tokenizer) if prior else None
     if first is not None:
-        new = sorted({c for p in packed for c in p.candidates} - known.keys())
-        known |= _priors(model, new, first, max_tokens, fast) if new else {}
+        new = sorted({c for p in texts for c in p.candidates} - known.keys())
+        known |= _priors(model, new, first, max_tokens, fast, rows) if new else {}
     priors = (
-        tuple(tuple(known[c] for c in p.candidates) for p in packed) if first is not None else ()
+        tuple(tuple(known[c] for c in p.candidates) for p in texts) if first is not None else ()
     )
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
@@ -149,6 +164,7 @@ def _priors(
     first: int,
     max_tokens: int,
     fast: bool,
+    rows: Rows,
 ) -> Priors:
     """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
     room = (
@@ -173,7 +189,7 @@ def _priors(
         for part in plan(sizes, most):
             batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
             sums = batch.sums(
-                finish(start(model, batch)) if fast else plain_log_probs(model, batch)
+                finish(start(model, batch)) if fast else plain_log_probs(model, batch, rows=rows)
             )
             found |= dict(zip((c for i in part for c in alone[i].candidates), sums, strict=True))
         return found

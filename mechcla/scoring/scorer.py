@@ -19,6 +19,7 @@ from mechcla.engine.variants import Edits, steps, walk
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.hooking import users_hooks
 from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ def score(
     max_tokens: int = MAX_TOKENS,
     chat: bool = False,
     prior: bool = True,
+    packed: bool = False,
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
-    "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the plain path, and True runs
+    them packed and padded all the same; see `prepare`. Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
@@ -51,7 +54,16 @@ def score(
     return next(
         scores
         for _, scores in score_many(
-            prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]
+            prepare(
+                model,
+                items,
+                prompt,
+                max_tokens=max_tokens,
+                chat=chat,
+                prior=prior,
+                packed=packed,
+            ),
+            [edits],
         )
     )
 
@@ -64,6 +76,11 @@ def score_many(
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
+    if prepared.hooks != (now := users_hooks(prepared.model)):
+        raise MechclaError(
+            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the items were prepared "
+            f"and are {list(now)} now; prepare the items again"
+        )
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
     if prepared.max_tokens > limit(
         prepared.model, prepared.max_tokens
@@ -95,6 +112,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         shelf=old.shelf,
         chat=old.chat,
         prior=False,
+        packed=old.rows != "alone",
     )
     return replace(again, priors=old.priors)
 
