@@ -90,7 +90,8 @@ def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
         run_hooked(points, lambda: run_decoder(model, ids, torch.ones_like(ids)))
     except Exception as error:  # an architecture may fail in any way it likes
         raise MechclaError(
-            f"TransformerLens cannot run {model.name}: {type(error).__name__}: {error}"
+            f"TransformerLens boots {model.name!r} but cannot run it in {str(model.dtype).removeprefix('torch.')}: "
+            f"{type(error).__name__}: {error}\nmechcla takes the decoders that TransformerBridge runs; try another dtype."
         ) from error
     exact = torch.finfo(model.dtype).eps
     return tuple(
