@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mechcla.answers.answers import Answer, Answers
+from mechcla.engine.capability import alone
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.memory import retry_smaller
@@ -46,6 +47,7 @@ def generate(
     max_tokens: int = MAX_TOKENS,
     template: str | Mapping[str, str] = SLOT,
     cache: bool | None = None,
+    packed: bool = False,
 ) -> Answers:
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
@@ -59,6 +61,8 @@ def generate(
     question, with {q} in its place, one or one a language, e.g. {"en": "Question: {q}\\nAnswer:"}. chat: put it
     into the tokenizer's chat template; True, or a `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
     often as memory runs out. cache: None lets `decoding.cache_fits` decide; False runs full passes.
+    packed: while hooks of your own are in place, prompts run one by one by full passes, so that a hook sees the whole text
+    and nothing else; True runs them in batches, from a cache, all the same.
     Greedy decoding shows a model's single most likely path, not what else it might say, and in 16-bit
     types a near tie may fall either way with the batch's size.
 
@@ -89,7 +93,8 @@ def generate(
         raise MechclaError(
             f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, the model's window is {model.window}"
         )
-    cached = cache_fits(model) if cache is None else cache
+    single = alone(model, packed)
+    cached = (not single and cache_fits(model)) if cache is None else cache
     rows: dict[int, Answer] = {}
     for length in sorted(set(map(len, prompts))):  # one length at a time: no padding
         todo = [i for i, ids in enumerate(prompts) if len(ids) == length]
@@ -99,7 +104,7 @@ def generate(
             def run(
                 most: int, todo: list[int] = todo, size: int = size
             ) -> list[tuple[list[int], str]]:
-                part = todo[: max(1, most // size)]
+                part = todo[: 1 if single else max(1, most // size)]
                 return _decode(
                     model,
                     [prompts[i] for i in part],

@@ -1,7 +1,7 @@
 """Runs a model under interventions, and does no work twice."""
 
 from mechcla.engine.head import Scored, log_probs, output_head
-from mechcla.engine.hooks import attach, token_mask
+from mechcla.engine.hooks import edit_places, token_mask
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.state import (
     State,
@@ -21,7 +21,7 @@ __all__ = [
     "State",
     "advance",
     "advance_together",
-    "attach",
+    "edit_places",
     "finish",
     "join",
     "log_probs",

@@ -13,7 +13,6 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,10 +20,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcla.engine.capability import LOOSE, TOLERANCE
-from mechcla.engine.hooks import attach
+from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Batch, Packed
+from mechcla.models.hooking import run_bare, run_hooked
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -72,13 +72,14 @@ def full_logits(
 ) -> Float[Tensor, "row vocab"]:
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
     batch = _chunk(prompts, answers, special, 0)
-    with ExitStack() as stack:
-        attach(model, edits, batch, stack)
-        logits = model.bridge(
+    logits = run_hooked(
+        edit_places(model, edits, batch),
+        lambda: model.bridge(
             batch.ids.to(model.device),
             attention_mask=batch.real.long().to(model.device),
             position_ids=batch.positions.to(model.device),
-        )
+        ),
+    )
     return logits[:, -1]
 
 
@@ -108,9 +109,9 @@ def cached_logits(
         if "logits_to_keep" in inspect.signature(hf.forward).parameters
         else {}
     )
-    with ExitStack() as stack:
-        attach(model, edits, batch, stack)
-        out = hf(
+    out = run_hooked(
+        edit_places(model, edits, batch),
+        lambda: hf(
             input_ids=batch.ids.to(device),
             position_ids=batch.positions.to(device),
             past_key_values=past,
@@ -119,7 +120,8 @@ def cached_logits(
                 len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device
             ),
             **keep,
-        )
+        ),
+    )
     return out.logits[:, -1], out.past_key_values
 
 
@@ -131,7 +133,7 @@ def cache_fits(model: HookedModel) -> bool:
     """
     if model not in _fits:
         try:
-            gap = with_room(model, lambda: cache_gap(model))
+            gap = with_room(model, lambda: run_bare(model, lambda: cache_gap(model)))
         except NoMemoryLeft:
             raise
         except Exception as error:  # an architecture may refuse a cache in any way it likes

@@ -1,9 +1,8 @@
-"""Which tokens an intervention edits, and how edits are hooked into a model for as long as a context is open."""
+"""Which tokens an intervention edits, and the edits as hooks of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.packing import Batch
+from mechcla.models.hooking import Place
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -40,15 +40,14 @@ def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
     return chosen & batch.real
 
 
-def attach(
-    model: HookedModel, edits: Sequence[Intervention], batch: Batch, stack: ExitStack
-) -> None:
-    """Hook the edits into a model for as long as `stack` is open.
+def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch) -> list[Place]:
+    """The edits as hooks, for `run_hooked`.
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the MLP branch
     reads it; the skip connection gets the same change at the end of the block, so the edit reaches both, as
     the stream's name says.
     """
+    places: list[Place] = []
     for edit in sorted(
         edits, key=lambda e: e.site == "resid_post"
     ):  # the end of a block comes after its inside
@@ -56,9 +55,7 @@ def attach(
         point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
         change: list[Tensor] = []
 
-        def hook(
-            _m: object,
-            _a: object,
+        def act(
             h: Tensor,
             edit: Intervention = edit,
             where: Tensor = where,
@@ -69,11 +66,12 @@ def attach(
                 change.append(new - h)
             return new
 
-        stack.callback(point.register_forward_hook(hook).remove)
+        places.append(("site", point, act))
         if edit.site == "resid_mid":
             end = model.bridge.hook_dict[model.hook_name(edit.layer, "resid_post")]
 
-            def carry(_m: object, _a: object, h: Tensor, change: list[Tensor] = change) -> Tensor:
+            def carry(h: Tensor, change: list[Tensor] = change) -> Tensor:
                 return h + change.pop()
 
-            stack.callback(end.register_forward_hook(carry).remove)
+            places.append(("site", end, carry))
+    return places

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,7 +31,8 @@ from mechcla.errors import MechclaError
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
-from mechcla.engine.hooks import attach, token_mask
+from mechcla.engine.hooks import edit_places, token_mask
+from mechcla.models.hooking import Place, run_hooked
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +82,16 @@ def start(model: HookedModel, batch: Batch) -> State:
         calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
 
     mask = tree_mask(batch.visible.to(device), model.dtype)
-    with ExitStack() as stack:
-        for block in model.blocks:
-            stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
-        stack.callback(model.blocks[-1].register_forward_hook(end).remove)
-        model.bridge.original_model.base_model(
+    places: list[Place] = [("before", block, record) for block in model.blocks]
+    run_hooked(
+        [*places, ("after", model.blocks[-1], end)],
+        lambda: model.bridge.original_model.base_model(
             input_ids=batch.ids.to(device),
             attention_mask=mask,
             position_ids=batch.positions.to(device),
             use_cache=False,
-        )
+        ),
+    )
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
 
@@ -122,9 +123,10 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
         mine = [e for e in edits if e.layer == k]
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
-        with ExitStack() as stack:
-            attach(model, inner, state.batch, stack)
-            out = model.blocks[k](h, **_on(state.calls[k], h.device))
+        out = run_hooked(
+            edit_places(model, inner, state.batch),
+            partial(model.blocks[k], h, **_on(state.calls[k], h.device)),
+        )
         h = out[0] if isinstance(out, tuple) else out
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
     return replace(

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 
-SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")
 
 
@@ -78,15 +78,20 @@ class HookedModel:
 
     @property
     def sliding_window(self) -> int | None:
-        """The shortest attention window of any block, if some blocks see only that far back."""
+        """The shortest attention window of any block, if some blocks see only that far back.
+
+        A chunk counts as one: blocks of chunked attention (Llama 4) see nothing before their own chunk's beginning.
+        """
         config = self._text_config
         types = getattr(config, "layer_types", None)
-        if types is not None and "sliding_attention" not in types:
-            return None
-        value = getattr(config, "sliding_window", None) or getattr(
-            config, "window_size", None
-        )  # GPT-Neo's name
-        return int(value) if value else None
+        named = [  # GPT-Neo's window_size, RecurrentGemma's attention_window_size
+            getattr(config, name, None)
+            for name in ("sliding_window", "window_size", "attention_window_size")
+            if types is None or "sliding_attention" in types or name == "attention_window_size"
+        ]
+        if types is None or "chunked_attention" in types:
+            named.append(getattr(config, "attention_chunk_size", None))
+        return min((int(value) for value in named if value), default=None)
 
     @property
     def attention(self) -> str:
@@ -96,7 +101,8 @@ class HookedModel:
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.
 
-        Raises MechclaError for an unknown site, a layer out of range, or a site this family lacks.
+        Raises MechclaError for an unknown site, a layer out of range, or a site that this family lacks or that does not
+        do there what its name says (`mechcla.models.sites`), found by one small pass at the first use.
         """
         if site not in SITES:
             raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
@@ -104,12 +110,17 @@ class HookedModel:
             raise MechclaError(
                 f"layer {layer!r} is not in {self.name}, whose {self.n_layers} blocks are 0 to {self.n_layers - 1}"
             )
-        name = f"blocks.{layer}.hook_{site}"
-        if site in ("resid_pre", "resid_post") or name in self.bridge.hook_dict:
-            return name
+        why = faults(self, layer)
+        if why[site] is None:
+            return f"blocks.{layer}.hook_{site}"
+        fault = why[site]
+        if f"blocks.{layer}.hook_{site}" not in self.bridge.hook_dict:
+            fault = "this block has no such place"
+            if site == "resid_mid" and why["attn_out"] is None and why["mlp_out"] is None:
+                fault = "attention and MLP read the same residual in parallel blocks, so there is nothing between them"
+        works = ", ".join(s for s in SITES if why[s] is None) or "no site"
         raise MechclaError(
-            f"{self.name} has no {site!r} at block {layer}: attention and MLP read the same residual in parallel "
-            "blocks, so there is nothing between them; use resid_pre, resid_post, attn_out or mlp_out"
+            f"{self.name} has no {site!r} at block {layer}: {fault}; use one that works there: {works}"
         )
 
     @property
@@ -201,4 +212,11 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     tokenizer, note = bridge_tokenizer(bridge)
     if note:
         warnings.warn(f"{called}: {note}", stacklevel=2)
-    return HookedModel(bridge, tokenizer, called)
+    return hook_ready(bridge, tokenizer, called)
+
+
+def hook_ready(bridge: Any, tokenizer: Any, name: str) -> HookedModel:
+    """The wrapper, with TransformerLens' own hooks in place, which it would install at the first pass."""
+    for block in bridge.blocks:
+        getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
+    return HookedModel(bridge, tokenizer, name)

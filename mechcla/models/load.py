@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooked_model import HookedModel, hook_ready
+from mechcla.models.sites import faults
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -68,15 +69,15 @@ def load_model(
     try:
         bridge = _boot(path, hf_model.eval(), tokenizer)
     except (
-        ValueError,
-        NotImplementedError,
-        KeyError,
+        Exception
     ) as error:  # an architecture, or a config, that TransformerLens has no adapter for
         raise MechclaError(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): {error}\nmechcla takes the decoders "
             "that TransformerBridge.boot_transformers takes."
         ) from error
-    return HookedModel(bridge, tokenizer, name)
+    model = hook_ready(bridge, tokenizer, name)
+    faults(model, 0)  # one small pass: what boots need not run, in this dtype
+    return model
 
 
 def _check_place(name: str, is_folder: bool) -> None:

@@ -14,13 +14,14 @@ from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import Shelf
 from mechcla.engine.packing import Batch, Packed, collate, pack, plan
-from mechcla.engine.reference import plain_log_probs
+from mechcla.engine.reference import Rows, plain_log_probs
 from mechcla.engine.state import State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
+from mechcla.models.hooking import users_hooks
 from mechcla.models.tokens import start_token
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
@@ -40,7 +41,8 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty, and `why` says why (`plain_because`). max_tokens bounds a batch, also where several strengths run as one.
+    it is empty, `why` says why (`plain_because`) and `rows` how rows run there. max_tokens bounds a batch, also where
+    several strengths run as one. hooks: where hooks of the user's own were when the items were prepared.
     """
 
     model: HookedModel
@@ -54,11 +56,13 @@ class Prepared:
     priors: tuple[tuple[float, ...], ...] = ()
     chat: bool | Chat = False
     why: str = ""
+    rows: Rows = "padded"
+    hooks: tuple[str, ...] = ()
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
         if not self.states:
-            return [plain_log_probs(self.model, batch, edits) for batch in self.batches]
+            return [plain_log_probs(self.model, b, edits, self.rows) for b in self.batches]
         return [finish(state, edits) for state in self.states]
 
     def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
@@ -107,19 +111,25 @@ class Prepared:
 
 
 def plain_because(
-    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool = False
+    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool | Chat = False
 ) -> str:
     """Why these items would be scored on the plain path of this model; empty where they are packed.
 
     The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's identity.
     """
     return _plain_because(
-        model, [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+        model,
+        [
+            pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size)
+            for item in items
+        ],
     )
 
 
-def _plain_because(model: HookedModel, packed: Sequence[Packed]) -> str:
-    longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
+def _plain_because(model: HookedModel, texts: Sequence[Packed], packed: bool = False) -> str:
+    if capability.alone(model, packed):
+        return "hooks of the user's own are in place"
+    longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in texts)
     if model.sliding_window is not None and longest > model.sliding_window:
         return (
             f"texts of {longest} tokens reach beyond the attention window of {model.sliding_window}"
@@ -138,12 +148,17 @@ def prepare(
     chat: bool | Chat = False,
     prior: bool = True,
     known: KnownPriors | None = None,
+    packed: bool = False,
 ) -> Prepared:
-    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
+    """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
+
+    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one row per candidate, so
+    that a hook which reads `x[:, -1]` or averages over positions sees each text alone; said once per model. packed=True
+    runs them packed and padded all the same. Hooks must then stay as they are until the items are scored.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
-    reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
+    reach beyond a sliding attention window, or a chunk, to the plain path. prior: measure the candidates' log-likelihoods
     without a prompt too, once, so that scores can be corrected for them. known: priors of sets of candidates, read
     where it has this one's and added to where not, so that what several prompt forms of the same items offer is measured
     once; the same items have the same priors to the last bit whatever was measured before.
@@ -151,27 +166,41 @@ def prepare(
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [
+    texts = [
         pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
     ]
     why = "" if fast else "asked for"
     if fast is None:
-        why = _plain_because(model, packed)
+        why = _plain_because(model, texts, packed)
         fast = not why
+    rows: Rows = "padded" if fast else capability.plain_rows(model, packed)
+    hooks = users_hooks(model)
     sizes = [
         p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
-        for p in packed
+        for p in texts
     ]
     shelf = shelf or Shelf()
 
     def build(most: int) -> Prepared:
         groups = tuple(tuple(group) for group in plan(sizes, most))
         batches = tuple(
-            collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
+            collate([texts[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
         )
         states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
         return Prepared(
-            model, items, prompt, batches, groups, states, most, shelf, priors, chat, why
+            model,
+            items,
+            prompt,
+            batches,
+            groups,
+            states,
+            most,
+            shelf,
+            priors,
+            chat,
+            why,
+            rows,
+            hooks,
         )
 
     known = {} if known is None else known
@@ -179,10 +208,10 @@ def prepare(
     priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
         # Measured with these items' own candidates alone: neighbours decide the last bits.
-        offered = tuple(sorted({c for p in packed for c in p.candidates}))
+        offered = tuple(sorted({c for p in texts for c in p.candidates}))
         if offered not in known:
-            known[offered] = _priors(model, offered, first, max_tokens, fast)
-        priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in packed)
+            known[offered] = _priors(model, offered, first, max_tokens, fast, rows)
+        priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in texts)
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 
@@ -192,6 +221,7 @@ def _priors(
     first: int,
     max_tokens: int,
     fast: bool,
+    rows: Rows,
 ) -> Priors:
     """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
     room = (
@@ -216,7 +246,7 @@ def _priors(
         for part in plan(sizes, most):
             batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
             sums = batch.sums(
-                finish(start(model, batch)) if fast else plain_log_probs(model, batch)
+                finish(start(model, batch)) if fast else plain_log_probs(model, batch, rows=rows)
             )
             found |= dict(zip((c for i in part for c in alone[i].candidates), sums, strict=True))
         return found

@@ -20,6 +20,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat
+from mechcla.models.hooking import users_hooks
 from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
@@ -36,13 +37,15 @@ def score(
     max_tokens: int = MAX_TOKENS,
     chat: bool | Chat = False,
     prior: bool = True,
+    packed: bool = False,
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects, with the candidate
     as the assistant's turn; True, or a `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
-    "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the plain path, and True
+    runs them packed and padded all the same; see `prepare`. Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
@@ -54,7 +57,16 @@ def score(
     return next(
         scores
         for _, scores in score_many(
-            prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]
+            prepare(
+                model,
+                items,
+                prompt,
+                max_tokens=max_tokens,
+                chat=chat,
+                prior=prior,
+                packed=packed,
+            ),
+            [edits],
         )
     )
 
@@ -67,6 +79,11 @@ def score_many(
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
+    if prepared.hooks != (now := users_hooks(prepared.model)):
+        raise MechclaError(
+            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the items were prepared "
+            f"and are {list(now)} now; prepare the items again"
+        )
     for edits in variants:
         check_chat(edits, prepared.model, prepared.chat)
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
@@ -100,6 +117,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         shelf=old.shelf,
         chat=old.chat,
         prior=False,
+        packed=old.rows != "alone",
     )
     return replace(again, priors=old.priors, why=old.why)
 

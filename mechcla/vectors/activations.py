@@ -7,8 +7,7 @@ The unembedding never runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.hooks import attach
+from mechcla.engine.capability import plain_rows
+from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.packing import Packed, collate, plan
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
+from mechcla.models.hooking import Place, run_hooked
+from mechcla.models.sites import run_decoder
 from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
@@ -50,18 +52,19 @@ class Sums:
     n_minus: int = 0
 
 
-@contextmanager
-def watching(model: HookedModel, site: str, see: Any) -> Iterator[None]:
-    """Call see(layer, activation) at one site of every block, then take exactly these hooks away again."""
-    with ExitStack() as stack:
-        for layer in range(model.n_layers):
-            point = model.bridge.hook_dict[model.hook_name(layer, site)]
+def watching(model: HookedModel, site: str, see: Callable[[int, Tensor], None]) -> list[Place]:
+    """Hooks that call see(layer, activation) at one site of every block, for `run_hooked`.
 
-            def hook(_module: object, _args: object, output: Tensor, layer: int = layer) -> None:
-                see(layer, output)
+    Raises MechclaError for a site that some block of the model lacks.
+    """
 
-            stack.callback(point.register_forward_hook(hook).remove)
-        yield
+    def at(layer: int) -> Callable[[Tensor], None]:
+        return lambda activation: see(layer, activation)
+
+    return [
+        ("site", model.bridge.hook_dict[model.hook_name(layer, site)], at(layer))
+        for layer in range(model.n_layers)
+    ]
 
 
 def last_token_residuals(
@@ -71,12 +74,14 @@ def last_token_residuals(
     max_tokens: int = MAX_TOKENS,
     edits: Sequence[Intervention] = (),
     chat: bool | Chat = False,
+    packed: bool = False,
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
 
     edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's
-    turn in the model's chat template, whose last token is then the one before the answer. Raises MechclaError
-    for a prompt that is longer than the model's window, or has a token that the model does not know.
+    turn in the model's chat template, whose last token is then the one before the answer. packed: pad prompts to batches although
+    hooks of your own are in place; without it they then run one by one, unpadded. A model whose layers mind padding
+    runs one length at a time. Raises MechclaError for a prompt that is longer than the model's window, or has a token that the model does not know.
     """
     rows = [prompt_tokens(text, model.tokenizer, chat) for text in texts]
     for text, row in zip(texts, rows, strict=True):
@@ -87,7 +92,16 @@ def last_token_residuals(
             raise MechclaError(
                 f"a prompt is {len(row.ids)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}..."
             )
-    waiting = plan([len(row.ids) for row in rows], limit(model, max_tokens))[::-1]
+    lengths = [len(row.ids) for row in rows]
+    how = plain_rows(model, packed)
+    waiting = [[i] for i in sorted(range(len(rows)), key=lambda i: (lengths[i], i))][::-1]
+    if how != "alone":
+        waiting = plan(lengths, limit(model, max_tokens))[::-1]
+    if how == "lengths":
+        same = [
+            [i for i in g if lengths[i] == n] for g in waiting for n in range(max(lengths), 0, -1)
+        ]
+        waiting = [group for group in same if group]
     while waiting:
         group = waiting.pop()
         try:
@@ -120,15 +134,10 @@ def _forward(
         ]
 
     device = model.device
-    with ExitStack() as stack:
-        attach(model, edits, batch, stack)
-        stack.enter_context(watching(model, site, see))
-        model.bridge.original_model.base_model(
-            input_ids=batch.ids.to(device),
-            attention_mask=batch.real.long().to(device),
-            position_ids=torch.arange(batch.ids.shape[1], device=device).repeat(len(rows), 1),
-            use_cache=False,
-        )
+    run_hooked(
+        [*edit_places(model, edits, batch), *watching(model, site, see)],
+        lambda: run_decoder(model, batch.ids.to(device), batch.real.long().to(device)),
+    )
     return torch.stack([k.to(device) for k in kept])
 
 
@@ -137,6 +146,7 @@ def streaming_means(
     requests: Sequence[Request],
     site: str = "resid_post",
     chat: bool | Chat = False,
+    packed: bool = False,
 ) -> dict[Any, Sums]:
     """For every group, the sums from which its difference of means is made; each prompt runs once."""
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
@@ -146,7 +156,7 @@ def streaming_means(
     zero = torch.zeros(model.n_layers, model.d_model, dtype=torch.float64, device=device)
     sums = {group: Sums(zero.clone(), zero.clone(), zero[:, 0].clone()) for group in groups}
     for indices, residuals in last_token_residuals(
-        model, [r.text for r in requests], site, chat=chat
+        model, [r.text for r in requests], site, chat=chat, packed=packed
     ):
         batch = residuals.to(device, torch.float64)
         for group, total in sums.items():

@@ -93,13 +93,15 @@ def make_vectors(
     signs: Signs | None = None,
     chat: bool | Chat = False,
     us: bool = True,
+    packed: bool = False,
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
     Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United States named, of the items that
     have such a prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
     swapped, from the same pass. chat: prompts stand in the model's chat template, and its last token, where the answer begins,
-    is read. Memory does not grow with the number of items.
+    is read. packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all
+    the same. Memory does not grow with the number of items.
     """
     requests: list[Request] = []
     if len(items.universal):
@@ -110,18 +112,24 @@ def make_vectors(
         requests += loc_requests(items, signs, name="LOC shuffled") if signs else []
         american = items.cultural.where(lambda i: us and i.prompt_us is not None)
         requests += loc_requests(american, cue="us") if len(american) else []
-    return _make(model, items, requests, site, chat)
+    return _make(model, items, requests, site, chat, packed)
 
 
 def en_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool | Chat = False
+    model: HookedModel,
+    items: ItemSet,
+    site: str = "resid_post",
+    chat: bool | Chat = False,
+    packed: bool = False,
 ) -> SteeringVectors:
     """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
+
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
     torch.Size([18, 640])
     """
-    return _make(model, items, en_requests(items), site, chat)["EN"]
+    return _make(model, items, en_requests(items), site, chat, packed)["EN"]
 
 
 def loc_vectors(
@@ -130,24 +138,30 @@ def loc_vectors(
     site: str = "resid_post",
     cue: PromptForm = "explicit",
     chat: bool | Chat = False,
+    packed: bool = False,
 ) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
     cue: "explicit", the item's own country named; "us", the United States named instead, in the same language: what a
-    LOC vector is to be held against. chat: prompts stand in the model's chat template.
+    LOC vector is to be held against. chat: prompts stand in the model's chat template. packed: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
     """
-    return _make(model, items, loc_requests(items, cue=cue), site, chat)[LOC_NAMES[cue]]
+    return _make(model, items, loc_requests(items, cue=cue), site, chat, packed)[LOC_NAMES[cue]]
 
 
 def _make(
-    model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool | Chat
+    model: HookedModel,
+    items: ItemSet,
+    requests: list[Request],
+    site: str,
+    chat: bool | Chat,
+    packed: bool,
 ) -> dict[str, SteeringVectors]:
     merged: dict[str, Request] = {}
     for request in requests:  # every distinct prompt runs once
         merged.setdefault(request.text, Request(request.text, [])).groups.extend(request.groups)
-    sums = streaming_means(model, list(merged.values()), site, chat)
+    sums = streaming_means(model, list(merged.values()), site, chat, packed)
     record = {
         "model": model.describe(),
         "items": items.digest,

@@ -71,12 +71,14 @@ def cache_residuals(
     site: str = "resid_post",
     interventions: Mapping[str, Sequence[Intervention]] | None = None,
     chat: bool | Chat = False,
+    packed: bool = False,
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
     the model is steered meanwhile; languages that are not named run unsteered. So a steered model's geometry can
     be laid beside the plain one's. chat: prompts stand in the model's chat template.
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])
@@ -102,7 +104,9 @@ def cache_residuals(
     ]
     for places, steps in groups:
         texts = [items[k].prompt_text(prompt) for k in places]
-        for indices, residuals in last_token_residuals(model, texts, site, edits=steps, chat=chat):
+        for indices, residuals in last_token_residuals(
+            model, texts, site, edits=steps, chat=chat, packed=packed
+        ):
             for row, i in enumerate(indices):
                 rows[places[i]] = residuals[:, row].float().cpu()
     values, ids = {}, {}
