@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
     """Which tokens an intervention edits: the user's own and the answer's; padding never.
 
-    The last prompt token, where vectors are read, is edited by name even where a chat template wrote it;
-    what a tokenizer puts before a prompt without words is not.
+    The last prompt token, where vectors are read, is edited by name even where a chat template
+    wrote it; what a tokenizer puts before a prompt without words is not.
     """
     place = torch.arange(batch.ids.shape[1]).unsqueeze(0)
     prompt = torch.tensor(batch.prompt_lengths).unsqueeze(1)

@@ -53,11 +53,11 @@ class Intervention:
 
     vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
     edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
-    answer (what steering during generation edits). `prompt` is what the user wrote: tokens that the tokenizer
-    (BOS) or a chat template (turn markers, a system turn) added are not edited, save that the last prompt token,
-    where vectors are read, is edited by its name whoever put it there.
-    made_with: digest of the model that the vector was made with, if known. made_in: whether its prompts stood in
-    a chat template, and in which, if known. matrix: W of the operator map.
+    answer (what steering during generation edits). `prompt` is what the user wrote: tokens that the
+    tokenizer (BOS) or a chat template (turn markers, a system turn) added are not edited, save that
+    the last prompt token, where vectors are read, is edited by its name whoever put it there.
+    made_with: digest of the model that the vector was made with, if known. made_in: whether its
+    prompts stood in a chat template, and in which, if known. matrix: W of the operator map.
     A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
     or an ablation with the relative unit, which has no meaning.
     """

@@ -29,9 +29,9 @@ PASS_TOKENS = 32  # what a forward pass costs beyond its tokens, in tokens: 55 o
 class Packed:
     """One item as token ids: its shared prompt and its candidates' tokens after it.
 
-    A prompt alone is one without candidates, and its `item` may be None. `special`: the places of the prompt's
-    tokens that the tokenizer or a chat template added (BOS, turn markers), which steering leaves alone; a number
-    n stands for the first n.
+    A prompt alone is one without candidates, and its `item` may be None. `special`: the places of
+    the prompt's tokens that the tokenizer or a chat template added (BOS, turn markers), which
+    steering leaves alone; a number n stands for the first n.
     """
 
     item: Item | None
@@ -74,11 +74,12 @@ def pack(
 
     Prompt and candidate are tokenised as one text. Where a token spans the join, the shared prompt is cut
     back to the longest prefix that the prompt and all candidates have in common, so the sums of
-    log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn in the model's
-    chat template, and the candidate the assistant's; the template decides what stands between the two.
+    log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn in
+    the model's chat template, and the candidate the assistant's; the template decides what stands
+    between the two.
 
-    Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's `window`, or for a
-    token beyond the model's `vocab_size`.
+    Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's
+    `window`, or for a token beyond the model's `vocab_size`.
     """
     text = item.prompt_text(form)
     texts = [c.text for c in item.candidates]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
+from functools import cache
 from typing import Any
 
 from mechcla.errors import MechclaError
@@ -208,6 +209,8 @@ def _template(tokenizer: Any) -> str:
 
 
 def _check_args(chat: Chat, template: str, tokenizer: Any) -> None:
+    if not chat.template_args:
+        return
     own = inspect.signature(tokenizer.apply_chat_template).parameters
     for name in chat.template_args:
         taken = name in ("messages", "strftime_now") or name in own
@@ -219,6 +222,7 @@ def _check_args(chat: Chat, template: str, tokenizer: Any) -> None:
             )
 
 
+@cache
 def _fixed_date(day: str) -> str:
     """A macro before a template, in place of transformers' `strftime_now`, which asks the clock.
 
