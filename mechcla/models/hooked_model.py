@@ -118,10 +118,9 @@ class HookedModel:
             fault = "this block has no such place"
             if site == "resid_mid" and why["attn_out"] is None and why["mlp_out"] is None:
                 fault = "attention and MLP read the same residual in parallel blocks, so there is nothing between them"
-        works = ", ".join(s for s in SITES if why[s] is None) or "no site"
-        raise MechclaError(
-            f"{self.name} has no {site!r} at block {layer}: {fault}; use one that works there: {works}"
-        )
+        works = [s for s in SITES if why[s] is None] or ["another block"]
+        named = " or ".join(filter(None, (", ".join(works[:-1]), works[-1])))
+        raise MechclaError(f"{self.name} has no {site!r} at block {layer}: {fault}; use {named}")
 
     @property
     def digest(self) -> str:

@@ -92,7 +92,7 @@ def test_scores_priors_and_answers_are_transformers_own(family, folders):
         assert answer.tokens == tuple(ids[start:])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("mamba", "mamba2")])
 def test_residuals_are_those_of_single_rows(family, folders):
     model, oracle = load(folders(family)), Oracle(folders(family))
     texts = [one.prompt for one in ITEMS] + ["Lisboa by the sea, Tokyo city hall"]
@@ -123,8 +123,8 @@ def test_what_is_no_masked_attention_is_not_packed_and_it_is_said_once(family, s
     """Also where the blocks do so little (weights as they are initialised) that scores would hardly show it."""
     model = load(folders(family, scale))
     with pytest.warns(UserWarning, match="slow plain path") as said:
-        twice = [scoring.prepare(model, ITEMS).states for _ in range(2)]
-    assert not any(twice)
+        prepared = [scoring.prepare(model, ITEMS) for _ in range(2)]
+    assert not any(p.states for p in prepared)
     assert len([w for w in said if "plain path" in str(w.message)]) == 1
 
 

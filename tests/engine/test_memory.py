@@ -51,9 +51,9 @@ def test_batches_halve_until_they_fit_and_the_numbers_stay(tiny, small_items, mo
         with pytest.warns(
             memory.OutOfMemoryWarning, match="memory ran out with batches of 2048 tokens"
         ):
-            found = mechcla.score(tiny, small_items, edits(tiny, 1)[0])
+            found = mechcla.score(tiny, small_items, edits(tiny, 1)[0], packed=True)
         again = mechcla.score(
-            tiny, small_items, edits(tiny, 1)[0]
+            tiny, small_items, edits(tiny, 1)[0], packed=True
         )  # the smaller size is remembered: no warning
     finally:
         handle.remove()
@@ -123,7 +123,7 @@ def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_it
     found = {}
     try:
         for name, shelf in (("kept", Shelf()), ("dropped", Shelf(0))):
-            prepared = scoring.prepare(tiny, items, shelf=shelf, prior=False)
+            prepared = scoring.prepare(tiny, items, shelf=shelf, prior=False, packed=True)
             ran.clear()
             found[name] = [next(iter(scoring.score_many(prepared, [edit])))[1] for _ in range(2)]
             below = [k for k in ran if k < 2]
@@ -159,7 +159,7 @@ def test_extraction_halves_too_and_the_vectors_stay(tiny, small_items):
     handle = limit_tokens(tiny, 24)
     try:
         with pytest.warns(memory.OutOfMemoryWarning):
-            found = mechcla.en_vectors(tiny, small_items.universal.dev)["es"]
+            found = mechcla.en_vectors(tiny, small_items.universal.dev, packed=True)["es"]
     finally:
         handle.remove()
     assert torch.allclose(found, expected, atol=1e-5)
@@ -169,7 +169,7 @@ def test_extraction_halves_too_and_the_vectors_stay(tiny, small_items):
             pytest.warns(memory.OutOfMemoryWarning),
             pytest.raises(MechclaError, match="no memory left for one row"),
         ):
-            mechcla.en_vectors(tiny, small_items.universal.dev)
+            mechcla.en_vectors(tiny, small_items.universal.dev, packed=True)
     finally:
         handle.remove()
 
