@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -225,11 +224,20 @@ print(len(report.findings), len(report.unchecked), "pip install 'mechcla[data]'"
 cues = "Ülkemiz Kenya. ", "Ülkemiz Amerika. "
 print([len(mechcla.lint([of(p, *cues)]).findings) for p in ("Kenyanın parası", "Paramız")])
 print(len(mechcla.lint(mechcla.load_items("demo")).unchecked))
+import time
+long = "Paramızın herkesin bildiği eski adı nedir, kim bilir, bizde buna"
+many = [of(long + str(n), "Ülkemiz Hinterkenya. ", None) for n in range(3000)]
+begun = time.process_time()
+mechcla.lint(many)
+print(time.process_time() - begun)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    assert done.stdout.split("\n")[:3] == ["0 1 True", "[1, 0]", "0"]
+    *said, seconds = done.stdout.split()
+    assert " ".join(said) == "0 1 True [1, 0] 0"
+    # 0.3 s for 3,000 items on an idle core: this fails for work that grows with their square.
+    assert float(seconds) < 3
 
 
 def test_words_that_a_cue_adds() -> None:
@@ -401,15 +409,3 @@ def test_the_demo_source_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mechcla.load_items("demo")
-
-
-def test_three_thousand_items_take_less_than_three_seconds() -> None:
-    """It takes 0.3 s on an idle core, so this fails for work that grows with the square of the items."""
-    prompt = "Unsere Währung, die wir seit langem haben und die alle kennen, ist der"
-    many = [
-        item("de", "KE", prompt, f"Unser Land ist Hinterkenya. {prompt}", name=f"q{n}")
-        for n in range(3000)
-    ]
-    begun = time.process_time()
-    mechcla.lint(many)
-    assert time.process_time() - begun < 3
