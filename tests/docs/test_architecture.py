@@ -1,4 +1,5 @@
-"""The architecture page shows the floors and files that are there; the pages' commands and examples hold."""
+"""The architecture page shows the floors and files that are there; the pages' commands and examples
+hold."""
 
 from __future__ import annotations
 
