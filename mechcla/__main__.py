@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 @COMMANDS.register("lint")
 def lint_main(arguments: list[str]) -> int:
-    """Print what `mechcla.lint` finds in items; 0 if nothing, 1 otherwise. Raises MechclaError for bad input."""
+    """Print what `mechcla.lint` finds in items; 0 if nothing, 1 otherwise. Raises MechclaError for
+    bad input."""
     config = _parse(arguments)
     report = lint(unlinted_items(config.items), config.languages, config.rules)
     print(report.text(shown=len(report.findings)))
@@ -77,7 +78,8 @@ Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
 class LintConfig(BaseSettings):
-    """Check items: the implicit prompt must not name its country, answers and prompts must differ, ..."""
+    """Check items: the implicit prompt must not name its country, answers and prompts must differ,
+    ..."""
 
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, cli_prog_name="python -m mechcla lint", cli_exit_on_error=False

@@ -1,4 +1,5 @@
-"""Registry[T]: the one place for things that a user can add by name, such as sources, recipes and lint rules."""
+"""Registry[T]: the one place for things that a user can add by name, such as sources, recipes and
+lint rules."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ _MISSING = _Missing()
 class Registry(Generic[T]):
     """Values of one type by name, in the order in which they were registered.
 
-    kind: what messages call one of them, such as "source". A name is given once: a second registration is
-    refused, so that nobody's recipe is silently replaced. Raises MechclaError. Source: ours.
+    kind: what messages call one of them, such as "source". A name is given once: a second
+    registration is refused, so that nobody's recipe is silently replaced. Raises MechclaError.
+    Source: ours.
 
     >>> colours = Registry[str]("colour")
     >>> colours.register("red", "#c00")
@@ -48,7 +50,8 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T | _Missing = _MISSING) -> T | Callable[[T], T]:
         """Add `value` under `name` and return it; without a value, a decorator that does so.
 
-        Raises MechclaError if the name is not a non-empty text without spaces at its ends, or is taken.
+        Raises MechclaError if the name is not a non-empty text without spaces at its ends, or is
+        taken.
         """
         self._check(name)
         if not isinstance(value, _Missing):

@@ -1,8 +1,10 @@
-"""What a builder of items must not write: rules beside those of `lint_rules.py`, for the seven demo languages.
+"""What a builder of items must not write: rules beside those of `lint_rules.py`, for the seven demo
+languages.
 
-They are too strict for items of others: no culture is named at all, every candidate is in its language's script, the
-right answers stand in all places alike, every universal item is there in all languages. `building_faults` names
-every item that breaks one, so that a builder can refuse to write it (data/build.py).
+They are too strict for items of others: no culture is named at all, every candidate is in its
+language's script, the right answers stand in all places alike, every universal item is there in all
+languages. `building_faults` names every item that breaks one, so that a builder can refuse to write
+it (data/build.py).
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def building_faults(items: Iterable[Item]) -> list[Finding]:
 
 
 def culture_named(text: str, language: str) -> tuple[str, str] | None:
-    """The first (country, words) of the seven demo cultures that the text names in that language, or None."""
+    """The first (country, words) of the seven demo cultures that the text names in that language,
+    or None."""
     folded = fold(text)
     for country, pattern in _PATTERNS.get(language, {}).items():
         if match := pattern.search(folded):
@@ -57,7 +60,8 @@ def culture_named(text: str, language: str) -> tuple[str, str] | None:
 
 
 def script_fault(text: str, language: str, candidate: bool = False) -> str | None:
-    """Why the text is not in its language's script, or None; a candidate may hold letters and marks only.
+    """Why the text is not in its language's script, or None; a candidate may hold letters and marks
+    only.
 
     Languages without an entry in SCRIPTS are not judged.
     """

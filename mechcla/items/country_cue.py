@@ -1,7 +1,8 @@
 """Which words of an explicit prompt are the country's name: what it adds to the implicit prompt.
 
-Needed where nobody's list knows the name. Items say it themselves: the explicit prompt minus the implicit one is
-the cue, and a cue minus the cues of other countries (`prompt_us`, or other items of that language) is the name.
+Needed where nobody's list knows the name. Items say it themselves: the explicit prompt minus the
+implicit one is the cue, and a cue minus the cues of other countries (`prompt_us`, or other items of
+that language) is the name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _CAPITAL_NOUNS = ("de", "lb")  # every noun has a capital there, so a capital te
 
 @dataclass(frozen=True)
 class Cues:
-    """What the cues of many items say together: per language, the words that cues of several countries share."""
+    """What the cues of many items say together: per language, the words that cues of several
+    countries share."""
 
     shared: Mapping[str, frozenset[str]]
     several: frozenset[str]
@@ -48,9 +50,10 @@ class Cues:
 
 
 def added_words(explicit: str, implicit: str) -> list[str]:
-    """The words of `explicit` that `implicit` lacks, in order; a cue in front, or words put in its middle.
+    """The words of `explicit` that `implicit` lacks, in order; a cue in front, or words put in its
+    middle.
 
-    >>> added_words("Our country is Spain. The money of our country is", "The money of our country is")
+    >>> added_words("Our country is Spain. The money of our country", "The money of our country")
     ['Our', 'country', 'is', 'Spain']
     """
     left = Counter(map(_key, _words(implicit)))
@@ -64,7 +67,8 @@ def added_words(explicit: str, implicit: str) -> list[str]:
 
 
 def name_in_cue(item: Item, cues: Cues) -> str | None:
-    """The name of the item's country as its explicit prompt writes it, or None where that cannot be told."""
+    """The name of the item's country as its explicit prompt writes it, or None where that cannot be
+    told."""
     if item.prompt_explicit is None:
         return None
     if unspaced(item.prompt) or script_of(item.prompt) == "HANGUL":

@@ -1,8 +1,9 @@
-"""How a language names a country: patterns for the seven demo cultures, Unicode CLDR's names for all others.
+"""How a language names a country: patterns for the seven demo cultures, Unicode CLDR's names for
+all others.
 
-The patterns of `culture_names.py` know countries, peoples and languages. Other names come from Babel (the extra
-`data`), if it is installed: the country's name and that of its own language, with endings by rule. All patterns
-are read on text without accents (`fold`).
+The patterns of `culture_names.py` know countries, peoples and languages. Other names come from
+Babel (the extra `data`), if it is installed: the country's name and that of its own language, with
+endings by rule. All patterns are read on text without accents (`fold`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ _ALSO: dict[str, tuple[str, ...]] = {
 _CAPITAL_ONLY = {"turkey", "china", "chile", "guinea", "polish", "jordan", "uk"}
 _VOWELS = set("aeiouyαειουηωаеёиоуыэюяіїєй")
 _WHOLE = {"france"}  # its stem is a currency, in French
-# Names change their last letters by case there: shorter stems, and k that softens to c (Polska, w Polsce).
+# Names change their last letters by case there: shorter stems, and k that softens to c (Polska, w
+# Polsce).
 _CASES = {
-    "be", "bg", "bs", "cs", "el", "et", "fi", "hr", "hu", "is", "lt", "lv", "mk", "pl", "ru", "sk", "sl", "sr", "uk",
+    "be", "bg", "bs", "cs", "el", "et", "fi", "hr", "hu", "is", "lt", "lv", "mk", "pl", "ru", "sk",
+    "sl", "sr", "uk",
 }  # fmt: skip
 _PREFIXES = {"sw": "(?:m|wa|u|ki)?", "am": "(?:የ|በ|ከ|ለ|ስለ|ወደ)?", "ti": "(?:ናይ|ብ|ካብ|ን)?"}
 _ARABIC_PREFIX, _HEBREW_PREFIX = "[وفبكل]{0,2}(?:ال)?", "[והבלמשכ]{0,3}"
@@ -42,10 +45,11 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 @dataclass(frozen=True)
 class Names:
-    """How one language names one country. `pattern` is None where nothing is known, and `why` says why.
+    """How one language names one country. `pattern` is None where nothing is known, and `why` says
+    why.
 
-    hand_written: the pattern knows spellings, peoples and the language; CLDR's one name can be another than the
-    one in use ("Türkiye" for "Turkey").
+    hand_written: the pattern knows spellings, peoples and the language; CLDR's one name can be
+    another than the one in use ("Türkiye" for "Turkey").
     """
 
     pattern: re.Pattern[str] | None
@@ -56,13 +60,15 @@ class Names:
         """The first words of the text that name the country, without accents, or None."""
         if self.pattern is None:
             return None
-        # A longer name of another country ("Nigeria" for "Niger") is matched too, outside the group.
+        # A longer name of another country ("Nigeria" for "Niger") is matched too, outside the
+        # group.
         return next((m["name"] for m in self.pattern.finditer(fold(text)) if m["name"]), None)
 
 
 @lru_cache(maxsize=1 << 14)
 def fold(text: str) -> str:
-    """The text without accents and in composed form, which is what the name patterns are read on."""
+    """The text without accents and in composed form, which is what the name patterns are read
+    on."""
     if text.isascii():
         return text
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
@@ -78,8 +84,8 @@ def base_code(tag: str) -> str:
 def country_names(country: str, language: str) -> Names:
     """How `language` (a code or a tag such as "es-MX") names `country` (ISO 3166, "KE" or "IN-AS").
 
-    A part of a country (ISO 3166-2) is known by the country's own name alone, which is no name of the part:
-    it counts as unknown. Source: ours, over CLDR's names.
+    A part of a country (ISO 3166-2) is known by the country's own name alone, which is no name of
+    the part: it counts as unknown. Source: ours, over CLDR's names.
 
     >>> country_names("ES", "es").find("La cocina española")
     'espanola'
@@ -107,7 +113,8 @@ def country_names(country: str, language: str) -> Names:
 def name_pattern(
     names: Iterable[str], language: str, others: Iterable[str] = ()
 ) -> re.Pattern[str]:
-    """One pattern for names in a language, with endings; `others`: longer names, which stay outside group `name`."""
+    """One pattern for names in a language, with endings; `others`: longer names, which stay outside
+    group `name`."""
     folded = [fold(name) for name in names]
     longer = {
         other
@@ -155,7 +162,8 @@ def _with_endings(name: str, language: str) -> str:
 
 
 def _ending(name: str, language: str) -> int:
-    """How many letters at the end of a name give way to others: Kolumbi-a, русск-ий, Κύπρ-ος, Pols-ka."""
+    """How many letters at the end of a name give way to others: Kolumbi-a, русск-ий, Κύπρ-ος,
+    Pols-ka."""
     last = name.split()[-1].casefold()
     cases = language in _CASES
     least = 4 if cases else 5
@@ -172,13 +180,15 @@ def _ending(name: str, language: str) -> int:
 
 
 def _alternatives(name: str | None) -> list[str]:
-    # CLDR writes "Myanmar (Burma)" and "Congo - Kinshasa"; a name of one letter would match everywhere.
+    # CLDR writes "Myanmar (Burma)" and "Congo - Kinshasa"; a name of one letter would match
+    # everywhere.
     parts = re.split(r"\s*[()（）]\s*|\s+[-–]\s+", name or "")
     return [part for part in parts if sum(c.isalpha() for c in part) > 1]
 
 
 def _own_languages(locale: Any, country: str) -> list[str]:
-    """The country's own language, as people are named after it; not one that it shares, as Mexico's Spanish."""
+    """The country's own language, as people are named after it; not one that it shares, as Mexico's
+    Spanish."""
     from babel.core import get_global
     from babel.languages import get_official_languages
 
@@ -194,7 +204,8 @@ def _own_languages(locale: Any, country: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _locales(language: str) -> tuple[tuple[Any, ...], str]:
-    """CLDR's locales of a language tag and of its language, which can use other names; or why there are none."""
+    """CLDR's locales of a language tag and of its language, which can use other names; or why there
+    are none."""
     try:
         from babel import Locale, UnknownLocaleError
     except ImportError:

@@ -1,7 +1,7 @@
 """mechcla.lint: faults in items that would look like findings about a model.
 
-A prompt that names its country is no longer implicit; a doubled space puts every candidate behind a token that
-no text has. `lint` says what it found, and what it could not check.
+A prompt that names its country is no longer implicit; a doubled space puts every candidate behind a
+token that no text has. `lint` says what it found, and what it could not check.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = (
-    "Rules see names of countries with regular endings, spaces and equal texts. An irregular form of a name, a city or a "
-    "dish that gives the country away, a wrong answer and a bad translation are not looked for."
+    "Rules see names of countries with regular endings, spaces and equal texts. An irregular form "
+    "of a name, a city or a dish that gives the country away, a wrong answer and a bad translation "
+    "are not looked for."
 )
 
 
@@ -28,8 +29,8 @@ LIMIT = (
 class LintReport:
     """What `lint` found in items.
 
-    findings: faults, by item in the items' order per rule. unchecked: what a rule could not judge, with the
-    reason. rules: the rules that were held. limit: what the report does not claim.
+    findings: faults, by item in the items' order per rule. unchecked: what a rule could not judge,
+    with the reason. rules: the rules that were held. limit: what the report does not claim.
     """
 
     findings: tuple[Finding, ...] = field(repr=False)
@@ -60,7 +61,8 @@ class LintReport:
         return not self.findings
 
     def summary(self) -> str:
-        """The counts per rule in one line: "3 country-in-prompt, 1 double-space", or "no faults"."""
+        """The counts per rule in one line: "3 country-in-prompt, 1 double-space", or "no
+        faults"."""
         return ", ".join(f"{n} {rule}" for rule, n in self.counts.items() if n) or "no faults"
 
     def record(self) -> dict[str, Any]:
@@ -88,7 +90,8 @@ class LintReport:
         return self.text()
 
     def text(self, shown: int = 20) -> str:
-        """The report for people: counts, the first `shown` findings, what was not checked, the limit."""
+        """The report for people: counts, the first `shown` findings, what was not checked, the
+        limit."""
         what = f"{_n_items(self.n_items)} in {' '.join(self.languages) or 'no language'}"
         lines = [f"{what}: {self.summary()}"]
         lines += [f"  {finding.severity}: {finding}" for finding in self.findings[:shown]]
@@ -110,9 +113,10 @@ def lint(
     """Check items against the registered rules, in any language.
 
     items: an ItemSet, or any items. languages: check these only; None checks all. rules: names in
-    `mechcla.items.lint_rules.RULES`; None holds all, your own among them. Raises MechclaError for an unknown rule
-    or a language without items. Names of countries are known for the seven demo cultures; with Babel (the extra
-    `data`) for all that CLDR knows; otherwise they are read from what the explicit prompts add. Source: ours.
+    `mechcla.items.lint_rules.RULES`; None holds all, your own among them. Raises MechclaError for
+    an unknown rule or a language without items. Names of countries are known for the seven demo
+    cultures; with Babel (the extra `data`) for all that CLDR knows; otherwise they are read from
+    what the explicit prompts add. Source: ours.
 
     >>> report = mechcla.lint(mechcla.load_items("my.jsonl"))     # doctest: +SKIP
     >>> report.counts["country-in-prompt"], report.clean          # doctest: +SKIP

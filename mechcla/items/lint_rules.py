@@ -1,8 +1,8 @@
 """The rules of `mechcla.lint`: what in an item makes its score mean something else.
 
-A rule is one function of the items that yields findings. `RULES.register("my-rule", rule)` adds one, and from
-then on `mechcla.lint` and `python -m mechcla lint` hold it too. What a rule could not judge it yields with the
-severity `unchecked`, so that silence always means "checked and fine".
+A rule is one function of the items that yields findings. `RULES.register("my-rule", rule)` adds
+one, and from then on `mechcla.lint` and `python -m mechcla lint` hold it too. What a rule could not
+judge it yields with the severity `unchecked`, so that silence always means "checked and fine".
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ Severity = Literal["error", "warning", "unchecked"]
 class Finding:
     """One thing that a rule says of one item.
 
-    `language` is empty where the fault is not in one language, `field` where it is in no single field. `severity`:
-    "error", the score means something else; "warning", it is probably off; "unchecked", the rule could not judge.
+    `language` is empty where the fault is not in one language, `field` where it is in no single
+    field. `severity`: "error", the score means something else; "warning", it is probably off;
+    "unchecked", the rule could not judge.
     """
 
     id: str
@@ -47,25 +48,26 @@ _NO_COUNTRY = Names(None, "the item has no 'country'")
 
 
 def same_text(text: str) -> str:
-    """The form in which two texts count as one whatever their case: NFC, case-folded, single spaces."""
+    """Normal form C, case-folded, single spaces: what two texts share if they differ in no word."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def equal_answers(left: str, right: str) -> bool:
-    """Whether two candidates are one answer. Case is folded where there is a word of four different letters.
+def equal_answers(left: str, right: str, symbols: bool = True) -> bool:
+    """Whether two candidates are one answer, white space and case aside.
 
-    Below that it can carry the meaning: "Aa" and "AA" are two genotypes, "mPa" and "MPa" two units. Accents
-    are kept: "papá" and "papa" are two words.
+    symbols: answers can be symbols whose case carries the meaning, such as the genotypes "Aa" and
+    "AA" or the units "mPa" and "MPa"; case is then folded only where there is a word of four
+    different letters. Accents are kept: "papá" and "papa" are two words.
 
     >>> equal_answers("Lima", "LIMA "), equal_answers("Aa", "aa")
     (True, False)
     """
-    if same_text(left) != same_text(right):
+    folded = same_text(left)
+    if folded != same_text(right):
         return False
-    exact = [" ".join(unicodedata.normalize("NFC", t).split()) for t in (left, right)]
-    return exact[0] == exact[1] or any(
-        len(set(w)) > 3 for w in re.findall("[^\\W\\d_]+", same_text(left))
-    )
+    exact = [" ".join(unicodedata.normalize("NFC", text).split()) for text in (left, right)]
+    words = re.findall(r"[^\W\d_]+", folded)
+    return not symbols or exact[0] == exact[1] or any(len(set(word)) > 3 for word in words)
 
 
 @RULES.register("country-in-prompt")
@@ -78,7 +80,7 @@ def country_in_prompt(items: Sequence[Item]) -> Iterator[Finding]:
         local, english = (_names(item, language) for language in (item.language, "en"))
         if named := local.find(item.prompt) or english.find(item.prompt):
             yield _names_country(item, named)
-        # Names that the cue uses are enough; where it has another one ("Burma"), the cue itself is read.
+        # Names that the cue uses are enough; where it has another one, the cue itself is read.
         elif not local.find(item.prompt_explicit or ""):
             pending.append(item)
     languages = {item.language for item in pending}
@@ -153,7 +155,7 @@ def equal_candidates(items: Sequence[Item]) -> Iterator[Finding]:
     """No two candidates of an item are the same answer; one may begin with another one."""
     for item in items:
         for left, right in combinations(item.candidates, 2):
-            if equal_answers(left.text, right.text):
+            if equal_answers(left.text, right.text, symbols=item.kind == "universal"):
                 message = (
                     f"{left.text!r} ({left.role}) and {right.text!r} ({right.role}) are one answer"
                 )
@@ -162,7 +164,8 @@ def equal_candidates(items: Sequence[Item]) -> Iterator[Finding]:
 
 @RULES.register("double-space")
 def double_space(items: Sequence[Item]) -> Iterator[Finding]:
-    """White space between prompt and candidate comes from one of prompt, separator and candidate, not from two."""
+    """White space between prompt and candidate comes from one of prompt, separator and candidate,
+    not from two."""
     for item in items:
         prompts = {
             "prompt": item.prompt,

@@ -29,7 +29,8 @@ SOURCES: dict[str, Source] = {
 
 
 def register_source(name: str, source: Source) -> None:
-    """Make `load_items(name, **options)` call source(**options). Raises MechclaError if the name is taken."""
+    """Make `load_items(name, **options)` call source(**options). Raises MechclaError if the name is
+    taken."""
     if name in SOURCES:
         raise MechclaError(
             f"a source named {name!r} is registered already; known: {', '.join(SOURCES)}"
@@ -40,12 +41,14 @@ def register_source(name: str, source: Source) -> None:
 def load_items(
     source: str | Path, languages: Sequence[str] | None = None, **options: Any
 ) -> ItemSet:
-    """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv, .parquet); docs/sources.md.
+    """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv,
+    .parquet); docs/sources.md.
 
-    languages: keep these, and English, which transfer is measured against; None keeps all. A source that has a
-    parameter `languages` reads these only. options go to the source. Items with faults that `mechcla.lint` finds are
-    counted in one UserWarning. Raises MechclaError for an unknown source or option, a missing file, what is no
-    language code, or a language without items.
+    languages: keep these, and English, which transfer is measured against; None keeps all. A source
+    that has a parameter `languages` reads these only. options go to the source. Items with faults
+    that `mechcla.lint` finds are counted in one UserWarning. Raises MechclaError for an unknown
+    source or option, a missing file, what is no language code, or a language
+    without items.
 
     >>> items = mechcla.load_items("demo", languages=["es", "ko"])
     >>> items.languages
@@ -57,7 +60,8 @@ def load_items(
 
 
 def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> None:
-    """One warning that counts what `mechcla.lint` finds, and says how to see it; nothing for clean items."""
+    """One warning that counts what `mechcla.lint` finds, and says how to see it; nothing for clean
+    items."""
     report = lint(items)
     if not report.clean:
         named = isinstance(source, str) and source in SOURCES
@@ -87,14 +91,16 @@ def unlinted_items(
         items = file_items(source, **_options(source, file_items, None, options))
     else:
         raise MechclaError(
-            f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a path to a .jsonl, .csv or .parquet file or a folder of them"
+            f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a "
+            "path to a .jsonl, .csv or .parquet file or a folder of them"
         )
     if languages is None:
         return items
     for language in languages:
         if language not in items.languages:
             raise MechclaError(
-                f"the {str(source)!r} items have no language {language!r}; {nearest(language, items.languages, 50)}"
+                f"the {str(source)!r} items have no language {language!r}; "
+                f"{nearest(language, items.languages, 50)}"
             )
     keep = set(languages) | ({"en"} & set(items.languages))
     return items.where(lambda item: item.language in keep)

@@ -1,0 +1,58 @@
+"""The architecture page shows the floors and files that are there; the pages' commands and examples
+hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "docs" / n for n in ("architecture.md", "glossary.md", "items.md")]
+PAGES.append(ROOT / "CONTRIBUTING.md")
+
+
+def test_every_file_of_the_package_has_its_line_and_no_other_file_has() -> None:
+    listed = set(re.findall(r"^\| `([a-z_0-9/]+\.py)` \|", PAGE, re.MULTILINE))
+    there = set()
+    for path in (ROOT / "mechcla").rglob("*.py"):
+        name = path.relative_to(ROOT / "mechcla").as_posix()
+        # The __init__ of a room only gathers names; that of a source is the source.
+        if not name.endswith("__init__.py") or name.startswith("sources/"):
+            there.add(name)
+    assert sorted(there - listed) == [], "add a line per file to docs/architecture.md"
+    assert sorted(listed - there) == [], "docs/architecture.md lists files that are gone"
+
+
+def test_the_floors_are_those_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = [set(re.findall(r"mechcla\.(\w+)", line)) for line in contract]
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", PAGE, re.MULTILINE)
+    assert [int(floor) for floor, _ in rows] == list(range(len(floors) - 1, -1, -1))
+    assert [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in rows] == floors
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_lines_are_short_and_paths_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert [line for line in prose.split("\n") if len(line) > 120] == []
+    for link in re.findall(r"\]\(([^)#:]+)", text):
+        assert (page.parent / link).exists(), link
+    for path in re.findall(r"`((?:mechcla|docs|tests|data|analyses)/[\w/]+\.\w+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_items_md_example_prints_what_the_page_shows() -> None:
+    text = (ROOT / "docs" / "items.md").read_text(encoding="utf-8")
+    [(code, shown)] = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout == shown
