@@ -92,7 +92,8 @@ class SteeringVectors:
                 f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
             )
         seal = meta.pop("digest", None)
-        if seal is not None and seal != _digest(json.dumps(meta, sort_keys=True), tensors):
+        whole = seal == _digest(json.dumps(meta, sort_keys=True), tensors)
+        if not whole and (seal is not None or set(meta) != set(_FIELDS)):
             raise MechclaError(
                 f"the vectors in {str(path)!r} are damaged: they do not match their digest; make "
                 "them again, or put a copy of the file back"
@@ -109,7 +110,7 @@ class SteeringVectors:
             for key, tensor in tensors.items():
                 part, language = key.split(".", 1)
                 parts[part][language] = tensor
-            name, site, counts, record = (meta[k] for k in ("name", "site", "counts", "record"))
+            name, site, counts, record = (meta[k] for k in _FIELDS)
         except (KeyError, ValueError, TypeError) as error:
             raise MechclaError(
                 f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
@@ -123,6 +124,9 @@ class SteeringVectors:
             else "0"
         )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+_FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote
 
 
 def _own(tensor: Tensor) -> Tensor:
