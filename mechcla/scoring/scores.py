@@ -176,7 +176,9 @@ class Scores(Sequence[ItemScore]):
             meta = table.schema.metadata or {}
             settings = meta.get(_META, b"{}").decode()
             seal = meta.get(_SEAL, b"").decode()
-            whole = seal == _digest(table, settings) if seal else set(meta) <= _OLD
+            whole = (
+                seal == _digest(table, settings) if seal else _META in meta and set(meta) <= _OLD
+            )
             rows: list[dict[str, Any]] = [
                 {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
                 for row in table.to_pylist()
@@ -188,8 +190,8 @@ class Scores(Sequence[ItemScore]):
             raise MechclaError(f"cannot read scores from {shown}: {error}") from error
         if not whole:
             raise MechclaError(
-                f"{shown} is damaged: its scores do not match their digest; score again, or put a "
-                "copy of the file back"
+                f"{shown} is damaged, or not a table of scores: its scores do not match their digest; "
+                "score again, or put a copy of the file back"
             )
         if not seal:
             unsealed(shown)
