@@ -171,6 +171,10 @@ def cultural(
 
 @pytest.fixture(scope="session")
 def small_items() -> ItemSet:
+    return tiny_items()
+
+
+def tiny_items() -> ItemSet:
     """Two languages, both kinds, both splits, candidates that share tokens and differ in length."""
     items = []
     for split in ("dev", "test"):

@@ -199,7 +199,10 @@ class Scores(Sequence[ItemScore]):
             meta = table.schema.metadata or {}
             table = _own_columns(table, shown)
             settings = meta.get(_META, b"{}").decode()
-            whole = _SEAL not in meta or meta[_SEAL].decode() == _digest(table, settings)
+            seal = meta.get(_SEAL, b"").decode()
+            whole = (
+                seal == _digest(table, settings) if seal else _META in meta and set(meta) <= _OLD
+            )
             rows: list[dict[str, Any]] = [
                 {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
                 for row in table.to_pylist()
@@ -207,19 +210,20 @@ class Scores(Sequence[ItemScore]):
             held = json.loads(settings)
         except MechclaError:
             raise
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except (OSError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
             raise MechclaError(f"cannot read scores from {shown}: {error}") from error
         if not whole:
             raise MechclaError(
-                f"{shown} is damaged: its scores do not match their digest; score again, or put a "
-                "copy of the file back"
+                f"{shown} is damaged, or not a table of scores: its scores do not match their digest; "
+                "score again, or put a copy of the file back"
             )
-        if _SEAL not in meta:
+        if not seal:
             unsealed(shown)
         return cls(tuple(ItemScore(**row) for row in rows), held)
 
 
 _META, _SEAL = b"mechcla", b"mechcla.digest"  # keys of the schema's metadata
+_OLD = {_META, b"pandas", b"ARROW:schema"}  # what a file without a digest may have there
 
 
 def _digest(table: Any, settings: str) -> str:

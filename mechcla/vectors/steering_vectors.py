@@ -63,11 +63,12 @@ class SteeringVectors:
         tensors = {f"vectors.{k}": _own(v) for k, v in self.vectors.items()}
         tensors |= {f"norms.{k}": _own(v) for k, v in self.norms.items()}
         meta = {"name": self.name, "site": self.site, "counts": self.counts, "record": self.record}
-        text = json_meta(
-            meta | ({"bound": bound} if bound else {}), f"the {self.name} vectors' settings"
-        )
-        sealed = {"mechcla": text, "mechcla.digest": _digest(text, tensors)}
-        write_bytes(user_path(path), save(tensors, metadata=sealed))
+        meta |= {"bound": bound} if bound else {}
+        what = f"the {self.name} vectors' settings"
+        text = json_meta(meta, what)
+        # One key of metadata: safetensors writes several in an order that changes from run to run.
+        sealed = json_meta(json.loads(text) | {"digest": _digest(text, tensors)}, what)
+        write_bytes(user_path(path), save(tensors, metadata={"mechcla": sealed}))
 
     @classmethod
     def load(cls, path: str | Path, bound: str = "") -> SteeringVectors:
@@ -81,18 +82,18 @@ class SteeringVectors:
             with safe_open(str(user_path(path)), framework="pt") as file:
                 held = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            text = held.get("mechcla", "null")
-            meta = json.loads(text)
+            meta = json.loads(held.get("mechcla", "null"))
         except (OSError, SafetensorError, ValueError) as error:
             raise MechclaError(
                 f"cannot read steering vectors from {str(path)!r}: {error}"
             ) from error
-        if meta is None:
+        if not isinstance(meta, dict):
             raise MechclaError(
                 f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
             )
-        seal = held.get("mechcla.digest")
-        if seal is not None and seal != _digest(text, tensors):
+        seal = meta.pop("digest", None)
+        whole = seal == _digest(json.dumps(meta, sort_keys=True), tensors)
+        if not whole and (seal is not None or set(meta) != set(_FIELDS)):
             raise MechclaError(
                 f"the vectors in {str(path)!r} are damaged: they do not match their digest; make "
                 "them again, or put a copy of the file back"
@@ -109,7 +110,7 @@ class SteeringVectors:
             for key, tensor in tensors.items():
                 part, language = key.split(".", 1)
                 parts[part][language] = tensor
-            name, site, counts, record = (meta[k] for k in ("name", "site", "counts", "record"))
+            name, site, counts, record = (meta[k] for k in _FIELDS)
         except (KeyError, ValueError, TypeError) as error:
             raise MechclaError(
                 f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
@@ -123,6 +124,9 @@ class SteeringVectors:
             else "0"
         )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+_FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote
 
 
 def _own(tensor: Tensor) -> Tensor:
