@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from mechcla.answers.answers import Answer, Answers
+from mechcla.answers.processors import described, end_ids, rules
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import Intervention, active
 from mechcla.engine.memory import retry_smaller
@@ -52,7 +58,10 @@ def generate(
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
     prompt's last token, so "answer" alone cannot change it. Special tokens in front (BOS, and those that open a chat
-    turn) are never edited. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)`.
+    turn) are never edited. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)` on each
+    prompt, under the model's own generation config: its logits processors (repetition_penalty, no_repeat_ngram_size,
+    suppress_tokens, min_new_tokens, ...), end ids and stop strings are transformers' own, steered or not. Its lengths and
+    times are not used: max_new_tokens is the argument's.
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
     answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
@@ -63,7 +72,8 @@ def generate(
     types a near tie may fall either way with the batch's size.
 
     Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an unknown form, a template without
-    {q}, a question without an implicit form, or chat=True without a chat template.
+    {q}, a question without an implicit form, chat=True without a chat template, or a generation config that asks for
+    another search than the greedy one.
 
     >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
     >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
@@ -131,6 +141,7 @@ def generate(
         "stop": stop,
         "chat": chat,
         "max_new_tokens": max_new_tokens,
+        "generation_config": described(model),
         "template": template if isinstance(template, str) else dict(template),
     }
     return Answers(tuple(rows[i] for i in sorted(rows)), settings)
@@ -157,20 +168,10 @@ def _encode(
     return ids
 
 
-def end_ids(model: HookedModel) -> frozenset[int]:
-    """The ids that end an answer: those of the model's generation config, else the tokenizer's EOS."""
-    eos = getattr(
-        getattr(model.bridge.original_model, "generation_config", None), "eos_token_id", None
-    )
-    eos = model.tokenizer.eos_token_id if eos is None else eos
-    return frozenset(() if eos is None else [eos] if isinstance(eos, int) else eos)
-
-
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
-    ended = bool(tokens) and tokens[-1] in end_ids(model)
-    return str(
-        model.tokenizer.decode(list(tokens[:-1] if ended else tokens), skip_special_tokens=True)
-    ).lstrip()
+    ends = end_ids(model) | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
+    kept = list(takewhile(lambda token: token not in ends, tokens))
+    return str(model.tokenizer.decode(kept, skip_special_tokens=True)).lstrip()
 
 
 def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\n") -> str:
@@ -194,22 +195,33 @@ def _decode(
     """
     grown: list[list[int]] = [[] for _ in prompts]
     done: list[tuple[list[int], str] | None] = [None] * len(prompts)
-    eos, past = end_ids(model), None
+    how, past = rules(model, prompts, max_new_tokens), None
     for step in range(max_new_tokens):
         if cached:
             logits, past = cached_logits(model, prompts, n_special, grown, edits, past)
         else:
             logits = full_logits(model, prompts, n_special, grown, edits)
-        for r, token in enumerate(logits.argmax(-1).tolist()):
-            grown[r].append(token)
+        tokens = how.scores(_joined(model, prompts, grown), logits).argmax(-1).tolist()
+        for row, token in zip(grown, tokens, strict=True):
+            row.append(token)
+        stopped = how.stopped(_joined(model, prompts, grown))
+        for r, token in enumerate(tokens):
             if done[r] is not None:
                 continue
-            if token in eos:
+            if token in how.end_ids:
                 done[r] = (list(grown[r]), "eos")
-            elif stop and stop in _written(model, grown[r]):
+            elif stopped[r] or stop and stop in _written(model, grown[r]):
                 done[r] = (list(grown[r]), "stop")
             elif step + 1 == max_new_tokens:
                 done[r] = (list(grown[r]), "length")
         if all(d is not None for d in done):
             break
     return [d for d in done if d is not None]
+
+
+def _joined(
+    model: HookedModel, prompts: list[list[int]], grown: list[list[int]]
+) -> Int[Tensor, "row seq"]:
+    """Prompts and what was generated after them, as transformers' processors are given them."""
+    rows = [[*p, *g] for p, g in zip(prompts, grown, strict=True)]
+    return torch.tensor(rows, dtype=torch.long, device=model.device)
