@@ -13,7 +13,9 @@ from torch import Tensor
 from mechcla.answers.answers import Answer, Answers
 from mechcla.answers.processors import described, end_ids, rules
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.languages import Interventions, by_language
+from mechcla.engine.languages import described as edits_described
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.packing import count_special, encode
 from mechcla.errors import MechclaError, nearest
@@ -44,7 +46,7 @@ class Question(Protocol):
 def generate(
     model: HookedModel,
     questions: Sequence[Question],
-    interventions: Intervention | Sequence[Intervention] = (),
+    interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     max_new_tokens: int = 16,
     stop: str | None = "\n",
@@ -52,9 +54,12 @@ def generate(
     max_tokens: int = MAX_TOKENS,
     template: str | Mapping[str, str] = SLOT,
     cache: bool | None = None,
+    any_language: bool = False,
 ) -> Answers:
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named run unsteered. A
+    vector of another language than its question's is refused by name, unless any_language.
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
     prompt's last token, so "answer" alone cannot change it. Special tokens in front (BOS, and those that open a chat
@@ -90,7 +95,8 @@ def generate(
         )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
-    edits = active(interventions, model)
+    edits = by_language(interventions, [q.language for q in questions], model, any_language)
+    apart = isinstance(interventions, Mapping)  # else every language has the same edits
     prompts = [_encode(model, q, prompt, template, chat) for q in questions]
     longest = max(map(len, prompts)) + max_new_tokens
     if model.window is not None and longest > model.window:
@@ -100,20 +106,26 @@ def generate(
     special = [count_special(ids, model.tokenizer) for ids in prompts]
     cached = cache_fits(model) if cache is None else cache
     rows: dict[int, Answer] = {}
-    for length in sorted(set(map(len, prompts))):  # one length at a time: no padding
-        todo = [i for i, ids in enumerate(prompts) if len(ids) == length]
+    groups: dict[tuple[int, str], list[int]] = {}  # one length at a time: no padding
+    for i, (ids, q) in enumerate(zip(prompts, questions, strict=True)):
+        groups.setdefault((len(ids), q.language if apart else ""), []).append(i)
+    for (length, _), todo in sorted(groups.items()):
+        steps = edits[questions[todo[0]].language]
         size = length + max_new_tokens
         while todo:
 
             def run(
-                most: int, todo: list[int] = todo, size: int = size
+                most: int,
+                todo: list[int] = todo,
+                size: int = size,
+                steps: tuple[Intervention, ...] = steps,
             ) -> list[tuple[list[int], str]]:
                 part = todo[: max(1, most // size)]
                 return _decode(
                     model,
                     [prompts[i] for i in part],
                     [special[i] for i in part],
-                    edits,
+                    steps,
                     max_new_tokens,
                     stop,
                     cached,
@@ -137,7 +149,7 @@ def generate(
     settings = {
         "model": model.name,
         "prompt": prompt,
-        "interventions": [e.describe() for e in edits],
+        "interventions": edits_described(interventions, edits),
         "stop": stop,
         "chat": chat,
         "max_new_tokens": max_new_tokens,

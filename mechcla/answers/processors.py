@@ -7,6 +7,8 @@ very prompts, and hands them over where it would begin to decode.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,7 @@ WITHOUT: dict[str, Any] = {  # what decides how fast or when, not which token is
 class Rules:
     """How a batch of prompts of one length is decoded: the scores that are compared, and what ends an answer."""
 
+    name: str
     processors: Any
     stop_strings: Any
     end_ids: frozenset[int]
@@ -57,7 +60,8 @@ class Rules:
         self, ids: Int[Tensor, "row seq"], logits: Float[Tensor, "row vocab"]
     ) -> Float[Tensor, "row vocab"]:
         """The next token's logits in float32, as transformers' `generate` compares them. ids: prompt and answer so far."""
-        return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
+        with _said(self.name):
+            return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
 
     def stopped(self, ids: Int[Tensor, "row seq"]) -> list[bool]:
         """Rows that end in one of the generation config's stop strings."""
@@ -88,7 +92,7 @@ def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> 
         return input_ids
 
     ids = torch.tensor(prompts, dtype=torch.long, device=model.device)
-    try:
+    with _said(model.name):
         hf.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -97,13 +101,22 @@ def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> 
             **WITHOUT,
         )
         stop_strings = _stop_strings(model, config)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    return Rules(model.name, prepared[0], stop_strings, end_ids(model))
+
+
+@contextmanager
+def _said(name: str) -> Iterator[None]:
+    """What transformers refuses of a generation config, as one message; running out of memory passes."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MechclaError(
-            f"the generation config of {model.name!r} cannot be used: {first}; mend generation_config.json, or "
-            "model.bridge.original_model.generation_config"
+            f"the generation config of {name!r} cannot be used: {first}; mend generation_config.json, "
+            "or model.bridge.original_model.generation_config"
         ) from error
-    return Rules(prepared[0], stop_strings, end_ids(model))
 
 
 def _stop_strings(model: HookedModel, config: Any) -> Any:
@@ -125,4 +138,8 @@ def described(model: HookedModel) -> dict[str, Any]:
     """What the model's generation config has beyond transformers' defaults, for a result's settings."""
     config = model.bridge.original_model.generation_config
     found = json.loads(config.to_json_string(use_diff=True))
-    return {k: v for k, v in sorted(found.items()) if k not in ("transformers_version", "_from_model_config")}
+    return {
+        k: v
+        for k, v in sorted(found.items())
+        if k not in ("transformers_version", "_from_model_config")
+    }

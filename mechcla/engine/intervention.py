@@ -54,6 +54,7 @@ class Intervention:
     edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
     answer (what steering during generation edits). Special tokens such as BOS are never edited.
     made_with: digest of the model that the vector was made with, if known. matrix: W of the operator map.
+    language: whose rows the vector is for; None suits any. It decides what is refused, and no number.
     A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
     or an ablation with the relative unit, which has no meaning.
     """
@@ -69,6 +70,7 @@ class Intervention:
     label: str = ""
     made_with: str | None = None
     matrix: Float[Tensor, "d_model d_model"] | None = None
+    language: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
@@ -154,6 +156,7 @@ class Intervention:
             "unit": self.unit,
             "norm": self.norm,
             "vector_sha256": sha256(self.vector),
+            "language": self.language,
             **mapped,
         }
 

@@ -6,14 +6,15 @@ blocks below a steered one run once for all, and pairs of layers share the part 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.variants import Edits, steps, walk
 from mechcla.errors import MechclaError, nearest
@@ -29,31 +30,58 @@ from mechcla.scoring.prepared import MAX_TOKENS, Prepared, prepare
 def score(
     model: HookedModel,
     items: ItemSet,
-    interventions: Intervention | Sequence[Intervention] = (),
+    interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     *,
     max_tokens: int = MAX_TOKENS,
     chat: bool = False,
     prior: bool = True,
+    any_language: bool = False,
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named run unsteered. A
+    vector of another language than its rows' is refused by name, unless any_language.
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
+    >>> scores = mechcla.score(model, items, interventions={"es": sur, "ko": other})  # doctest: +SKIP
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
-    edits = active(interventions, model)
+    found = by_language(interventions, items.languages, model, any_language)
+    if isinstance(interventions, Mapping):
+        each = {
+            language: score(
+                model,
+                items.language(language),
+                edits,
+                prompt,
+                max_tokens=max_tokens,
+                chat=chat,
+                prior=prior,
+                any_language=any_language,
+            )
+            for language, edits in found.items()
+        }
+        return _together(items, each, {"interventions": described(interventions, found)})
+    edits = next(iter(found.values()), ())
     return next(
         scores
         for _, scores in score_many(
             prepare(model, items, prompt, max_tokens=max_tokens, chat=chat, prior=prior), [edits]
         )
     )
+
+
+def _together(items: ItemSet, each: Mapping[str, Scores], settings: dict[str, Any]) -> Scores:
+    """One table of several languages' tables, in the items' order."""
+    rows = {language: iter(table.rows) for language, table in each.items()}
+    common = next((table.settings for table in each.values()), {})
+    return Scores(tuple(next(rows[item.language]) for item in items), {**common, **settings})
 
 
 def score_many(

@@ -108,5 +108,6 @@ def map_steering(
             label="EN map",
             made_with=made_with,
             matrix=learnt.weight,
+            language=learnt.language,
         ),
     )

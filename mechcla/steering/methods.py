@@ -25,6 +25,7 @@ def _from(
         norm=norm,
         label=vectors.name,
         made_with=made_with,
+        language=language,
         **settings,
     )
 

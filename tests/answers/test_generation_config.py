@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList
 from transformers.generation.logits_process import (
@@ -130,21 +130,26 @@ def ours(model: HookedModel, *edits: Intervention, **more: Any) -> Answers:
     return generate(model, QUESTIONS, edits, stop=None, max_new_tokens=MOST, **more)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(data=st.data())
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_generation_config_gives_transformers_tokens(
-    family, data, tiny_models, references
-):
+def test_any_generation_config_gives_transformers_tokens(family, data, tiny_models, references):
     model, (hf, tokenizer) = tiny_models[family], references[family]
     config = data.draw(CONFIGS)
     with configured(model.bridge.original_model, hf, **config):
-        expected = transformers_answers(hf, tokenizer)
+        try:
+            expected = transformers_answers(hf, tokenizer)
+        except (ValueError, RuntimeError):  # such as a length penalty without end ids
+            with pytest.raises(MechclaError, match="cannot be used"):
+                ours(model)
+            return
         answers = ours(model, cache=data.draw(st.sampled_from([None, False])))
     assert [list(a.tokens) for a in answers] == expected
     ends = config.get("eos_token_id", hf.generation_config.eos_token_id)
     ends = ends if isinstance(ends, list) else [ends]
-    assert [a.ended == "eos" for a in answers] == [row[-1] in ends for row in expected]
+    assert [a.ended == "eos" for a in answers] == [row[-1] in ends for row in expected], config
 
 
 def test_each_setting_alone_changes_what_is_written_so_the_comparison_means_something(
@@ -240,9 +245,7 @@ def test_batches_of_any_size_are_the_same(tiny):
         assert ours(tiny, max_tokens=1).rows == ours(tiny).rows
 
 
-def test_a_config_without_end_ids_goes_on_to_the_length_and_its_text_ends_at_eos(
-    tiny, references
-):
+def test_a_config_without_end_ids_goes_on_to_the_length_and_its_text_ends_at_eos(tiny, references):
     hf, tokenizer = references["llama"]
     wanted = {"eos_token_id": None, "sequence_bias": [[[tokenizer.eos_token_id], 30.0]]}
     with configured(tiny.bridge.original_model, hf, **wanted):
