@@ -58,15 +58,16 @@ def generate(
 ) -> Answers:
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
-    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named run unsteered. A
-    vector of another language than its question's is refused by name, unless any_language.
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
+    run unsteered. A vector of another language than its question's is refused by name, unless any_language.
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
     prompt's last token, so "answer" alone cannot change it. Special tokens in front (BOS, and those that open a chat
-    turn) are never edited. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)` on each
-    prompt, under the model's own generation config: its logits processors (repetition_penalty, no_repeat_ngram_size,
-    suppress_tokens, min_new_tokens, ...), end ids and stop strings are transformers' own, steered or not. Its lengths and
-    times are not used: max_new_tokens is the argument's.
+    turn) are never edited. Unsteered and at strength 0 it equals transformers'
+    `generate(do_sample=False)` on each prompt, under the model's own generation config: its logits
+    processors (repetition_penalty, no_repeat_ngram_size, suppress_tokens, min_new_tokens, ...), end
+    ids and stop strings are transformers' own, steered or not. Its lengths and times are not used:
+    max_new_tokens is the argument's.
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
     answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
@@ -77,8 +78,8 @@ def generate(
     types a near tie may fall either way with the batch's size.
 
     Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an unknown form, a template without
-    {q}, a question without an implicit form, chat=True without a chat template, or a generation config that asks for
-    another search than the greedy one.
+    {q}, a question without an implicit form, chat=True without a chat template,
+    or a generation config that asks for another search than the greedy one.
 
     >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
     >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
@@ -222,7 +223,7 @@ def _decode(
                 continue
             if token in how.end_ids:
                 done[r] = (list(grown[r]), "eos")
-            elif stopped[r] or stop and stop in _written(model, grown[r]):
+            elif stopped[r] or (stop and stop in _written(model, grown[r])):
                 done[r] = (list(grown[r]), "stop")
             elif step + 1 == max_new_tokens:
                 done[r] = (list(grown[r]), "length")

@@ -1,7 +1,7 @@
 """What a model's own generation config asks of greedy decoding, as transformers itself reads it.
 
-Nothing is built here by hand: `generate` of transformers prepares its logits processors and stopping criteria for the
-very prompts, and hands them over where it would begin to decode.
+Nothing is built here by hand: `generate` of transformers prepares its logits processors and
+stopping criteria for the very prompts, and hands them over where it would begin to decode.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WITHOUT: dict[str, Any] = {  # what decides how fast or when, not which token is
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """How a batch of prompts of one length is decoded: the scores that are compared, and what ends an answer."""
+    """How prompts of one length are decoded: which scores are compared, what ends an answer."""
 
     name: str
     processors: Any
@@ -59,7 +59,10 @@ class Rules:
     def scores(
         self, ids: Int[Tensor, "row seq"], logits: Float[Tensor, "row vocab"]
     ) -> Float[Tensor, "row vocab"]:
-        """The next token's logits in float32, as transformers' `generate` compares them. ids: prompt and answer so far."""
+        """The next token's logits in float32, as `generate` of transformers compares them.
+
+        ids: prompt and answer so far.
+        """
         with _said(self.name):
             return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
 
@@ -73,16 +76,16 @@ class Rules:
 def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> Rules:
     """The logits processors and end ids of `generate(do_sample=False)` for prompts of one length.
 
-    Raises MechclaError where the generation config asks for another search than the greedy one (beams, contrastive,
-    guided, constrained), or holds values that transformers refuses.
+    Raises MechclaError where the generation config asks for another search than the greedy one
+    (beams, contrastive, guided, constrained), or holds values that transformers refuses.
     """
     hf = model.bridge.original_model
     config = hf.generation_config
     for name, greedy in OTHER_SEARCHES.items():
         if (value := getattr(config, name, None)) not in greedy:
             raise MechclaError(
-                f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla decodes greedily; "
-                f"expected {name}={greedy[-1]!r}. To decode greedily all the same: "
+                f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla decodes "
+                f"greedily; expected {name}={greedy[-1]!r}. To decode greedily all the same: "
                 f"model.bridge.original_model.generation_config.{name} = {greedy[-1]!r}"
             )
     prepared: list[Any] = []
@@ -106,7 +109,7 @@ def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> 
 
 @contextmanager
 def _said(name: str) -> Iterator[None]:
-    """What transformers refuses of a generation config, as one message; running out of memory passes."""
+    """What transformers refuses of a config, as one message; running out of memory passes."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -114,8 +117,8 @@ def _said(name: str) -> Iterator[None]:
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MechclaError(
-            f"the generation config of {name!r} cannot be used: {first}; mend generation_config.json, "
-            "or model.bridge.original_model.generation_config"
+            f"the generation config of {name!r} cannot be used: {first}; mend "
+            "generation_config.json, or model.bridge.original_model.generation_config"
         ) from error
 
 
@@ -128,14 +131,14 @@ def _stop_strings(model: HookedModel, config: Any) -> Any:
 
 
 def end_ids(model: HookedModel) -> frozenset[int]:
-    """The ids that end an answer, as transformers' `generate` has them: those of the generation config, or none."""
+    """The ids that end an answer in transformers: those of the generation config, or none."""
     eos = getattr(model.bridge.original_model.generation_config, "eos_token_id", None)
     listed = eos.flatten().tolist() if isinstance(eos, Tensor) else eos
     return frozenset(() if listed is None else [listed] if isinstance(listed, int) else listed)
 
 
 def described(model: HookedModel) -> dict[str, Any]:
-    """What the model's generation config has beyond transformers' defaults, for a result's settings."""
+    """What the generation config has beyond transformers' defaults, for a result's settings."""
     config = model.bridge.original_model.generation_config
     found = json.loads(config.to_json_string(use_diff=True))
     return {

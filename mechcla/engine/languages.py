@@ -1,7 +1,7 @@
-"""Which edits act on which language's rows: a vector of one language is not added to another's unasked.
+"""Which edits act on which rows: a vector of one language is not added to another's unasked.
 
-Source: ours. Steering vectors are made per language, and a vector of another language moves the numbers like
-any push does, so that a mistake would pass for a result.
+Source: ours. Steering vectors are made per language, and a vector of another language moves the
+numbers like any push does, so that a mistake would pass for a result.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ def by_language(
 ) -> dict[str, tuple[Intervention, ...]]:
     """The edits of each of these rows' languages: those that do something, checked.
 
-    interventions: one or several for all rows, or by language; languages that a mapping does not name run
-    unsteered. An edit whose `language` is None, such as one of your own making, suits every language.
-    Raises MechclaError for a mapping that names a language without rows, or for a vector that was made for
-    another language than the rows that it would be added to, unless `any_language`.
+    interventions: one or several for all rows, or by language; languages that a mapping does not
+    name run unsteered. An edit whose `language` is None, such as one of your own making, suits
+    every language. Raises MechclaError for a mapping that names a language without rows, or for a
+    vector that was made for another language than the rows that it would be added to, unless
+    `any_language`.
     """
     rows = tuple(dict.fromkeys(languages))
     if not isinstance(interventions, Mapping):
@@ -60,7 +61,7 @@ def by_language(
 def described(
     interventions: Interventions, found: Mapping[str, tuple[Intervention, ...]]
 ) -> list[dict[str, object]] | dict[str, list[dict[str, object]]]:
-    """What a table's settings say of its edits: a list, or, where they were given by language, a list each."""
+    """What settings say of a table's edits: a list, or one per language if so given."""
     if isinstance(interventions, Mapping):
         return {k: [e.describe() for e in found[k]] for k in interventions}
     return [e.describe() for e in next(iter(found.values()), ())]

@@ -40,8 +40,8 @@ def score(
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
-    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named run unsteered. A
-    vector of another language than its rows' is refused by name, unless any_language.
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
+    run unsteered. A vector of another language than its rows' is refused by name, unless any_language.
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.

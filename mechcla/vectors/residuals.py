@@ -75,8 +75,9 @@ def cache_residuals(
     """Run every prompt once and keep its last token's activation at one site of every block.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
-    the model is steered meanwhile; languages that are not named run unsteered. One, or a list, is for all rows. So a
-    steered model's geometry can be laid beside the plain one's. chat: prompts stand in the model's chat template.
+    the model is steered meanwhile; languages that are not named run unsteered. One, or a list,
+    is for all rows. So a steered model's geometry can be laid beside the plain one's.
+    chat: prompts stand in the model's chat template.
     any_language: let a vector be added to another language's rows, which is else refused.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Greedy decoding under the model's own generation config, against transformers' `generate(do_sample=False)`."""
+"""Greedy decoding under a model's generation config, against `generate(do_sample=False)`."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def references(tiny_folders: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def transformers_answers(hf: Any, tokenizer: Any, **more: Any) -> list[list[int]]:
+def transformers_answers(hf: Any, tokenizer: Any, /, **more: Any) -> list[list[int]]:
     """One prompt at a time: transformers counts padding as length and as tokens to be repeated."""
     found = []
     for text in TEXTS:
