@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ import mechcla
 from mechcla import plots
 from mechcla.metrics.estimates import Estimate
 from mechcla.metrics.plane_point import PlanePoint
+from mechcla.runs.tables import csv_text
 
 
 def arguments(
@@ -52,13 +52,13 @@ def arguments(
             "--questions", type=int, default=48, help="how many dev questions a kind and language"
         )
         parser.add_argument("--resamples", type=int, default=200)
-    sys.excepthook = _one_message
+    sys.excepthook = one_message
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     return args
 
 
-def _one_message(
+def one_message(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Bad input ends in its message and exit code 2; anything else in its traceback, as ever."""
@@ -118,10 +118,7 @@ def write(
     """NAME.csv, and NAME.png and .svg of the figure."""
     listed = [dict(row) for row in rows]
     keys = list(dict.fromkeys(k for row in listed for k in row))
-    with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, keys, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(listed)
+    (out / f"{name}.csv").write_text(csv_text(listed, keys), encoding="utf-8", newline="")
     if figure is not None:
         print(plots.save(figure, out / name))
     print(out / f"{name}.csv")

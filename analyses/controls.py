@@ -4,7 +4,7 @@ import csv
 
 from analyses.common import arguments, write
 from mechcla import MechclaError, plots
-from mechcla.sweep.evidence import OWN
+from mechcla.steering.families import FAMILIES, Condition
 
 if __name__ == "__main__":
     args = arguments(__doc__, run=True)
@@ -27,7 +27,7 @@ if __name__ == "__main__":
             if r["language"] == "all"
             and r["measure"] == "share"
             and r["difference"]
-            and r["metric"] in OWN.get(r["method"].split(" ")[0], ())
+            and r["metric"] in FAMILIES[Condition.parse(r["method"]).family].axes
         ]
     if not any(" " in r["method"] for r in rows):
         raise MechclaError(f"{args.run} has no control arms; run the sweep without --no-controls")

@@ -25,7 +25,7 @@ import numpy as np
 
 import mechcla
 from analyses.benchmarks.report import table
-from analyses.common import load, write
+from analyses.common import load, one_message, write
 from mechcla.engine.packing import Packed, pack
 from mechcla.items.item import RIGHT, Item
 from mechcla.items.item_set import ItemSet
@@ -344,8 +344,9 @@ def agree(rows: Sequence[Compared], tolerance: float) -> bool:
 
 
 def main() -> int:
-    """Compare, write `lm_eval_parity.csv` (a row an item) and print the table. 1 if the claim does not hold."""
+    """Compare, write `lm_eval_parity.csv` (a row per item) and print the table. 1 if the claim does not hold."""
     args = _arguments()
+    sys.excepthook = one_message
     try:
         import lm_eval
     except ImportError as error:
@@ -381,6 +382,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="demo", help="'demo', a folder or a Hugging Face id")
     parser.add_argument("--languages", default=None, help="comma-separated; default: all")
+    parser.add_argument(
+        "--items", default="demo", help="'demo', another source, a file or folder, or a run folder"
+    )
     parser.add_argument(
         "--questions", type=int, default=20, help="dev questions a kind and language"
     )

@@ -32,10 +32,10 @@ def digest(scores: Scores) -> str:
 
 
 def of_run(folder: Path) -> dict[str, str]:
-    """A digest per cell of a run folder, by its path without the cell's digest."""
+    """A digest per cell of a run folder, by its path without the cell's digests."""
     found = {}
     for path in sorted(folder.glob("cells/**/*.parquet")):
-        name = re.sub(r"-[0-9a-f]{16}$", "", path.stem)
+        name = re.sub(r"(-[0-9a-f]{16})+$", "", path.stem)
         found[str(path.relative_to(folder / "cells").with_name(name))] = digest(
             Scores.from_parquet(path)
         )

@@ -21,9 +21,9 @@ from data.cultural import cultural_items, problems, read_concepts, separator
 from data.names import LANGUAGES
 from data.prompts import prompt
 from data.universal import RELATIONS, Fact, digest, facts
+from mechcla.items.building import building_faults
 from mechcla.items.item import KINDS, SPLITS, Candidate, Item, Split
 from mechcla.items.item_set import ItemSet
-from mechcla.items.lint import lint
 
 HERE = Path(__file__).resolve().parent
 ITEMS, CARD, CUES, CONCEPTS = (
@@ -67,7 +67,7 @@ def build(phrasing: int = 0) -> Built:
     ]
     placed = place(universal) + place(cultural)
     items = ItemSet(tuple(i for lang in LANGUAGES for i in placed if i.language == lang))
-    return Built(items, tuple(dropped), tuple(map(str, lint(items))))
+    return Built(items, tuple(dropped), tuple(map(str, building_faults(items))))
 
 
 def universal_item(fact: Fact, language: str, split: Split, phrasing: int = 0) -> Item:

@@ -14,8 +14,9 @@ from typing import Any
 
 from data.names import LANGUAGES
 from data.universal import digest
+from mechcla.items.building import culture_named, script_fault
 from mechcla.items.item import Candidate, Item, Split
-from mechcla.items.lint import culture_named, same_text, script_fault
+from mechcla.items.lint_rules import same_text
 
 CULTURES = {"en": "US", "es": "ES", "zh": "CN", "id": "ID", "ko": "KR", "el": "GR", "fa": "IR"}
 ENGLISH = "US"

@@ -3,6 +3,7 @@
 The public API is what this page names; docs/method.md says what each number means.
 """
 
+from mechcla import interrupts as interrupts  # first: it guards what takes seconds to import
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import generate
 from mechcla.answers.sem import sem_b, sem_w
@@ -11,6 +12,7 @@ from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, perpendicularity_by_layer
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.lint import LintReport, lint
 from mechcla.items.open_item import OpenItem
 from mechcla.items.study import Study
 from mechcla.metrics.estimates import Estimate
@@ -22,13 +24,16 @@ from mechcla.metrics.metrics import (
     transfer,
 )
 from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
+from mechcla.registry import Registry
+from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
-from mechcla.steering.methods import en_steering, loc_steering, surgical_steering
+from mechcla.steering import en_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
 from mechcla.vectors.extract import en_vectors, loc_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -36,9 +41,10 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answers", "Candidate", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "MechclaError",
-    "OpenItem", "PlanePoint", "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",
-    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate", "load_items", "load_model",
+    "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "LintReport",
+    "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "Scores", "SteeringVectors", "Study", "compare",
+    "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
+    "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
-    "plane", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from mechcla import plots
+from mechcla.runs.tables import csv_text
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -35,11 +35,8 @@ def save(folder: Path, record: dict[str, Any]) -> list[Path]:
         rows = record.get(name)
         if not rows:
             continue
-        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            keys = list(dict.fromkeys(k for row in rows for k in row))
-            writer = csv.DictWriter(file, keys, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        keys = list(dict.fromkeys(k for row in rows for k in row))
+        (folder / f"{name}.csv").write_text(csv_text(rows, keys), encoding="utf-8", newline="")
         text.append(f"### {name}\n\n{table(rows)}\n")
     (folder / "tables.md").write_text("\n".join(text), encoding="utf-8")
     made = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.storage import without_row_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class Answers(Sequence[Answer]):
         """Read what `to_parquet` wrote. Raises MechclaError for a table with other columns."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(str(path))
+        table = without_row_numbers(pq.read_table(str(path)))
         if table.column_names != list(Answer.__dataclass_fields__):
             raise MechclaError(
                 f"{path} has columns {table.column_names}; expected {list(Answer.__dataclass_fields__)}"

@@ -17,10 +17,10 @@ from mechcla.engine.intervention import Intervention
 from mechcla.engine.languages import Interventions, by_language
 from mechcla.engine.languages import described as edits_described
 from mechcla.engine.memory import retry_smaller
-from mechcla.engine.packing import count_special, encode
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
-from mechcla.models.chat import chat_prompt
+from mechcla.models.chat import Chat, chat_settings, prompt_tokens
+from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -50,7 +50,7 @@ def generate(
     prompt: PromptForm = "implicit",
     max_new_tokens: int = 16,
     stop: str | None = "\n",
-    chat: bool = False,
+    chat: bool | Chat = False,
     max_tokens: int = MAX_TOKENS,
     template: str | Mapping[str, str] = SLOT,
     cache: bool | None = None,
@@ -62,8 +62,8 @@ def generate(
     run unsteered. A vector of another language than its question's is refused by name, unless any_language.
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
-    prompt's last token, so "answer" alone cannot change it. Special tokens in front (BOS, and those that open a chat
-    turn) are never edited. Unsteered and at strength 0 it equals transformers'
+    prompt's last token, so "answer" alone cannot change it. What the tokenizer or the chat template added is not
+    edited, save the prompt's last token where positions name it. Unsteered and at strength 0 it equals transformers'
     `generate(do_sample=False)` on each prompt, under the model's own generation config: its logits
     processors (repetition_penalty, no_repeat_ngram_size, suppress_tokens, min_new_tokens, ...), end
     ids and stop strings are transformers' own, steered or not. Its lengths and times are not used:
@@ -72,7 +72,7 @@ def generate(
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
     answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
     question, with {q} in its place, one or one a language, e.g. {"en": "Question: {q}\\nAnswer:"}. chat: put it
-    into the tokenizer's chat template. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
+    into the tokenizer's chat template; True, or a `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
     often as memory runs out. cache: None lets `decoding.cache_fits` decide; False runs full passes.
     Greedy decoding shows a model's single most likely path, not what else it might say, and in 16-bit
     types a near tie may fall either way with the batch's size.
@@ -96,15 +96,15 @@ def generate(
         )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
-    edits = by_language(interventions, [q.language for q in questions], model, any_language)
+    edits = by_language(interventions, [q.language for q in questions], model, chat, any_language)
     apart = isinstance(interventions, Mapping)  # else every language has the same edits
-    prompts = [_encode(model, q, prompt, template, chat) for q in questions]
+    asked = [_encode(model, q, prompt, template, chat) for q in questions]
+    prompts, special = [list(t.ids) for t in asked], [t.added for t in asked]
     longest = max(map(len, prompts)) + max_new_tokens
     if model.window is not None and longest > model.window:
         raise MechclaError(
             f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, the model's window is {model.window}"
         )
-    special = [count_special(ids, model.tokenizer) for ids in prompts]
     cached = cache_fits(model) if cache is None else cache
     rows: dict[int, Answer] = {}
     groups: dict[tuple[int, str], list[int]] = {}  # one length at a time: no padding
@@ -152,7 +152,7 @@ def generate(
         "prompt": prompt,
         "interventions": edits_described(interventions, edits),
         "stop": stop,
-        "chat": chat,
+        **chat_settings(chat, model.tokenizer),
         "max_new_tokens": max_new_tokens,
         "generation_config": described(model),
         "template": template if isinstance(template, str) else dict(template),
@@ -161,9 +161,13 @@ def generate(
 
 
 def _encode(
-    model: HookedModel, q: Question, form: PromptForm, template: str | Mapping[str, str], chat: bool
-) -> list[int]:
-    """The token ids of one question as it is asked."""
+    model: HookedModel,
+    q: Question,
+    form: PromptForm,
+    template: str | Mapping[str, str],
+    chat: bool | Chat,
+) -> Tokens:
+    """The tokens of one question as it is asked."""
     if not isinstance(template, str):
         if q.language not in template:
             raise MechclaError(
@@ -173,12 +177,13 @@ def _encode(
     if SLOT not in template:
         raise MechclaError(f"the template {template[:60]!r} has no {SLOT}, where the question goes")
     text = template.replace(SLOT, q.prompt_text(form))
-    ids = encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)
-    if not ids:
+    tokens = prompt_tokens(text, model.tokenizer, chat)
+    if not tokens.ids:
         raise MechclaError(
             f"question {q.id!r} ({q.language}): the prompt {text[:60]!r} has no token"
         )
-    return ids
+    check_known(tokens.ids, model.tokenizer, model.vocab_size, f"question {q.id!r} ({q.language})")
+    return tokens
 
 
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
@@ -196,7 +201,7 @@ def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\
 def _decode(
     model: HookedModel,
     prompts: list[list[int]],
-    n_special: list[int],
+    special: Sequence[frozenset[int]],
     edits: Sequence[Intervention],
     max_new_tokens: int,
     stop: str | None,
@@ -211,9 +216,9 @@ def _decode(
     how, past = rules(model, prompts, max_new_tokens), None
     for step in range(max_new_tokens):
         if cached:
-            logits, past = cached_logits(model, prompts, n_special, grown, edits, past)
+            logits, past = cached_logits(model, prompts, special, grown, edits, past)
         else:
-            logits = full_logits(model, prompts, n_special, grown, edits)
+            logits = full_logits(model, prompts, special, grown, edits)
         tokens = how.scores(_joined(model, prompts, grown), logits).argmax(-1).tolist()
         for row, token in zip(grown, tokens, strict=True):
             row.append(token)

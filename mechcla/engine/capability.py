@@ -15,6 +15,7 @@ import torch
 
 from mechcla.engine.head import log_probs
 from mechcla.engine.intervention import Intervention
+from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Packed, collate
 from mechcla.engine.state import advance, advance_together, scored, start
 
@@ -25,17 +26,21 @@ from mechcla.engine.reference import plain_log_probs
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 LOOSE = 0.25
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+_why: weakref.WeakKeyDictionary[HookedModel, str] = weakref.WeakKeyDictionary()
 
 
 def fits(model: HookedModel) -> bool:
     """Whether the engine's pass (shared prompt, resumed blocks, joined strengths, own head) equals the plain pass of this model.
 
     Measured once a model on a few random tokens with an edit in the middle; a model that deviates is
-    announced by a warning and runs on the plain path.
+    announced by a warning and runs on the plain path. Raises MechclaError where memory runs out meanwhile: that says
+    nothing about the model, and the other path's numbers differ by rounding.
     """
     if model not in _fits:
         try:
-            gap = probe(model)
+            gap = with_room(model, lambda: probe(model))
+        except NoMemoryLeft:
+            raise
         except (
             Exception
         ) as error:  # an architecture may refuse a tree mask or a lone block in any way it likes
@@ -44,8 +49,14 @@ def fits(model: HookedModel) -> bool:
             why = f"log-probabilities differ by {gap:.2g}"
         _fits[model] = gap <= TOLERANCE.get(model.dtype, LOOSE)
         if not _fits[model]:
+            _why[model] = why
             warnings.warn(f"mechcla runs {model.name} on the slow plain path ({why})", stacklevel=3)
     return _fits[model]
+
+
+def plain_because(model: HookedModel) -> str:
+    """Why the model runs on the plain path; empty where it `fits`."""
+    return "" if fits(model) else _why.get(model, "it does not fit the engine")
 
 
 def probe(model: HookedModel) -> float:

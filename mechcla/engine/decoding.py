@@ -23,6 +23,7 @@ from torch import Tensor
 from mechcla.engine.capability import LOOSE, TOLERANCE
 from mechcla.engine.hooks import attach
 from mechcla.engine.intervention import Intervention
+from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Batch, Packed
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 
 Ids = Sequence[Sequence[int]]
+Special = Sequence[int | frozenset[int]]  # a row's, as Packed has it
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 
 
-def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batch:
+def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Batch:
     """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails are answer.
 
     A chunk without heads is answer throughout, which is what a token fed to a cache is. begin: position of
@@ -42,8 +44,7 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
     rows, width = ids.shape
     packed = tuple(
-        Packed(None, tuple(h), (), s if len(h) else 0)
-        for h, s in zip(heads, n_special, strict=True)
+        Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, special, strict=True)
     )
     none = torch.zeros(0, dtype=torch.long)
     seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
@@ -65,12 +66,12 @@ def _chunk(heads: Ids, tails: Ids, n_special: Sequence[int], begin: int) -> Batc
 def full_logits(
     model: HookedModel,
     prompts: Ids,
-    n_special: Sequence[int],
+    special: Special,
     answers: Ids,
     edits: Sequence[Intervention] = (),
 ) -> Float[Tensor, "row vocab"]:
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
-    batch = _chunk(prompts, answers, n_special, 0)
+    batch = _chunk(prompts, answers, special, 0)
     with ExitStack() as stack:
         attach(model, edits, batch, stack)
         logits = model.bridge(
@@ -85,7 +86,7 @@ def full_logits(
 def cached_logits(
     model: HookedModel,
     prompts: Ids,
-    n_special: Sequence[int],
+    special: Special,
     answers: Ids,
     edits: Sequence[Intervention] = (),
     past: Any = None,
@@ -97,9 +98,9 @@ def cached_logits(
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
     batch = (
-        _chunk(prompts, nothing, n_special, 0)
+        _chunk(prompts, nothing, special, 0)
         if past is None
-        else _chunk(nothing, [a[-1:] for a in answers], n_special, before)
+        else _chunk(nothing, [a[-1:] for a in answers], special, before)
     )
     hf, device = model.bridge.original_model, model.device
     keep = (
@@ -125,11 +126,14 @@ def cached_logits(
 def cache_fits(model: HookedModel) -> bool:
     """Whether cached decoding equals full passes on this model, measured once, with an edit in the middle.
 
-    A model that deviates is announced by a warning and decodes by full passes.
+    A model that deviates is announced by a warning and decodes by full passes. Raises MechclaError where memory runs
+    out meanwhile, which says nothing about the model.
     """
     if model not in _fits:
         try:
-            gap = cache_gap(model)
+            gap = with_room(model, lambda: cache_gap(model))
+        except NoMemoryLeft:
+            raise
         except Exception as error:  # an architecture may refuse a cache in any way it likes
             gap, why = float("inf"), f"{type(error).__name__}: {error}"
         else:

@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 
 def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
-    """Which tokens an intervention edits; special tokens and padding never."""
+    """Which tokens an intervention edits: the user's own and the answer's; padding never.
+
+    The last prompt token, where vectors are read, is edited by name even where a chat template wrote it;
+    what a tokenizer puts before a prompt without words is not.
+    """
     place = torch.arange(batch.ids.shape[1]).unsqueeze(0)
     prompt = torch.tensor(batch.prompt_lengths).unsqueeze(1)
-    special = torch.tensor([p.n_special for p in batch.packed]).unsqueeze(1)
-    in_prompt, last, answer = place < prompt, place == prompt - 1, place >= prompt
+    own = torch.ones(batch.ids.shape, dtype=torch.bool)
+    for row, packed in enumerate(batch.packed):
+        own[row, list(packed.added)] = False
+    in_prompt, answer = (place < prompt) & own, place >= prompt
+    last = (place == prompt - 1) & in_prompt.any(1, keepdim=True)
     chosen = {
         "last_prompt_token": last,
         "prompt": in_prompt,
@@ -30,7 +37,7 @@ def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
         "answer": answer,
         "last_and_answer": last | answer,
     }[positions]
-    return chosen & (place >= special) & batch.real
+    return chosen & batch.real
 
 
 def attach(

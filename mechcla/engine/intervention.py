@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.chat import Chat, chat_settings
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -52,9 +53,12 @@ class Intervention:
 
     vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
     edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
-    answer (what steering during generation edits). Special tokens such as BOS are never edited.
-    made_with: digest of the model that the vector was made with, if known. matrix: W of the operator map.
-    language: whose rows the vector is for; None suits any. It decides what is refused, and no number.
+    answer (what steering during generation edits). `prompt` is what the user wrote: tokens that the tokenizer
+    (BOS) or a chat template (turn markers, a system turn) added are not edited, save that the last prompt token,
+    where vectors are read, is edited by its name whoever put it there.
+    made_with: digest of the model that the vector was made with, if known. made_in: whether its prompts stood in
+    a chat template, and in which, if known. matrix: W of the operator map.
+    language: whose rows the vector is for; None suits any. It decides what is refused, no number.
     A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
     or an ablation with the relative unit, which has no meaning.
     """
@@ -70,6 +74,7 @@ class Intervention:
     label: str = ""
     made_with: str | None = None
     matrix: Float[Tensor, "d_model d_model"] | None = None
+    made_in: Mapping[str, Any] | None = None
     language: str | None = None
 
     def __post_init__(self) -> None:
@@ -183,8 +188,47 @@ def active(
         if one.made_with is not None and one.made_with != model.digest:
             raise MechclaError(
                 f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
-                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...); make it again, or, to use it all the "
-                "same, take the record off: dataclasses.replace(vectors, record={})"
+                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...): other weights, config, tokenizer or chat template; make it again, "
+                "or, to use it all the same, take the record off: dataclasses.replace(vectors, record={})"
             )
         model.hook_name(one.layer, one.site)
     return tuple(one for one in listed if one.strength != 0.0)
+
+
+def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The part of a vector's record that says how its prompts were put; None where it says nothing."""
+    if "chat" not in record:
+        return None
+    return {key: record[key] for key in ("chat", "chat_template") if key in record}
+
+
+def check_chat(
+    interventions: Intervention | Sequence[Intervention], model: HookedModel, chat: bool | Chat
+) -> None:
+    """Raises MechclaError for a vector whose prompts stood in another template than these, or none."""
+    asked = chat_settings(chat, model.tokenizer)
+    given = (interventions,) if isinstance(interventions, Intervention) else interventions
+    for one in given:
+        if not isinstance(one, Intervention) or one.strength == 0 or one.made_in is None:
+            continue
+        if dict(one.made_in) == asked:
+            continue
+        made, now = (
+            {"chat": how["chat"], **how.get("chat_template", {})} for how in (one.made_in, asked)
+        )
+        keys = [key for key in dict.fromkeys([*made, *now]) if made.get(key) != now.get(key)]
+        keys = ["chat"] if "chat" in keys else keys
+        listed = "; ".join(
+            f"{'the template (SHA-256)' if key == 'sha256' else key} was {_short(made.get(key))}, "
+            f"is now {_short(now.get(key))}"
+            for key in keys
+        )
+        raise MechclaError(
+            f"the {one.label or 'steering'} vector was made with prompts put another way than these: "
+            f"{listed}. Make it again with this chat, or pass the chat that it was made with; to use "
+            "it all the same, take the record off: dataclasses.replace(vectors, record={})"
+        )
+
+
+def _short(value: object) -> str:
+    return repr(value) if len(repr(value)) <= 60 else f"{value!r:.57}..."

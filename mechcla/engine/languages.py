@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.chat import Chat
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -28,19 +29,21 @@ def by_language(
     interventions: Interventions,
     languages: Sequence[str],
     model: HookedModel,
+    chat: bool | Chat = False,
     any_language: bool = False,
 ) -> dict[str, tuple[Intervention, ...]]:
     """The edits of each of these rows' languages: those that do something, checked.
 
     interventions: one or several for all rows, or by language; languages that a mapping does not
-    name run unsteered. An edit whose `language` is None, such as one of your own making, suits
-    every language. Raises MechclaError for a mapping that names a language without rows, or for a
-    vector that was made for another language than the rows that it would be added to, unless
-    `any_language`.
+    name run unsteered. chat: how the rows' prompts stand, as a vector's own must have. An edit
+    whose `language` is None, such as one of your own making, suits every language. Raises
+    MechclaError for a mapping that names a language without rows, or for a vector that was made for
+    another language than the rows that it would be added to, unless `any_language`.
     """
     rows = tuple(dict.fromkeys(languages))
     if not isinstance(interventions, Mapping):
         edits = active(interventions, model)
+        check_chat(_listed(interventions), model, chat)
         if not any_language:
             _check(_listed(interventions), rows)
         return dict.fromkeys(rows, edits)
@@ -53,6 +56,7 @@ def by_language(
     found: dict[str, tuple[Intervention, ...]] = dict.fromkeys(rows, ())
     for language, steps in interventions.items():
         found[language] = active(steps, model)
+        check_chat(_listed(steps), model, chat)
         if not any_language:
             _check(_listed(steps), (language,))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 import weakref
 from collections.abc import Callable
@@ -22,6 +23,10 @@ _limits: weakref.WeakKeyDictionary[HookedModel, int] = weakref.WeakKeyDictionary
 
 class OutOfMemoryWarning(UserWarning):
     """Batches were made smaller."""
+
+
+class NoMemoryLeft(MechclaError):
+    """Not even one row fits."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -53,12 +58,34 @@ def limit(model: HookedModel, max_tokens: int) -> int:
     return min(max_tokens, _limits.get(model, max_tokens))
 
 
-def too_large(model: HookedModel, tokens: int) -> MechclaError:
+def too_large(model: HookedModel, tokens: int) -> NoMemoryLeft:
     """The message for one row that does not fit."""
-    return MechclaError(
+    return NoMemoryLeft(
         f"{model.name} has no memory left for one row of {tokens} tokens on {model.device}; use a smaller dtype "
         "(bfloat16), another device, or shorter prompts"
     )
+
+
+def with_room(model: HookedModel, check: Callable[[], T]) -> T:
+    """A check of the model on a few tokens, once more after memory was given back if it ran out.
+
+    Raises NoMemoryLeft if it runs out again: what the check would have said is not known.
+    """
+    for last in (False, True):
+        try:
+            return check()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if last:
+                raise NoMemoryLeft(
+                    f"{model.name} has no memory left on {model.device} for the check of a few tokens that decides how it "
+                    "is run; free some, or use a smaller dtype (bfloat16) or another device"
+                ) from error
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    raise AssertionError("unreachable")
 
 
 def retry_smaller(model: HookedModel, run: Callable[[int], T], max_tokens: int, floor: int) -> T:

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.items.item import Item, PromptForm
-from mechcla.models.chat import chat_prompt
+from mechcla.models.chat import Chat, answered_tokens
+from mechcla.models.tokens import check_known, common
+from mechcla.models.tokens import encode as encode_tokens
 
 PASS_TOKENS = 32  # what a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share it
 
@@ -27,13 +29,21 @@ PASS_TOKENS = 32  # what a forward pass costs beyond its tokens, in tokens: 55 o
 class Packed:
     """One item as token ids: its shared prompt and its candidates' tokens after it.
 
-    A prompt alone is one without candidates, and its `item` may be None. `n_special` is how many of the first prompt tokens the tokenizer added (BOS); they are never steered.
+    A prompt alone is one without candidates, and its `item` may be None. `special`: the places of the prompt's
+    tokens that the tokenizer or a chat template added (BOS, turn markers), which steering leaves alone; a number
+    n stands for the first n.
     """
 
     item: Item | None
     prompt: tuple[int, ...]
     candidates: tuple[tuple[int, ...], ...]
-    n_special: int
+    special: int | frozenset[int]
+
+    @property
+    def added(self) -> frozenset[int]:
+        """Places of the prompt's tokens that the user did not write."""
+        places = range(self.special) if isinstance(self.special, int) else self.special
+        return frozenset(place for place in places if place < len(self.prompt))
 
     @property
     def trie(self) -> tuple[tuple[int, ...], ...]:
@@ -49,24 +59,7 @@ class Packed:
 
 def encode(text: str, tokenizer: object) -> list[int]:
     """Token ids of a text, with the tokenizer's own special tokens in front, and none behind."""
-    ids = tokenizer(text, add_special_tokens=True)["input_ids"]  # type: ignore[operator]
-    eos = getattr(tokenizer, "eos_token_id", None)
-    return ids[:-1] if len(ids) > 1 and ids[-1] == eos else ids
-
-
-def count_special(ids: Sequence[int], tokenizer: object) -> int:
-    """How many leading tokens are special (BOS and its like)."""
-    special = set(getattr(tokenizer, "all_special_ids", ()))
-    count = 0
-    while count < len(ids) and ids[count] in special:
-        count += 1
-    return count
-
-
-def start_token(tokenizer: object) -> int | None:
-    """What stands before a text's first token: BOS, or the end of the text before it; None where there is neither."""
-    bos = getattr(tokenizer, "bos_token_id", None)
-    return bos if bos is not None else getattr(tokenizer, "eos_token_id", None)
+    return list(encode_tokens(text, tokenizer).ids)
 
 
 def pack(
@@ -74,26 +67,30 @@ def pack(
     tokenizer: object,
     form: PromptForm = "implicit",
     window: int | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
+    vocab_size: int | None = None,
 ) -> Packed:
     """Tokenise an item so that no candidate is scored as zero tokens.
 
     Prompt and candidate are tokenised as one text. Where a token spans the join, the shared prompt is cut
     back to the longest prefix that the prompt and all candidates have in common, so the sums of
-    log-likelihoods of an item's candidates stay comparable. chat: the prompt is a user's turn in the model's chat
-    template, and the candidate, without the item's separator, the answer to it.
+    log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn in the model's
+    chat template, and the candidate the assistant's; the template decides what stands between the two.
 
-    Raises MechclaError if a candidate adds no token or the longest text exceeds the model's `window`.
+    Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's `window`, or for a
+    token beyond the model's `vocab_size`.
     """
     text = item.prompt_text(form)
-    separator = item.separator
-    if chat:
-        text, separator = chat_prompt(text, tokenizer), ""
-    prompt = encode(text, tokenizer)
-    full = [encode(text + separator + c.text, tokenizer) for c in item.candidates]
-    cut = min(_common(prompt, ids) for ids in full)
-    special = count_special(prompt, tokenizer)
-    if cut == 0 or cut < special:
+    texts = [c.text for c in item.candidates]
+    try:
+        prompt, full = answered_tokens(text, item.separator, texts, tokenizer, chat)
+    except MechclaError as error:
+        raise MechclaError(f"{item.label}: {error}") from error
+    cut = min(common(prompt.ids, ids) for ids in full)
+    in_front = 0
+    while in_front in prompt.added:
+        in_front += 1
+    if cut == 0 or cut < in_front < len(prompt.ids):
         raise MechclaError(f"{item.label}: prompt {text!r} and its candidates share no token")
     for candidate, ids in zip(item.candidates, full, strict=True):
         if len(ids) <= cut:
@@ -101,21 +98,14 @@ def pack(
                 f"{item.label}: candidate {candidate.text!r} adds no token to the prompt {text!r} with this "
                 "tokenizer, so it has no likelihood; expected a text that is at least one token"
             )
+        check_known(ids, tokenizer, vocab_size, item.label)
     longest = max(len(ids) for ids in full)
     if window is not None and longest > window:
         raise MechclaError(
             f"{item.label}: prompt and answer are {longest} tokens, the model's window is {window}: {text[:60]!r}..."
         )
-    return Packed(item, tuple(prompt[:cut]), tuple(tuple(ids[cut:]) for ids in full), special)
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    count = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+    candidates = tuple(ids[cut:] for ids in full)
+    return Packed(item, prompt.ids[:cut], candidates, prompt.added)
 
 
 @dataclass(frozen=True)
@@ -163,7 +153,7 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
         [(p, [p]) for p in packed]
         if share_prompt
         else [
-            (Packed(p.item, p.prompt, (c,), p.n_special), [p]) for p in packed for c in p.candidates
+            (Packed(p.item, p.prompt, (c,), p.special), [p]) for p in packed for c in p.candidates
         ]
     )
     views = [row for row, _ in rows]

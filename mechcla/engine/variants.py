@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 GATHERED_ROWS = 2 * HEAD_ROWS
+MOST_WAITING = 8 * GATHERED_ROWS  # where one batch under many variants has more than that by itself
 Edits = tuple[Intervention, ...]
 Step = tuple[int, Edits]
 Branch = tuple[int, tuple[Step, ...]]
@@ -151,14 +152,24 @@ class _Wave:
     ) -> Iterator[Found]:
         gathered = [_Gathered() for _ in variants]
         for state in states:
-            steered = [_apply(state, entrance - 1, step) if step else state for _, step in variants]
-            for mine, ended in zip(
-                gathered,
-                advance_together(steered, state.model.n_layers, self.max_tokens),
-                strict=True,
-            ):
-                mine.waiting.append(scored(ended))
-            if sum(len(part.rows) for mine in gathered for part in mine.waiting) >= GATHERED_ROWS:
+            # As many as go up together: the next ones are steered when these are done, so that
+            # memory does not grow with the number of variants.
+            most = max(1, self.max_tokens // state.batch.ids.numel())
+            for begin in range(0, len(variants), most):
+                part = slice(begin, begin + most)
+                steered = [
+                    _apply(state, entrance - 1, step) if step else state
+                    for _, step in variants[part]
+                ]
+                for mine, ended in zip(
+                    gathered[part],
+                    advance_together(steered, state.model.n_layers, self.max_tokens),
+                    strict=True,
+                ):
+                    mine.waiting.append(scored(ended))
+                if _waiting(gathered) >= MOST_WAITING:
+                    _unembed(gathered, state.model)
+            if _waiting(gathered) >= GATHERED_ROWS:
                 _unembed(gathered, state.model)
         _unembed(gathered, states[0].model)
         yield from _found([indices for indices, _ in variants], gathered)
@@ -170,6 +181,10 @@ class _Gathered:
 
     waiting: list[Scored] = field(default_factory=list)
     edges: list[Float[Tensor, " _"]] = field(default_factory=list)
+
+
+def _waiting(gathered: Sequence[_Gathered]) -> int:
+    return sum(len(part.rows) for mine in gathered for part in mine.waiting)
 
 
 def _unembed(gathered: Sequence[_Gathered], model: HookedModel) -> None:

@@ -5,10 +5,12 @@ The fields are in docs/items.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.texts import check_language, clip, id_fault, text_fault
 
 Kind = str  # one of KINDS; these names are checked when an Item is made
 Split = str  # one of SPLITS
@@ -41,6 +43,8 @@ class Item:
     """One question in one language, with its candidates.
 
     `prompt` ends where the answer begins; a candidate is scored as `separator + text` after it.
+    `language` is a code of 1 to 35 letters, digits, "-" and "_", and not "all"; `id` any text of at most 512
+    characters without control characters. No text holds half a character or NUL.
     Raises MechclaError if a field is missing, empty, of another type, or contradicts another one.
 
     >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
@@ -63,11 +67,12 @@ class Item:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "language", "prompt"):
+        check_language(self.language, f"item {clip(self.id)}")
+        for name in ("id", "prompt"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
                 raise MechclaError(
-                    f"{self.label}: {name!r} is {value!r}; expected a non-empty text"
+                    f"{self.label}: {name!r} is {clip(value)}; expected a non-empty text"
                 )
         for name in (
             "country",
@@ -86,18 +91,28 @@ class Item:
                 name in ("prompt_explicit", "prompt_us") and value == ""
             ):
                 raise MechclaError(
-                    f"{self.label}: {name!r} is {value!r}; expected a text"
+                    f"{self.label}: {name!r} is {clip(value)}; expected a text"
                     + (" or nothing" if optional else "")
                 )
         for name, known in (("kind", KINDS), ("split", SPLITS)):
             if getattr(self, name) not in known:
                 value = getattr(self, name)
-                raise MechclaError(f"{self.label}: {name!r} is {value!r}; {nearest(value, known)}")
+                raise MechclaError(
+                    f"{self.label}: {name!r} is {clip(value)}; {nearest(value if isinstance(value, str) else '', known)}"
+                )
+        for name, value in self._texts():
+            if fault := id_fault(value) if name == "'id'" else text_fault(value):
+                raise MechclaError(f"{self.label}: {name} is {clip(value)}, which {fault}")
         roles = ROLES[self.kind]
         for candidate in self.candidates:
             if not isinstance(candidate.text, str) or not candidate.text.strip():
                 raise MechclaError(
-                    f"{self.label}: a candidate's text is {candidate.text!r}; expected a text"
+                    f"{self.label}: a candidate's text is {clip(candidate.text)}; expected a text"
+                )
+            if not (candidate.country is None or isinstance(candidate.country, str)):
+                raise MechclaError(
+                    f"{self.label}: the country of candidate {candidate.text!r} is "
+                    f"{clip(candidate.country)}; expected a text or nothing"
                 )
             if candidate.role not in roles:
                 raise MechclaError(
@@ -114,7 +129,17 @@ class Item:
     @property
     def label(self) -> str:
         """How messages name this item."""
-        return f"item {self.id!r} ({self.language})"
+        return f"item {clip(self.id)} ({self.language})"
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Every text of the item and its candidates, with the field's name as messages say it."""
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), str):
+                yield repr(field.name), value
+        for place, candidate in enumerate(self.candidates):
+            for field in fields(candidate):
+                if isinstance(value := getattr(candidate, field.name), str):
+                    yield f"{field.name!r} of candidate {place}", value
 
     @property
     def right(self) -> int:
@@ -151,22 +176,20 @@ class Item:
     def from_dict(cls, row: Any) -> Item:
         """The inverse of `to_dict`. Raises MechclaError for unknown or missing fields."""
         if not isinstance(row, dict):
-            raise MechclaError(f"an item is a JSON object, not {type(row).__name__}: {_clip(row)}")
-        _check_fields(row, cls, f"item {row.get('id', '?')!r}")
+            raise MechclaError(f"an item is a JSON object, not {type(row).__name__}: {clip(row)}")
+        named = f"item {clip(row.get('id', '?'))}"
+        _check_fields(row, cls, named)
+        if not isinstance(row["candidates"], list | tuple):
+            raise MechclaError(
+                f"{named}: 'candidates' is {clip(row['candidates'])}; expected a list of objects"
+            )
         candidates = []
-        for raw in row["candidates"] or ():
+        for raw in row["candidates"]:
             if not isinstance(raw, dict):
-                raise MechclaError(
-                    f"item {row['id']!r}: a candidate is a JSON object, not {_clip(raw)}"
-                )
-            _check_fields(raw, Candidate, f"a candidate of item {row['id']!r}")
+                raise MechclaError(f"{named}: a candidate is a JSON object, not {clip(raw)}")
+            _check_fields(raw, Candidate, f"a candidate of {named}")
             candidates.append(Candidate(**raw))
         return cls(**{**row, "candidates": tuple(candidates)})
-
-
-def _clip(value: object, width: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:

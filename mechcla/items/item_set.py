@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import KINDS, SPLITS, Item, _clip
+from mechcla.items.item import KINDS, SPLITS, Item
+from mechcla.items.texts import parse_json
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,11 @@ def read_jsonl(path: str | Path) -> ItemSet:
         if not line.strip():
             continue
         try:
-            items.append(Item.from_dict(json.loads(line)))
-        except json.JSONDecodeError as error:
-            raise MechclaError(
-                f"{path}, line {number} is not JSON ({error.msg}): {_clip(line)}"
-            ) from error
+            row = parse_json(line)
+        except MechclaError as error:
+            raise MechclaError(f"{path}, line {number} {error}") from error
+        try:
+            items.append(Item.from_dict(row))
         except (MechclaError, TypeError) as error:
             raise MechclaError(f"{path}, line {number}: {error}") from error
     if not items:

@@ -6,10 +6,12 @@ one, each with the number of annotators behind it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import SPLITS, PromptForm
+from mechcla.items.texts import check_language, clip, id_fault, text_fault
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class OpenItem:
 
     `groups` are that country's answers, most votes first; `us_groups` what people in the US answered to the same
     question, which English bias is read against. `prompt` is None where no form without the country's
-    name could be made. The split belongs to the id. Raises MechclaError for an empty field or an unknown split.
+    name could be made. The split belongs to the id. `id`, `language` and texts are held to the rules of `Item`.
+    Raises MechclaError for an empty field, an unknown split, or a text, id or language code that cannot be used.
     """
 
     id: str
@@ -43,19 +46,33 @@ class OpenItem:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "language", "country", "prompt_explicit"):
-            if not getattr(self, name).strip():
-                raise MechclaError(
-                    f"question {self.id!r} ({self.language}): {name!r} is empty; expected a text"
-                )
+        check_language(self.language, f"question {clip(self.id)}")
+        label = f"question {clip(self.id)} ({self.language})"
+        for name in ("id", "country", "prompt_explicit"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                shown = "empty" if isinstance(value, str) else clip(value)
+                raise MechclaError(f"{label}: {name!r} is {shown}; expected a text")
         if self.split not in SPLITS:
             raise MechclaError(
-                f"question {self.id!r} ({self.language}): 'split' is {self.split!r}; {nearest(self.split, SPLITS)}"
+                f"{label}: 'split' is {clip(self.split)}; {nearest(self.split if isinstance(self.split, str) else '', SPLITS)}"
             )
         if not self.groups:
-            raise MechclaError(
-                f"question {self.id!r} ({self.language}) has no answer; expected at least one group"
-            )
+            raise MechclaError(f"{label} has no answer; expected at least one group")
+        for name, text in self._texts():
+            if fault := id_fault(text) if name == "'id'" else text_fault(text):
+                raise MechclaError(f"{label}: {name} is {clip(text)}, which {fault}")
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Every text of the question and its answers, with the field's name as messages say it."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                yield repr(field.name), value
+            elif isinstance(value, tuple):
+                for group in value:
+                    for answer in (*group.answers, *group.en_answers):
+                        yield f"an answer in {field.name!r}", answer
 
     def prompt_text(self, form: PromptForm = "implicit") -> str:
         """The question in the form asked for. Raises MechclaError where there is no implicit form."""

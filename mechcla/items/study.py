@@ -115,7 +115,11 @@ class Study:
             )
         try:
             text = _canonical(dict(choice))
-        except (TypeError, ValueError) as error:
+            text.encode()
+        except (
+            TypeError,
+            ValueError,
+        ) as error:  # UnicodeEncodeError, half a character, is a ValueError
             raise MechclaError(
                 f"the choice is not JSON ({error}); give numbers, texts, lists and objects, interventions as "
                 "[e.describe() for e in edits]"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 RESAMPLES = 2000
+PART = 4_096  # resamples held at once, so that memory does not grow with their number
 POOLED = "all"
 
 
@@ -35,20 +36,32 @@ def bootstrap_means(
     over all (id, language) values drawn.
     """
     ids = list(dict.fromkeys(i for column in table.values() for i in column))
-    generator = np.random.default_rng(seed)
-    counts = np.ones((resamples + 1, len(ids)))
-    counts[1:] = generator.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=resamples)
-    result, total, weight = {}, np.zeros(resamples + 1), np.zeros(resamples + 1)
-    for language, column in table.items():
-        present = np.asarray([i in column for i in ids], dtype=float)
-        values = np.asarray([column.get(i, 0.0) for i in ids])
-        s, w = counts @ values, counts @ present
-        total, weight = total + s, weight + w
+    present = [np.asarray([i in c for i in ids], dtype=float) for c in table.values()]
+    values = [np.asarray([c.get(i, 0.0) for i in ids]) for c in table.values()]
+    parts: list[dict[str, Float[np.ndarray, " part"]]] = []
+    for counts in _draws(len(ids), resamples, seed):
+        part: dict[str, Float[np.ndarray, " part"]] = {}
+        total, weight = np.zeros(len(counts)), np.zeros(len(counts))
         with np.errstate(invalid="ignore"):
-            result[language] = s / w
-    with np.errstate(invalid="ignore"):
-        result[POOLED] = total / weight
-    return result
+            for language, value, there in zip(table, values, present, strict=True):
+                s, w = counts @ value, counts @ there
+                total, weight = total + s, weight + w
+                part[language] = s / w
+            part[POOLED] = total / weight
+        parts.append(part)
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _draws(n_ids: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "part n_ids"]]:
+    """How often each id is drawn, a row per resample, the sample itself first; at most PART rows at a time."""
+    generator = np.random.default_rng(seed)
+    left, first = resamples, 1
+    while first or left:
+        size = min(left, PART - first)
+        counts = np.ones((first + size, n_ids))
+        counts[first:] = generator.multinomial(n_ids, np.full(n_ids, 1 / n_ids), size=size)
+        yield counts
+        left, first = left - size, 0
 
 
 def _estimate(draws: Float[np.ndarray, " resample_plus_1"], n: int, measure: str) -> Estimate:

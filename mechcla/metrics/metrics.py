@@ -31,7 +31,9 @@ ItemValue = Callable[[ItemScore], float]
 def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "sum") -> ItemValue:
     """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that role's share.
 
-    Exact ties for the best share the point among the tied candidates.
+    Exact ties for the best share the point among the tied candidates. The function raises MechclaError for an item
+    whose values under the normalisation are not finite (nan, +inf, or -inf for all): a mean over the others would be
+    one over other items. A single -inf is an answer of probability 0.
     """
     if measure not in ("accuracy", "share"):
         raise MechclaError(
@@ -40,9 +42,16 @@ def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "s
 
     def value(row: ItemScore) -> float:
         has = np.asarray([r == role for r in row.roles])
+        scores = row.values(normalisation)
+        if np.isnan(scores).any() or not np.isfinite(scores.max()):
+            listed = ", ".join(f"{v:g}" for v in scores)
+            raise MechclaError(
+                f"item {row.id!r} ({row.language}, {row.kind}, {row.prompt_form}) is not finite: its "
+                f"{normalisation} log-likelihoods are {listed}. The pass overflowed its dtype, or a weight or "
+                "vector is nan; see scores.not_finite, and try a smaller strength or dtype float32"
+            )
         if measure == "share":
             return float(row.shares(normalisation)[has].sum())
-        scores = row.values(normalisation)
         best = scores == scores.max()
         return float((has & best).sum() / best.sum())
 

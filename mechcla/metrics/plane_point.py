@@ -13,7 +13,11 @@ from mechcla.scoring.scores import Scores
 
 @dataclass(frozen=True)
 class PlanePoint:
-    """A (method, language) on the transfer-localization plane, absolute and against the first method."""
+    """A (method, language) on the transfer-localization plane, absolute and against the first method.
+
+    Where d_localization is below 0 the method erased culture on these items; whether by more than chance is for a test to
+    say that counts all points: `mechcla.compare`, or the tests.csv of a sweep.
+    """
 
     method: str
     language: str
@@ -22,11 +26,6 @@ class PlanePoint:
     d_transfer: Estimate
     d_localization: Estimate
     measure: str
-
-    @property
-    def erasure(self) -> bool:
-        """Cultural erasure: the difference on the localization axis is negative, its interval below 0."""
-        return self.d_localization.high < 0
 
 
 def plane(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,8 +17,10 @@ import torch
 from torch import nn
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.tokens import bridge_tokenizer
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +56,14 @@ class HookedModel:
 
     @property
     def pad_id(self) -> int:
-        """A token id for padding; padding is masked, so any valid id serves."""
+        """A token id for padding; padding is masked, so any id that has an embedding serves."""
         pad = self.tokenizer.pad_token_id
-        return int(pad) if pad is not None else 0
+        return int(pad) if pad is not None and 0 <= pad < self.vocab_size else 0
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids have an embedding; a tokenizer may name ids beyond them."""
+        return int(self.bridge.original_model.get_input_embeddings().weight.shape[0])
 
     @property
     def _text_config(self) -> Any:
@@ -104,9 +112,17 @@ class HookedModel:
             "blocks, so there is nothing between them; use resid_pre, resid_post, attn_out or mlp_out"
         )
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """SHA-256 over every weight's name, dtype, shape and bytes, the config and the tokenizer."""
+        """SHA-256 over every weight's name, dtype, shape and bytes, config, tokenizer, chat template.
+
+        The chat template is read anew each time, since it is set on a tokenizer by assignment.
+        """
+        template = json.dumps(getattr(self.tokenizer, "chat_template", None), sort_keys=True)
+        return hashlib.sha256(f"{self._fixed_digest} {template}".encode()).hexdigest()
+
+    @cached_property
+    def _fixed_digest(self) -> str:
         sha = hashlib.sha256()
         model = self.bridge.original_model
         seen: set[int] = set()
@@ -145,16 +161,26 @@ class HookedModel:
 
 
 def _tokenizer_bytes(tokenizer: Any) -> bytes:
+    """What decides a tokenizer's ids: its backend or vocabulary, and the roles of its special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
-        return backend.to_str().encode()
-    return json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()
+        whole = json.loads(backend.to_str())
+        # Padding and truncation are what the last call asked for, and each call sets them anew.
+        whole |= {"padding": None, "truncation": None}
+    else:
+        whole = {"vocabulary": tokenizer.get_vocab(), "settings": tokenizer.init_kwargs}
+        whole["settings"] = {k: v for k, v in whole["settings"].items() if k not in PLACES}
+    roles = {k: str(v) for k, v in sorted(tokenizer.special_tokens_map.items())}
+    return json.dumps([whole, roles], sort_keys=True, default=str).encode()
 
 
 def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     """Wrap a TransformerLens `TransformerBridge` that you hold. Its weights are used as they are.
 
-    Raises MechclaError for anything else, or for a bridge without a tokenizer.
+    Texts become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the tokenizer's
+    own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself leaves without one), a
+    warning says so; `load_model` takes the folder's. Raises MechclaError for anything else, or for a bridge
+    without a tokenizer.
 
     >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
     """
@@ -171,6 +197,8 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
         raise MechclaError(
             "the bridge has no tokenizer; boot it with tokenizer=AutoTokenizer.from_pretrained(...)"
         )
-    return HookedModel(
-        bridge, bridge.tokenizer, name or str(getattr(bridge.cfg, "model_name", "bridge"))
-    )
+    called = name or str(getattr(bridge.cfg, "model_name", "bridge"))
+    tokenizer, note = bridge_tokenizer(bridge)
+    if note:
+        warnings.warn(f"{called}: {note}", stacklevel=2)
+    return HookedModel(bridge, tokenizer, called)

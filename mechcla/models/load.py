@@ -6,6 +6,7 @@ digest of both, which is part of every result's identity.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from mechcla.models.checkpoint import (
     first_line,
     load_weights,
 )
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.installs import no_installs
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,7 +52,8 @@ def load_model(
     The model is then called "base+adapter", and its digest is that of the merged weights. Needs
     peft: pip install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is
     one, else cpu. dtype: float32 (default), bfloat16 or float16. Attention is eager, as
-    TransformerLens boots it, so that every hook fires. revision: of what `name` names.
+    TransformerLens boots it, so that every hook fires. The tokenizer is the folder's
+    or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -134,7 +136,7 @@ def load_model(
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
-    return wrap_model(bridge, name)
+    return HookedModel(bridge, tokenizer, name)
 
 
 def _place(name: str) -> tuple[str, bool]:
@@ -176,7 +178,15 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:
+    """A bridge with a copy of the tokenizer, which it changes: it names absent special tokens.
+
+    It would also exchange one that adds no BOS for one that does. A copy that says that it adds one stays,
+    and `bridge.to_tokens` is set to add what the tokenizer itself adds.
+    """
     from transformer_lens.model_bridge import TransformerBridge
 
-    bridge = TransformerBridge.boot_transformers(path, hf_model=hf_model, tokenizer=tokenizer)
+    own = copy.deepcopy(tokenizer)
+    own.init_kwargs = dict(own.init_kwargs) | {"add_bos_token": True}
+    bridge = TransformerBridge.boot_transformers(path, hf_model=hf_model, tokenizer=own)
+    bridge.cfg.default_prepend_bos = bridge.cfg.tokenizer_prepends_bos
     return bridge.requires_grad_(False)

@@ -9,7 +9,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from mechcla.metrics.estimates import POOLED
-from mechcla.plots.style import METHOD_COLOURS, OWN, STYLE, colours, new_figure
+from mechcla.plots.style import OWN, STYLE, colours, new_figure
+from mechcla.steering.families import look
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -51,7 +52,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
             [r["layer"] for r in mine],
             [r["share"] for r in mine],
             yerr=spread,
-            color=METHOD_COLOURS["LOC"],
+            color=look("LOC")[1],
             marker="s",
             ms=4,
             lw=1,

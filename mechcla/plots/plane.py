@@ -13,26 +13,17 @@ from torch import Tensor
 
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.plane_point import PlanePoint
-from mechcla.plots.style import (
-    MARKS,
-    METHOD_COLOURS,
-    ORANGE,
-    STYLE,
-    VIOLET,
-    colours,
-    cross,
-    new_figure,
-)
+from mechcla.plots.style import STYLE, colours, cross, new_figure
+from mechcla.steering.families import Condition, is_steered, look, steered
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
     """The plane as differences from the unsteered model: a small panel a method, a point a language.
 
-    After the source paper's Figure 2. Below the horizontal line is cultural erasure.
+    After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an interval
+    for this point alone: whether a fall is more than chance, among so many, a sweep's tests.csv says.
     """
-    methods = [
-        m for m in dict.fromkeys(p.method for p in points) if m not in ("unsteered", "explicit")
-    ]
+    methods = [m for m in dict.fromkeys(p.method for p in points) if is_steered(m)]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
     colour = colours(languages)
     with matplotlib.rc_context(STYLE):
@@ -48,7 +39,7 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
                     p.d_transfer,
                     p.d_localization,
                     color=colour[p.language],
-                    marker=MARKS.get(method, "o"),
+                    marker=look(method)[0],
                     ms=4,
                     alpha=0.55,
                     label=p.language,
@@ -59,7 +50,7 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
                 pooled.d_transfer,
                 pooled.d_localization,
                 color="black",
-                marker=MARKS.get(method, "o"),
+                marker=look(method)[0],
                 ms=6,
                 label="all",
             )
@@ -100,10 +91,10 @@ def layers(
         left.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
         right.axhline(0, color="0.6", lw=0.8)
         series = (
-            ("EN", "en_layer", "d_transfer", "EN on transfer", VIOLET, "-", "^"),
-            ("EN", "en_layer", "d_localization", "EN on localization", VIOLET, "--", "^"),
-            ("LOC", "loc_layer", "d_transfer", "LOC on transfer", ORANGE, "--", "s"),
-            ("LOC", "loc_layer", "d_localization", "LOC on localization", ORANGE, "-", "s"),
+            ("EN", "en_layer", "d_transfer", "EN on transfer", look("EN")[1], "-", "^"),
+            ("EN", "en_layer", "d_localization", "EN on localization", look("EN")[1], "--", "^"),
+            ("LOC", "loc_layer", "d_transfer", "LOC on transfer", look("LOC")[1], "--", "s"),
+            ("LOC", "loc_layer", "d_localization", "LOC on localization", look("LOC")[1], "-", "s"),
         )
         for family, key, gain, label, tint, line, mark in series:
             own = "d_transfer" if family == "EN" else "d_localization"
@@ -141,7 +132,6 @@ def surgical(
     After the source paper's Figure 5. Bars and crosses are 95% intervals on test.
     """
     pooled = {p.method: p for p in points if p.language == POOLED}
-    colour = METHOD_COLOURS
     with matplotlib.rc_context(STYLE):
         figure, (plane_axis, front, bars) = new_figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
         for method, p in pooled.items():
@@ -155,8 +145,8 @@ def surgical(
                 plane_axis,
                 x,
                 p.localization,
-                color=colour.get(method, "0.4"),
-                marker=MARKS.get(method, "o"),
+                color=look(method)[1],
+                marker=look(method)[0],
                 ms=6,
                 label=method,
             )
@@ -166,19 +156,19 @@ def surgical(
         )
         front.axhline(0, color="0.6", lw=0.8)
         front.axvline(0, color="0.6", lw=0.8)
-        for family in ("EN", "EN+restore", "LOC", "SUR"):
+        for family in steered():
             mine = [
                 c
                 for c in cells
-                if c["family"] == family and c["d_localization"] == c["d_localization"]
+                if c["family"] == family.name and c["d_localization"] == c["d_localization"]
             ]
             if mine:
                 front.scatter(
                     [c["d_transfer"] for c in mine],
                     [c["d_localization"] for c in mine],
                     s=14,
-                    color=colour.get(family, "0.5"),
-                    marker=MARKS[family],
+                    color=family.colour,
+                    marker=family.mark,
                     alpha=0.6,
                     linewidths=0,
                 )
@@ -195,7 +185,7 @@ def surgical(
         bars.barh(
             range(len(names)),
             [v.value for v in values],
-            color=[colour.get(n, "0.5") for n in names],
+            color=[look(n)[1] for n in names],
             alpha=0.8,
             xerr=[[v.value - v.low for v in values], [v.high - v.value for v in values]],
             error_kw={"elinewidth": 0.8},
@@ -230,12 +220,14 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
             spare.axis("off")
         for axis, (family, metric) in zip(axes, panels, strict=False):
             mine = [
-                r for r in rows if r["metric"] == metric and r["method"].split(" ")[0] == family
+                r
+                for r in rows
+                if r["metric"] == metric and Condition.parse(r["method"]).family == family
             ]
             names = [r["method"].removeprefix(f"{family} ").replace("_", " ") for r in mine]
             for y, r in enumerate(mine):
-                look: Any = (
-                    {"color": METHOD_COLOURS.get(family, "0.3"), "fmt": MARKS.get(family, "o")}
+                drawn: Any = (
+                    {"color": look(family)[1], "fmt": look(family)[0]}
                     if y == 0
                     else {"color": "0.5", "fmt": "o"}
                 )
@@ -245,7 +237,7 @@ def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
                     xerr=[[r["change"] - r["low"]], [r["high"] - r["change"]]],
                     ms=4,
                     lw=0.9,
-                    **look,
+                    **drawn,
                 )
             axis.axvline(0, color="0.6", lw=0.8)
             axis.set(

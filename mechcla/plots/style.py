@@ -1,4 +1,4 @@
-"""One look for all: a colour a language (Okabe and Ito's, safe for colour-blind readers), a mark a method."""
+"""One look for all: a colour per language (Okabe and Ito's, safe for colour-blind readers)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mechcla.metrics.estimates import Estimate
 from mechcla.plots.fonts import families
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
-MARKS = {"unsteered": "o", "explicit": "*", "EN": "^", "EN+restore": "v", "LOC": "s", "SUR": "D"}
 STYLE: Any = {
     "font.family": list(families()),
     "font.size": 8,
@@ -29,24 +28,19 @@ STYLE: Any = {
     "axes.axisbelow": True,
 }
 OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
-VIOLET, ORANGE = "#5D3A9B", "#E66100"
-METHOD_COLOURS = {
-    "unsteered": "black",
-    "explicit": "#7F7F7F",
-    "EN": VIOLET,
-    "EN+restore": "#0072B2",
-    "LOC": ORANGE,
-    "SUR": "#009E73",
-}
 
 
 def save(figure: Figure, stem: str | Path) -> Path:
-    """Write stem.png and stem.svg and return the PNG's path. Runs without a display."""
+    """Write stem.png (200 dots per inch) and stem.svg (text as text) and return the PNG's path.
+
+    Runs without a display. The same figure gives the same bytes at every run.
+    """
     stem = Path(stem)
-    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
-        figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
-        part.replace(target)
+    with matplotlib.rc_context(STYLE):  # resolution, ids and text are decided here, not on drawing
+        for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+            target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
+            figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
+            part.replace(target)
     return target
 
 

@@ -8,14 +8,14 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 OTHERS = ("plots",)  # folders of the package that decide no number
 DECIDING = ("torch", "transformers", "transformer-lens", "tokenizers", "numpy", "scikit-learn")
 PACKAGES = (
     "mechcla",
-    "torch",
-    "transformers",
-    "transformer-lens",
-    "numpy",
+    *DECIDING,
+    "scipy",
     "datasets",
     "einops",
     "jaxtyping",
@@ -23,12 +23,13 @@ PACKAGES = (
 )
 
 
-def code_digest() -> str:
+def code_digest(folder: Path | None = None) -> str:
     """SHA-256 over the package's syntax trees, without docstrings and comments, so that only code counts.
 
-    The folders in OTHERS are left out. A module that is added to the package is in by itself.
+    The folders in OTHERS are left out. A module that is added to the package is in by itself. folder: the package;
+    default: the one that runs. Python's own syntax trees differ between its minor versions, and so do the digests.
     """
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parent.parent if folder is None else folder
     sha = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder)
@@ -41,17 +42,27 @@ def code_digest() -> str:
 
 def _without_docstrings(source: str) -> str:
     tree = ast.parse(source)
-    for node in ast.walk(tree):
+    for node in ast.walk(tree):  # a text that stands alone does nothing, also below a field
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:]
+            node.body = [step for step in node.body if not _is_text(step)]
     return ast.dump(tree)
 
 
+def _is_text(step: ast.stmt) -> bool:
+    return (
+        isinstance(step, ast.Expr)
+        and isinstance(step.value, ast.Constant)
+        and isinstance(step.value.value, str)
+    )
+
+
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a number."""
+    """Versions of Python and of the packages that decide a number, and how many CPU threads PyTorch uses.
+
+    Threads split sums, so a number may differ in its last digits where there are more or fewer.
+    """
     found = {"python": platform.python_version(), "platform": platform.platform()}
+    found["threads"] = str(torch.get_num_threads())
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

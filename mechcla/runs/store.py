@@ -1,18 +1,16 @@
-"""The run folder: every finished cell on disk at once and whole, and nothing that contradicts the config.
+"""The run folder: every finished cell on disk at once and whole, and nothing believed unverified.
 
-    config.yaml           what was asked for            record.json   versions and digests
-    vectors/*.safetensors                               cells/SPLIT/LANGUAGE/*.parquet  item-level scores
-    selection.json        dev points, front, choice     summary.csv, summary.json       test numbers
-    frozen.json           the choice that opened test   tests.csv, arms.csv   p-values, control arms
-    items.jsonl           the items themselves          figures/*.png, *.svg, *.json (the numbers drawn)
-
-A file appears by a rename, so one that is there is whole. A cell's name ends in the digest of everything
-that decides it (model, items, interventions, code), which alone says whether it is done.
+`mechcla.runs.folder` lists the files. A file appears by a rename, so one that is there was whole once;
+what happened to it since, its digest tells. A cell or vector file that is damaged is named and made
+again; a choice that is damaged is refused, for test was opened under it.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,85 +18,275 @@ import yaml
 
 from mechcla.errors import MechclaError
 from mechcla.items.study import FrozenChoice
+from mechcla.runs import lock
+from mechcla.runs.folder import (
+    CELLS,
+    CONDITIONS,
+    CONFIG,
+    FROZEN,
+    ITEMS,
+    LONGEST_NAME,
+    RECORD,
+    SELECTION,
+    STATUS,
+    VECTORS,
+    check,
+    component,
+    reading,
+    seal,
+    sweep_out,
+)
 from mechcla.runs.identity import versions
 from mechcla.scoring.scores import Scores
-from mechcla.storage import digest, write_json, write_text, write_whole
+from mechcla.storage import (
+    DIGEST,
+    digest,
+    read_sealed,
+    sha256,
+    user_path,
+    write_bytes,
+    write_sealed,
+    write_whole,
+    writing,
+)
+from mechcla.vectors.steering_vectors import SteeringVectors
+
+SCHEMA = 1  # of the run folder
 
 
 class Store:
-    """One run folder. `open` makes it, or finds it made by the same config."""
+    """One run folder, held by this process alone. `open` makes it, or finds it made by the same config.
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    Use it as a context manager, or `close` it: both give the folder back.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], held: lock.RunLock) -> None:
         self.folder = folder
         self.identity = identity
+        self._held = held
+
+    @staticmethod
+    def check(folder: str | Path) -> None:
+        """Refuse what `open` would refuse of the folder itself, before a model is loaded for it.
+
+        Raises MechclaError for a folder of something else, or one that another process holds.
+        """
+        folder = user_path(folder)
+        check(folder)
+        lock.check(folder)
 
     @classmethod
     def open(cls, folder: str | Path, config: dict[str, Any], identity: dict[str, Any]) -> Store:
         """Open or make a run folder.
 
         Raises MechclaError if the folder belongs to another config, model, items or code, naming what
-        differs, or if it is a folder of something else. Nothing is written then.
+        differs, if it is a folder of something else, if another process holds it, or if its record,
+        config or choice is damaged. Nothing is written then.
         """
-        folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise MechclaError(f"the run folder {str(folder)!r} is a file; choose another --out")
-        record = folder / "record.json"
-        if record.exists():
-            old = json.loads(record.read_text(encoding="utf-8"))
-            differences = _differences(old["config"], config) + _differences(
-                old["identity"], identity
-            )
-            if differences:
-                listed = "\n".join(
-                    f"  {key}: the folder has {a!r}, this run {b!r}" for key, a, b in differences
-                )
-                raise MechclaError(
-                    f"the run folder {str(folder)!r} was made with other settings:\n{listed}\n"
-                    "Choose another --out, or the settings of that run (its config.yaml)."
-                )
-        elif folder.exists() and any(
-            p.name != "config.yaml" and not p.name.startswith(".") for p in folder.iterdir()
-        ):
+        folder = user_path(folder)
+        check(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise MechclaError(
-                f"{str(folder)!r} is not empty and holds no run of mechcla.sweep; choose another --out"
+                f"cannot make the run folder {str(folder)!r}: {error.strerror}"
+            ) from error
+        held, before = lock.RunLock.take(folder)
+        store = cls(folder, identity, held)
+        try:
+            store._begin(config, before)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _begin(self, config: dict[str, Any], before: str) -> None:
+        folder = self.folder
+        check(folder)  # again: another process may have come first
+        written = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+        with reading(folder):
+            if (folder / RECORD).exists():
+                self._same_run(config)
+        left = sweep_out(folder)
+        if before:
+            _say(
+                f"{before} ended without giving {str(folder)!r} back; going on from what it "
+                f"finished ({left} unfinished files removed)"
             )
-        else:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
+        if not (folder / RECORD).exists():
+            write_sealed(
+                folder / RECORD,
+                {
+                    "schema": SCHEMA,
+                    "config": config,
+                    "identity": self.identity,
+                    "versions": versions(),
+                    "config_sha256": sha256(written),
+                },
+            )
+        if not (folder / CONFIG).exists():
+            write_bytes(folder / CONFIG, written)
+
+    def _same_run(self, config: dict[str, Any]) -> None:
+        """Refuse a folder of other settings, and one whose record, config or choice is damaged."""
+        folder = self.folder
+        record = read_sealed(folder / RECORD, "config", "identity", "config_sha256")
+        if record is None:
+            raise MechclaError(
+                f"{RECORD} in the run folder {str(folder)!r} is damaged (or was written by another "
+                "version of mechcla), so what the folder was made with cannot be known; put a copy "
+                "of it back, or choose another --out"
+            )
+        differences = _differences(record["config"], config)
+        differences += _differences(record["identity"], self.identity)
+        if differences:
+            listed = "\n".join(
+                f"  {key}: the folder has {a!r}, this run {b!r}" for key, a, b in differences
+            )
+            raise MechclaError(
+                f"the run folder {str(folder)!r} was made with other settings:\n{listed}\n"
+                "Choose another --out, or the settings of that run (its config.yaml)."
+            )
+        path = folder / CONFIG
+        if path.exists() and sha256(path.read_bytes()) != record["config_sha256"]:
+            raise MechclaError(
+                f"{CONFIG} in the run folder {str(folder)!r} is damaged or was edited: it does not "
+                f"match its digest in {RECORD}. Remove it, and the same command writes it again; "
+                "for other settings choose another --out"
+            )
+        for name in (SELECTION, FROZEN):
+            if (folder / name).exists() and read_sealed(folder / name) is None:
                 raise MechclaError(
-                    f"cannot make the run folder {str(folder)!r}: {error.strerror}"
-                ) from error
-            write_text(
-                folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-            )
-            write_json(record, {"config": config, "identity": identity, "versions": versions()})
-        return cls(folder, identity)
+                    f"{name} in the run folder {str(folder)!r} does not match its digest: it is "
+                    "damaged or was edited, so it cannot be known what was chosen. Put a copy of it "
+                    "back; without one, remove it, and the choice is made again from the dev cells"
+                    + (", and say so where you report test numbers" if name == FROZEN else "")
+                )
+
+    def close(self) -> None:
+        """Give the folder back."""
+        self._held.give_back()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def keep_items(self, write: Callable[[Path], None]) -> None:
+        """Write items.jsonl, and again if it is no longer what `write` gives."""
+        path, fresh = self.folder / ITEMS, self.folder / f".mechcla-{ITEMS}"
+        write_whole(fresh, write)
+        with reading(self.folder):
+            damaged = path.exists() and path.read_bytes() != fresh.read_bytes()
+        if damaged:
+            _say(f"{str(path)!r} is damaged; it is written again")
+        with writing(path):
+            os.replace(fresh, path)
 
     def freeze(self, record: FrozenChoice) -> None:
-        """Write frozen.json, once. Raises MechclaError if test was opened in this folder under another choice."""
-        path = self.folder / "frozen.json"
+        """Write frozen.json, once. Raises MechclaError if test was opened here under another choice."""
+        path = self.folder / FROZEN
         if not path.exists():
-            write_json(path, record.to_dict() | {"digest": record.digest})
+            write_sealed(path, record.to_dict())
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before["digest"] != record.digest:
+        before = read_sealed(path)
+        if before is None or before[DIGEST] != record.digest:
+            was = "a choice that is damaged" if before is None else before[DIGEST][:12] + "..."
             raise MechclaError(
-                f"test was opened in {str(self.folder)!r} under another choice (digest {before['digest'][:12]}..., now "
-                f"{record.digest[:12]}...), so a new one could have been made on test; choose another --out"
+                f"test was opened in {str(self.folder)!r} under another choice (digest {was}, now "
+                f"{record.digest[:12]}...), so a new one could have been made on test; choose "
+                "another --out"
             )
 
+    def select(self, selection: dict[str, Any]) -> None:
+        """Write selection.json, sealed."""
+        write_sealed(self.folder / SELECTION, selection)
+
+    def name_conditions(self, cells: Mapping[str, Sequence[Path]]) -> None:
+        """Write conditions.json: which cells, as `cell_path` names them, are which condition on test."""
+        named = {
+            name: [path.relative_to(self.folder).as_posix() for path in paths]
+            for name, paths in cells.items()
+        }
+        write_sealed(self.folder / CONDITIONS, {"schema": SCHEMA, "conditions": named})
+
+    def say(self, status: str, message: str = "") -> None:
+        """Write status.json: running, complete, interrupted, or failed with the message it ended in."""
+        write_sealed(self.folder / STATUS, {"schema": SCHEMA, "status": status, "message": message})
+
+    def vectors(
+        self, names: Iterable[str], make: Callable[[], dict[str, SteeringVectors]]
+    ) -> dict[str, SteeringVectors]:
+        """Vectors by name, read where they are whole; all made again, by `make`, if one is not."""
+        paths = {n: self.folder / VECTORS / f"{_file_name(n)}.safetensors" for n in names}
+        found: dict[str, SteeringVectors] = {}
+        for name, path in paths.items():
+            try:
+                if path.exists():
+                    found[name] = SteeringVectors.load(path, bound=self._bound(path))
+            except MechclaError as error:
+                _say(f"{error}; they are made again")
+        if len(found) < len(paths):
+            made = make()
+            for name, path in paths.items():
+                if name not in found:
+                    made[name].save(path, bound=self._bound(path))
+                    found[name] = SteeringVectors.load(path, bound=self._bound(path))
+        return {name: found[name] for name in paths}
+
+    def _bound(self, path: Path) -> str:
+        return f"{path.relative_to(self.folder).as_posix()} of run {digest(self.identity)}"
+
     def cell_path(self, split: str, language: str, name: str, decides: dict[str, Any]) -> Path:
-        """Where the scores of a cell lie: a name to read and a digest of everything that decides them."""
+        """Where the scores of a cell lie, but for the digest of their bytes that ends the file's name.
+
+        Inside the run folder, whatever the texts. The name ends in a digest of all that decides them.
+        """
         whole = digest({**self.identity, **decides})
-        return self.folder / "cells" / split / language / f"{name}-{whole[:16]}.parquet"
+        folder = self.folder / CELLS / component(split) / component(language)
+        return folder / f"{component(name, LONGEST_NAME)}-{whole[:16]}"
 
     def read(self, path: Path) -> Scores | None:
-        """The scores of a finished cell, or None."""
-        return Scores.from_parquet(path) if path.exists() else None
+        """The scores of a finished cell, or None; a damaged one is named, once, and removed."""
+        for file in self._files(path):
+            with reading(self.folder):
+                data = file.read_bytes()
+            if file.stem == f"{path.name}-{self._seal(path, data)}":
+                return Scores.from_parquet(BytesIO(data))
+            _say(f"{str(file)!r} is damaged (it does not match its digest); the cell is run again")
+            with reading(self.folder):
+                file.unlink()
+        return None
 
     def write(self, path: Path, scores: Scores) -> None:
-        write_whole(path, scores.to_parquet)
+        """Write a cell, whole; a cell that is there stays."""
+        if any(self._files(path)):
+            return
+        buffer = BytesIO()
+        scores.to_parquet(buffer)
+        data = buffer.getvalue()
+        write_bytes(path.with_name(f"{path.name}-{self._seal(path, data)}.parquet"), data)
+
+    def _files(self, path: Path) -> list[Path]:
+        with reading(self.folder):
+            if not path.parent.is_dir():
+                return []
+            begin = f"{path.name}-"
+            names = [n for n in os.listdir(path.parent) if n.startswith(begin)]
+        return [path.parent / n for n in sorted(names) if n.endswith(".parquet")]
+
+    def _seal(self, path: Path, data: bytes) -> str:
+        """The place in the folder and the bytes, as one digest: a file under another name is none."""
+        return seal(self.folder, path, data)
+
+
+def _file_name(name: str) -> str:
+    return component(name.lower().replace(" ", "_"))
+
+
+def _say(message: str) -> None:
+    print(f"mechcla: {message}", file=sys.stderr)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:

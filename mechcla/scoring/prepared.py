@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import Shelf
-from mechcla.engine.packing import Batch, Packed, collate, pack, plan, start_token
+from mechcla.engine.packing import Batch, Packed, collate, pack, plan
 from mechcla.engine.reference import plain_log_probs
 from mechcla.engine.state import State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat, chat_settings
+from mechcla.models.tokens import start_token
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
@@ -27,9 +30,9 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2048
 PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
-Priors = dict[
-    tuple[int, ...], float
-]  # a candidate's tokens, and their log-likelihood at the beginning of a text
+# A candidate's tokens, and their log-likelihood at the beginning of a text.
+Priors = dict[tuple[int, ...], float]
+KnownPriors = dict[tuple[tuple[int, ...], ...], Priors]  # by all the candidates measured together
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty. max_tokens bounds a batch, also where several strengths run as one.
+    it is empty, and `why` says why (`plain_because`). max_tokens bounds a batch, also where several strengths run as one.
     """
 
     model: HookedModel
@@ -49,7 +52,8 @@ class Prepared:
     max_tokens: int
     shelf: Shelf
     priors: tuple[tuple[float, ...], ...] = ()
-    chat: bool = False
+    chat: bool | Chat = False
+    why: str = ""
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
         """What is left to run, and the unembedding, a tensor a batch."""
@@ -82,11 +86,45 @@ class Prepared:
                 )
         settings = {
             "prompt": self.prompt,
-            "chat": self.chat,
+            **chat_settings(self.chat, self.model.tokenizer),
             "headline": HEADLINE,
             "interventions": [e.describe() for e in edits],
+            **self.how(),
         }
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
+
+    def how(self) -> dict[str, Any]:
+        """What ran: the path and why, the attention backend, dtype, device and number of CPU threads."""
+        why = {"path_reason": self.why} if self.why else {}
+        return {
+            "path": "plain" if self.why else "packed",
+            **why,
+            "attention": self.model.attention,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def plain_because(
+    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool = False
+) -> str:
+    """Why these items would be scored on the plain path of this model; empty where they are packed.
+
+    The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's identity.
+    """
+    return _plain_because(
+        model, [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    )
+
+
+def _plain_because(model: HookedModel, packed: Sequence[Packed]) -> str:
+    longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
+    if model.sliding_window is not None and longest > model.sliding_window:
+        return (
+            f"texts of {longest} tokens reach beyond the attention window of {model.sliding_window}"
+        )
+    return capability.plain_because(model)
 
 
 def prepare(
@@ -97,27 +135,29 @@ def prepare(
     max_tokens: int = MAX_TOKENS,
     fast: bool | None = None,
     shelf: Shelf | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     prior: bool = True,
-    known: Priors | None = None,
+    known: KnownPriors | None = None,
 ) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once. Hooks of your own must then stay as they are.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
     reach beyond a sliding attention window to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
-    it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
+    without a prompt too, once, so that scores can be corrected for them. known: priors of sets of candidates, read
+    where it has this one's and added to where not, so that what several prompt forms of the same items offer is measured
+    once; the same items have the same priors to the last bit whatever was measured before.
     Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    packed = [pack(item, model.tokenizer, prompt, model.window, chat) for item in items]
+    packed = [
+        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
+    ]
+    why = "" if fast else "asked for"
     if fast is None:
-        longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in packed)
-        fast = (
-            model.sliding_window is None or longest <= model.sliding_window
-        ) and capability.fits(model)
+        why = _plain_because(model, packed)
+        fast = not why
     sizes = [
         p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
         for p in packed
@@ -130,16 +170,19 @@ def prepare(
             collate([packed[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
         )
         states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
-        return Prepared(model, items, prompt, batches, groups, states, most, shelf, priors, chat)
+        return Prepared(
+            model, items, prompt, batches, groups, states, most, shelf, priors, chat, why
+        )
 
     known = {} if known is None else known
-    first = start_token(model.tokenizer) if prior else None
+    first = start_token(model.tokenizer, model.vocab_size) if prior else None
+    priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
-        new = sorted({c for p in packed for c in p.candidates} - known.keys())
-        known |= _priors(model, new, first, max_tokens, fast) if new else {}
-    priors = (
-        tuple(tuple(known[c] for c in p.candidates) for p in packed) if first is not None else ()
-    )
+        # Measured with these items' own candidates alone: neighbours decide the last bits.
+        offered = tuple(sorted({c for p in packed for c in p.candidates}))
+        if offered not in known:
+            known[offered] = _priors(model, offered, first, max_tokens, fast)
+        priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in packed)
     return retry_smaller(model, build, max_tokens, floor=max(sizes))
 
 

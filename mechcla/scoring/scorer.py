@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.intervention import Intervention, active
+from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.variants import Edits, steps, walk
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat
 from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def score(
     prompt: PromptForm = "implicit",
     *,
     max_tokens: int = MAX_TOKENS,
-    chat: bool = False,
+    chat: bool | Chat = False,
     prior: bool = True,
     any_language: bool = False,
 ) -> Scores:
@@ -43,7 +44,8 @@ def score(
     interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
     run unsteered. A vector of another language than its rows' is refused by name, unless any_language.
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
-    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
+    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects, with the candidate
+    as the assistant's turn; True, or a `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
@@ -52,7 +54,7 @@ def score(
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
-    found = by_language(interventions, items.languages, model, any_language)
+    found = by_language(interventions, items.languages, model, chat, any_language)
     if isinstance(interventions, Mapping):
         each = {
             language: score(
@@ -92,6 +94,8 @@ def score_many(
     Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
     memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
+    for edits in variants:
+        check_chat(edits, prepared.model, prepared.chat)
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
     if prepared.max_tokens > limit(
         prepared.model, prepared.max_tokens
@@ -124,7 +128,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         chat=old.chat,
         prior=False,
     )
-    return replace(again, priors=old.priors)
+    return replace(again, priors=old.priors, why=old.why)
 
 
 def _run(

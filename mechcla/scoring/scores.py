@@ -8,8 +8,10 @@ unless another is asked for.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,14 @@ from jaxtyping import Float
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import RIGHT
+from mechcla.storage import (
+    json_meta,
+    sha256,
+    unsealed,
+    user_path,
+    without_row_numbers,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
 
 NORMALISATIONS = ("sum", "token", "char", "byte", "prior")
 HEADLINE = "sum"
+_DERIVED = ("choice", "choice_role", "share")  # what to_pandas adds
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,15 @@ class ItemScore:
         return weight / weight.sum()
 
     @property
+    def finite(self) -> bool:
+        """Whether the row has shares and a best candidate: no log-likelihood is nan or +inf, and not all are -inf.
+
+        One that is -inf alone is a number: an answer of probability 0, whose share is 0 and which is never the best.
+        """
+        values = self.log_likelihood
+        return not any(math.isnan(v) or v == math.inf for v in values) and max(values) > -math.inf
+
+    @property
     def right(self) -> int:
         return self.roles.index(RIGHT[self.kind])
 
@@ -109,19 +129,28 @@ class Scores(Sequence[ItemScore]):
         keep = tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items()))
         return Scores(keep, self.settings)
 
+    @property
+    def not_finite(self) -> tuple[ItemScore, ...]:
+        """The rows that no metric takes (`ItemScore.finite`)."""
+        return tuple(row for row in self.rows if not row.finite)
+
     def to_pandas(self) -> pd.DataFrame:
-        """A row an item; list columns hold a value a candidate; `choice`, `choice_role` under the sum."""
+        """A row per item; list columns hold a value per candidate; `choice`, `choice_role` under the sum.
+
+        A row that is not finite has neither choice nor role, and shares of nan.
+        """
         import pandas as pd
 
         rows = []
         for row in self.rows:
-            best = int(np.argmax(row.values()))
+            best = int(np.argmax(row.values())) if row.finite else None
+            shares = [math.nan] * len(row.texts) if best is None else row.shares()
             rows.append(
                 {
                     **vars(row),
-                    "choice": row.texts[best],
-                    "choice_role": row.roles[best],
-                    "share": [float(s) for s in row.shares()],
+                    "choice": None if best is None else row.texts[best],
+                    "choice_role": None if best is None else row.roles[best],
+                    "share": [float(s) for s in shares],
                 }
             )
         frame = pd.DataFrame(rows)
@@ -130,8 +159,12 @@ class Scores(Sequence[ItemScore]):
                 frame[name] = frame[name].map(list)
         return frame
 
-    def to_parquet(self, path: str | Path) -> None:
-        """Write the table; the settings travel in the file's schema metadata."""
+    def to_parquet(self, path: str | Path | BytesIO) -> None:
+        """Write the table; the settings, and a digest of both, travel in the file's schema metadata.
+
+        path: a file, written whole or not at all, or bytes in memory. Raises MechclaError where the
+        operating system refuses to write, or for settings that JSON cannot hold.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -141,24 +174,72 @@ class Scores(Sequence[ItemScore]):
         columns = {
             k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in columns.items()
         }
+        settings = json_meta(self.settings, "the settings of these scores")
         table = pa.table(columns, schema=_schema())
-        meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
-        pq.write_table(table.replace_schema_metadata(meta), str(path))
+        meta = {_META: settings.encode(), _SEAL: _digest(table, settings).encode()}
+        table = table.replace_schema_metadata(meta)
+        if isinstance(path, str | Path):
+            write_whole(user_path(path), lambda part: pq.write_table(table, str(part)))
+        else:
+            pq.write_table(table, path)
 
     @classmethod
-    def from_parquet(cls, path: str | Path) -> Scores:
-        """Read what `to_parquet` wrote."""
+    def from_parquet(cls, path: str | Path | BytesIO) -> Scores:
+        """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
+
+        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the file, for one that cannot be read, is no table of scores, or
+        is damaged. A file of mechcla 0.1 carries no digest: it is read, with a warning.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(str(path))
-        frozen: list[dict[str, Any]] = [
-            {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-            for row in table.to_pylist()
-        ]
-        return cls(
-            tuple(ItemScore(**row) for row in frozen),
-            json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")),
-        )
+        shown = repr(str(path)) if isinstance(path, str | Path) else "the table"
+        try:
+            table = pq.read_table(str(user_path(path)) if isinstance(path, str | Path) else path)
+            meta = table.schema.metadata or {}
+            table = _own_columns(table, shown)
+            settings = meta.get(_META, b"{}").decode()
+            whole = _SEAL not in meta or meta[_SEAL].decode() == _digest(table, settings)
+            rows: list[dict[str, Any]] = [
+                {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+                for row in table.to_pylist()
+            ]
+            held = json.loads(settings)
+        except MechclaError:
+            raise
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise MechclaError(f"cannot read scores from {shown}: {error}") from error
+        if not whole:
+            raise MechclaError(
+                f"{shown} is damaged: its scores do not match their digest; score again, or put a "
+                "copy of the file back"
+            )
+        if _SEAL not in meta:
+            unsealed(shown)
+        return cls(tuple(ItemScore(**row) for row in rows), held)
+
+
+_META, _SEAL = b"mechcla", b"mechcla.digest"  # keys of the schema's metadata
+
+
+def _digest(table: Any, settings: str) -> str:
+    """SHA-256 of every row and the settings, as they are read back."""
+    return sha256(json.dumps(table.to_pylist(), sort_keys=True), settings)
+
+
+def _own_columns(table: Any, path: str | Path) -> Any:
+    """The table with an ItemScore's columns alone; they are all there, and no unknown one is."""
+    table, known = without_row_numbers(table), list(ItemScore.__dataclass_fields__)
+    table = table.drop_columns([n for n in _DERIVED if n in table.column_names])
+    for name in table.column_names:
+        if name not in known:
+            raise MechclaError(f"{path} has an unknown column {name!r}; {nearest(name, known, 20)}")
+    for name in known:
+        if name not in table.column_names:
+            raise MechclaError(
+                f"{path} lacks the column {name!r}; it has {', '.join(table.column_names) or 'none'}"
+            )
+    return table
 
 
 def _schema() -> Any:

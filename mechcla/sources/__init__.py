@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
+from mechcla.items.lint import lint
+from mechcla.items.texts import check_language
 from mechcla.sources.blend import blend_items
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import file_items
@@ -39,15 +43,44 @@ def load_items(
     """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source that has a
-    parameter `languages` reads these only. options go to the source. Raises MechclaError for an unknown source
-    or option, a missing file, or a language without items.
+    parameter `languages` reads these only. options go to the source. Items with faults that `mechcla.lint` finds are
+    counted in one UserWarning. Raises MechclaError for an unknown source or option, a missing file, what is no
+    language code, or a language without items.
 
     >>> items = mechcla.load_items("demo", languages=["es", "ko"])
     >>> items.languages
     ('en', 'es', 'ko')
     """
+    items = unlinted_items(source, languages, **options)
+    warn_of_faults(items, source, stacklevel=3)
+    return items
+
+
+def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> None:
+    """One warning that counts what `mechcla.lint` finds, and says how to see it; nothing for clean items."""
+    report = lint(items)
+    if not report.clean:
+        named = isinstance(source, str) and source in SOURCES
+        shows = (
+            "print(mechcla.lint(items))"
+            if named
+            else f"python -m mechcla lint {shlex.quote(str(source))}"
+        )
+        warnings.warn(
+            f"{source}: {len(report.faulty)} of {len(items)} items have faults "
+            f"({report.summary()}); `{shows}` shows them",
+            stacklevel=stacklevel,
+        )
+
+
+def unlinted_items(
+    source: str | Path, languages: Sequence[str] | None = None, **options: Any
+) -> ItemSet:
+    """The same as `load_items`, without a look at the items' faults."""
     if isinstance(languages, str):
         languages = [languages]
+    if languages is not None:
+        languages = [check_language(language, "languages") for language in languages]
     if isinstance(source, str) and source in SOURCES:
         items = SOURCES[source](**_options(source, SOURCES[source], languages, options))
     elif Path(source).exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import ROLES, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.texts import parse_json
 from mechcla.sources.tables import (
     SUFFIXES,
     Row,
@@ -133,10 +133,10 @@ def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
         values["candidates"] = _flat_candidates(values)
     elif isinstance(raw := values.get("candidates"), str):
         try:
-            values["candidates"] = json.loads(raw)
-        except json.JSONDecodeError as error:
+            values["candidates"] = parse_json(raw)
+        except MechclaError as error:
             raise MechclaError(
-                f"column 'candidates' is not JSON ({error.msg}): {clip(raw)}; expected a list such as "
+                f"column 'candidates' {error}; expected a list such as "
                 '[{"text": "euro", "role": "local", "country": "ES"}, ...]'
             ) from error
     candidates = values.get("candidates", [])

@@ -11,6 +11,7 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.texts import check_language
 from mechcla.sources.columns import Columns, Constants, item_of
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.splits import sample
@@ -126,6 +127,10 @@ def _configs(
         raise MechclaError(
             f"{name!r} has several languages: columns needs an 'id', which pairs a question with its translations"
         )
+    codes = config if isinstance(config, Mapping) else [constants.language]
+    for code in codes:
+        if code is not None:
+            check_language(code, name)
     if not isinstance(config, Mapping):
         return {constants.language or "": config}
     for code in languages or ():

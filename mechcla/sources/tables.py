@@ -7,9 +7,9 @@ whether to stop there or to skip it and say so.
 from __future__ import annotations
 
 import csv
-import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,15 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.texts import clip, parse_json
+from mechcla.storage import without_row_numbers
 
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".parquet")
 BAD_ROWS: tuple[str, ...] = ("raise", "skip")
 _BLANK = "has only empty cells"
 _LFS = b"version https://git-lfs"
+_MARKS = (b"\xff\xfe", b"\xfe\xff")  # UTF-16's byte-order marks, and the first half of UTF-32's
+_LONGEST_CELL = 2**31 - 1  # characters; csv's own limit of 131,072 is below a long passage
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,6 @@ class Skipped:
     why: str
 
 
-def clip(value: object, width: int = 80) -> str:
-    """The value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of one file, in its order; rows are counted from 1 below the header.
 
@@ -81,6 +79,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     if path.suffix == ".parquet":
         yield from _parquet(path)
     else:
+        if head.startswith(_MARKS) or b"\x00" in head[:2]:
+            raise MechclaError(
+                f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); save it as UTF-8"
+            )
         try:
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
         except UnicodeDecodeError as error:
@@ -94,11 +96,19 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        _once(pq.read_schema(path).names, path)
+        table = without_row_numbers(pq.read_table(path))
     except (OSError, pa.ArrowException) as error:
         raise MechclaError(
             f"cannot read {path} as Parquet: {str(error).splitlines()[0]} If it was cut off while downloading, fetch it again"
         ) from error
+    try:
+        rows = table.to_pylist()
+    except (
+        pa.ArrowException,
+        ValueError,
+    ) as error:  # a text that is not UTF-8, a date beyond Python's
+        raise MechclaError(f"cannot read the cells of {path}: {clip(str(error), 200)}") from error
     for number, row in enumerate(rows, start=1):
         yield Row(f"{path}, row {number}", row, format="parquet")
 
@@ -109,9 +119,9 @@ def _jsonl(path: Path) -> Iterator[Row]:
         if not line.strip():  # no row: an editor's last line break
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield Row(where, fault=f"is not JSON ({error.msg}): {clip(line)}")
+            row = parse_json(line)
+        except MechclaError as error:
+            yield Row(where, fault=str(error))
             continue
         if isinstance(row, dict):
             yield Row(where, row, format="jsonl")
@@ -121,34 +131,66 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 def _csv(path: Path) -> Iterator[Row]:
     # csv and not pandas, which reads the answers "None" and "NA" as missing cells.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        number = 0
-        try:
-            header = next(reader)
-            if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-                raise MechclaError(
-                    f"{path} has one column, {clip(header[0])}: its cells must be separated by commas"
-                )
-            twice = [name for name in header if header.count(name) > 1]
-            if twice:
-                raise MechclaError(f"{path} has the column {twice[0]!r} twice")
-            for cells in reader:
-                number += 1
-                where = f"{path}, row {number} (ends on line {reader.line_num})"
-                if not any(cell.strip() for cell in cells):
-                    yield Row(where, fault=_BLANK)
-                elif len(cells) != len(header):
-                    found = f"has {len(cells)} cells where the header has {len(header)}: {clip(','.join(cells))}"
-                    yield Row(
-                        where, fault=f"{found}; is the file cut off, or a comma not in quotes?"
-                    )
-                else:
-                    yield Row(where, dict(zip(header, cells, strict=True)), format="csv")
-        except csv.Error as error:
+    with path.open(encoding="utf-8-sig", newline="") as file, long_cells():
+        lines, broken = _csv_lines(file)
+    if lines:
+        header = lines[0][1]
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
             raise MechclaError(
-                f"{path}, row {number + 1}: not CSV ({error}); is the file cut off inside a quoted cell?"
-            ) from error
+                f"{path} has one column, {clip(header[0])}: its cells must be separated by commas"
+            )
+        _once(header, path)
+        numbered = _row_numbers([cells for _, cells in lines])
+        for number, (line, cells) in enumerate(lines[1:], start=1):
+            where = f"{path}, row {number} (ends on line {line})"
+            if not any(cell.strip() for cell in cells):
+                yield Row(where, fault=_BLANK)
+            elif len(cells) != len(header):
+                found = f"has {len(cells)} cells where the header has {len(header)}: {clip(','.join(cells))}"
+                yield Row(where, fault=f"{found}; is the file cut off, or a comma not in quotes?")
+            else:
+                values = dict(zip(header[numbered:], cells[numbered:], strict=True))
+                yield Row(where, values, format="csv")
+    if broken:
+        raise MechclaError(
+            f"{path}, row {max(len(lines), 1)}: not CSV ({broken}); is the file cut off inside a quoted cell?"
+        ) from broken
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """Let `csv` read cells of any length; its limit is the whole process's, and is as before afterwards."""
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _csv_lines(file: Iterable[str]) -> tuple[list[tuple[int, list[str]]], csv.Error | None]:
+    """The cells of every line with the number of the line that it ends on, and what stopped the reading."""
+    lines = []
+    reader = csv.reader(file, strict=True)
+    try:
+        for cells in reader:
+            lines.append((reader.line_num, cells))
+    except csv.Error as error:
+        return lines, error
+    return lines, None
+
+
+def _row_numbers(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column is the row number that pandas writes without `index=False`."""
+    header, *rows = lines
+    return header[:1] == [""] and all(
+        cells[:1] == [""] or cells[0].isdecimal() for cells in rows if cells
+    )
+
+
+def _once(names: Sequence[str], path: Path) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise MechclaError(f"{path} has the column {twice[0]!r} twice")
 
 
 def collect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mechcla.errors import MechclaError
@@ -101,7 +102,13 @@ def contrast(
                     f"{match.texts[b1]!r}, {match.texts[b2]!r} in second; a contrast compares the same texts"
                 )
             l1, l2 = row.log_likelihood, match.log_likelihood
-            nats.setdefault(row.language, {})[row.id] = (l1[a1] - l1[a2]) - (l2[b1] - l2[b2])
+            value = (l1[a1] - l1[a2]) - (l2[b1] - l2[b2])
+            if not math.isfinite(value):
+                raise MechclaError(
+                    f"item {row.id!r} ({row.language}) has no finite contrast: the two answers' log-likelihoods are "
+                    f"{l1[a1]:g}, {l1[a2]:g} in first and {l2[b1]:g}, {l2[b2]:g} in second"
+                )
+            nats.setdefault(row.language, {})[row.id] = value
     if not nats:
         here, there = (", ".join(f"{i} ({lang})" for lang, i in list(t)[:3]) for t in (one, other))
         raise MechclaError(

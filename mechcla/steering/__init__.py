@@ -1,1 +1,21 @@
-"""What is done to the model: EN, LOC and Surgical Steering, their control arms, linear maps."""
+"""What is done to the model: EN, LOC and Surgical Steering, their control arms, linear maps.
+
+A family of methods is one file: its function for users, what dev tries, and its registration.
+"""
+
+from mechcla.steering.en import en_steering
+from mechcla.steering.families import FAMILIES, Condition, Family
+from mechcla.steering.loc import loc_steering
+from mechcla.steering.method import Manner, Method
+from mechcla.steering.surgical import surgical_steering
+
+__all__ = [
+    "FAMILIES",
+    "Condition",
+    "Family",
+    "Manner",
+    "Method",
+    "en_steering",
+    "loc_steering",
+    "surgical_steering",
+]

@@ -15,38 +15,54 @@ the same push. Source: ours, after the ablations that the source paper's reviewe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat
+from mechcla.registry import Registry
 from mechcla.vectors.extract import make_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
+    from mechcla.steering.method import Manner, Method
 
 
-Vectors = Mapping[
-    str, SteeringVectors
-]  # "EN" and "LOC", and "LOC US", "EN shuffled" and "LOC shuffled" where they were made
-ARMS: dict[str, tuple[str, ...]] = {
-    "EN": ("random", "shuffled"),
-    "LOC": ("random", "shuffled", "orthogonal", "us_country", "other_country"),
-    "SUR": ("random", "swapped", "same_layer"),
-}
+Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and the controls that were made of them
 
 
-AXIS = {
-    "EN": ("universal",),
-    "LOC": ("cultural",),
-    "SUR": ("universal", "cultural"),
-}  # the items that a family's arms are scored on
+def _stays(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
+    return method
+
+
+def _always(vectors: Vectors, languages: Sequence[str]) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One control arm.
+
+    vectors: from the run's vectors and a seed, those that stand in for them. moved: the method that is run
+    instead, where it is not the same one. without: settings that an arm's method does not have. possible:
+    whether the run's vectors and steered languages allow it.
+    """
+
+    name: str
+    vectors: Callable[[Vectors, int], Vectors]
+    moved: Callable[[Method, Vectors, str, Manner], Method] = _stays
+    without: Mapping[str, Any] = field(default_factory=dict)
+    possible: Callable[[Vectors, Sequence[str]], bool] = _always
+
+
+ARMS: Registry[Arm] = Registry("control arm")
 
 
 def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
@@ -81,7 +97,11 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
 
 
 def shuffled_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", seed: int = 0, chat: bool = False
+    model: HookedModel,
+    items: ItemSet,
+    site: str = "resid_post",
+    seed: int = 0,
+    chat: bool | Chat = False,
 ) -> dict[str, SteeringVectors]:
     """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
 
@@ -139,20 +159,50 @@ def _swapped(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
     return {"EN": like(loc, en, "LOC in EN's place"), "LOC": like(en, loc, "EN in LOC's place")}
 
 
-_CONTROLS: dict[str, Callable[[Vectors, int], dict[str, SteeringVectors]]] = {
-    "random": lambda v, seed: {name: random_like(v[name], seed) for name in ("EN", "LOC")},
-    "shuffled": lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
-    "swapped": _swapped,
-    "orthogonal": lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])},
-    "us_country": lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
-    "other_country": lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
-    "same_layer": lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
-}
-CONTROLS = tuple(_CONTROLS)
+def _at_locs_layer(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
+    """Both vectors at LOC's layer. In raw units EN's push keeps its size, though norms grow with depth."""
+    if method.en_layer is None or method.loc_layer is None:
+        return method
+    strength = method.en_strength
+    if manner.unit == "raw":
+        en = vectors["EN"][language]
+        strength *= float(en[method.en_layer].norm() / en[method.loc_layer].norm())
+    return replace(method, en_layer=method.loc_layer, en_strength=strength)
 
 
-def control(name: str, vectors: Vectors, seed: int = 0) -> dict[str, SteeringVectors]:
-    """The {"EN": ..., "LOC": ...} of a control arm. Raises MechclaError with the nearest names for an unknown one."""
-    if name not in _CONTROLS:
-        raise MechclaError(f"unknown control {name!r}; {nearest(name, CONTROLS)}")
-    return _CONTROLS[name](vectors, seed)
+def _has(name: str) -> Callable[[Vectors, Sequence[str]], bool]:
+    return lambda vectors, languages: name in vectors
+
+
+for _arm in (
+    Arm("random", lambda v, seed: {name: random_like(v[name], seed) for name in ("EN", "LOC")}),
+    Arm(
+        "shuffled",
+        lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
+        possible=_has("EN shuffled"),
+    ),
+    Arm("swapped", _swapped),
+    Arm("orthogonal", lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])}),
+    Arm(
+        "us_country",
+        lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
+        possible=_has("LOC US"),
+    ),
+    Arm(
+        "other_country",
+        lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
+        possible=lambda vectors, languages: len(languages) > 1,
+    ),
+    Arm(
+        "same_layer",
+        lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
+        moved=_at_locs_layer,
+        without={"restore_layer": None},
+    ),
+):
+    ARMS.register(_arm.name, _arm)
+
+
+def control(name: str, vectors: Vectors, seed: int = 0) -> Vectors:
+    """The {"EN": ..., "LOC": ...} of a control arm. Raises MechclaError with the nearest names."""
+    return ARMS.get(name).vectors(vectors, seed)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.intervention import Intervention, Positions
+from mechcla.engine.intervention import Intervention, Positions, chat_of
 from mechcla.errors import MechclaError
 from mechcla.vectors.residuals import Residuals
 
@@ -107,6 +107,7 @@ def map_steering(
             positions=positions,
             label="EN map",
             made_with=made_with,
+            made_in=chat_of(learnt.record),
             matrix=learnt.weight,
             language=learnt.language,
         ),

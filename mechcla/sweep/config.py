@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-import tomllib
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +21,11 @@ from pydantic_settings import (
 
 from mechcla.engine.intervention import POSITIONS
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.chat import DATE, Chat
+from mechcla.sources import SOURCES
+from mechcla.steering.method import Manner
+from mechcla.storage import user_path
+from mechcla.sweep.config_file import read_config
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -50,9 +56,38 @@ def _commas(value: Any) -> Any:
     )
 
 
-Words = Annotated[list[str], NoDecode, BeforeValidator(_commas)]
-Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas)]
-Layers = Annotated[list[int], NoDecode, BeforeValidator(_commas)]
+LONGEST = 1_000  # of a list
+DEEPEST = (
+    100_000  # layers that no model has; whether this one has them is checked when it is loaded
+)
+MOST_SEED = 2**63 - 1  # what both NumPy's and PyTorch's generators take
+MOST_THREADS = 4 * (os.cpu_count() or 1)
+MINUS = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
+Layer = Annotated[int, Field(ge=0, le=DEEPEST)]
+
+
+def _whole_path(value: str, names: Container[str]) -> str:
+    """A folder or file by its whole path, so that ./m, ~/m and /home/me/m are one model in the record."""
+    path = Path(os.path.expanduser(value))
+    return str(path.resolve()) if value not in names and path.exists() else value
+
+
+def _json(value: Any) -> Any:
+    """A JSON object on the command line; YAML and TOML give the mapping itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
+        ) from error
+
+
+Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
+Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
+Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
+Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 
 
 class SweepConfig(BaseSettings):
@@ -69,7 +104,7 @@ class SweepConfig(BaseSettings):
     )
 
     config: Path | None = Field(
-        None, description="YAML or TOML file with any of these settings; flags win over it"
+        None, description="YAML, TOML or JSON file with any of these settings; flags win over it"
     )
     preset: Literal["default", "quick"] = Field(
         "default", description="quick: two languages, coarse layers"
@@ -109,10 +144,16 @@ class SweepConfig(BaseSettings):
         None, description="layers to sweep, as 3,9,15; default: coarse to fine"
     )
     coarse_step: int = Field(
-        4, ge=1, description="coarse pass: every so many layers, and the last; 1 is every layer"
+        4,
+        ge=1,
+        le=1_000,
+        description="coarse pass: every so many layers, and the last; 1 is every layer",
     )
     refine: int = Field(
-        1, ge=0, description="fine pass: so many layers on either side of the best coarse one"
+        1,
+        ge=0,
+        le=1_000,
+        description="fine pass: so many layers on either side of the best coarse one",
     )
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
     restore_strength: float | None = Field(
@@ -121,13 +162,17 @@ class SweepConfig(BaseSettings):
     pair_layers: int = Field(
         2,
         ge=1,
+        le=1_000,
         description="SUR: how many of the best layers of either vector (by the sum of gains) are paired",
     )
     dev_items: int | None = Field(
-        24, ge=2, description="dev items a kind and language in sweep cells; null: all"
+        24,
+        ge=2,
+        le=1_000_000,
+        description="dev items a kind and language in sweep cells; null: all",
     )
     test_items: int | None = Field(
-        63, ge=2, description="test items a kind and language; null: all"
+        63, ge=2, le=1_000_000, description="test items a kind and language; null: all"
     )
     choose: Literal["language", "pooled"] = Field(
         "language", description="one choice a language, or one for all"
@@ -135,7 +180,13 @@ class SweepConfig(BaseSettings):
     measure: Literal["share", "accuracy"] = Field(
         "share", description="what selection maximises on dev"
     )
-    tolerance: float = Field(0.01, ge=0, description="how much of either gain SUR may lose on dev")
+    tolerance: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="how much of either gain SUR may lose on dev",
+    )
     controls: bool = Field(
         True,
         description="also score control arms on test: random, shuffled, swapped, same layer, ...",
@@ -150,13 +201,62 @@ class SweepConfig(BaseSettings):
         False,
         description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models",
     )
-    resamples: int = Field(2000, ge=100, description="bootstrap resamples")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap, the tests and the control arms")
-    max_tokens: int = Field(2048, ge=1, description="tokens a batch")
-    cache_mib: int = Field(
-        2048, ge=0, description="MiB of cached residuals held in memory; the rest lies on disk"
+    chat_template_args: Variables = Field(
+        {},
+        description="variables of the chat template's own, as JSON: '{\"enable_thinking\": false}'",
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: PyTorch's")
+    system_prompt: str | None = Field(
+        None, description="text of a system turn in the chat template"
+    )
+    chat_date: str = Field(
+        DATE, description="the day that a chat template which writes today's date is told"
+    )
+    resamples: int = Field(2000, ge=100, le=100_000, description="bootstrap resamples")
+    seed: int = Field(
+        0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
+    )
+    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens a batch")
+    cache_mib: int = Field(
+        2048,
+        ge=0,
+        le=2**24,
+        description="MiB of cached residuals held in memory; the rest lies on disk",
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads, at most 4 per core; default: PyTorch's"
+    )
+
+    @field_validator("threads")
+    @classmethod
+    def _few_threads(cls, value: int | None) -> int | None:
+        if value is not None and value > MOST_THREADS:
+            raise ValueError(
+                f"more threads than a process can have; expected at most {MOST_THREADS}, 4 for each of this machine's cores"
+            )
+        return value
+
+    @field_validator("model", "items", "out", "device", "revision")
+    @classmethod
+    def _no_null(cls, value: str | None) -> str | None:
+        if value is not None and "\0" in value:
+            raise ValueError("it holds a null character; expected a name or a path")
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _one_model(cls, value: str) -> str:
+        return _whole_path(value, ("demo",))
+
+    @field_validator("items")
+    @classmethod
+    def _one_source(cls, value: str) -> str:
+        return _whole_path(value, SOURCES)
+
+    @field_validator("en_strengths", "loc_strengths", "layers")
+    @classmethod
+    def _in_order(cls, values: Any) -> Any:
+        """Sorted, each once: in which order they were given decides nothing."""
+        return values if values is None else sorted(set(values))
 
     @field_validator("en_strengths", "loc_strengths", "restore_strength")
     @classmethod
@@ -176,6 +276,11 @@ class SweepConfig(BaseSettings):
                 raise ValueError(f"unknown positions {value!r}; {nearest(value, POSITIONS)}")
         return values
 
+    @field_validator("out", "model", "items", "config")
+    @classmethod
+    def _home(cls, value: Any) -> Any:
+        return type(value)(user_path(value)) if str(value).startswith("~") else value
+
     @field_validator("en_strengths", "loc_strengths", "languages", "layers")
     @classmethod
     def _some(cls, values: Any) -> Any:
@@ -194,6 +299,20 @@ class SweepConfig(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # flags and file only: no setting comes from the environment unseen
 
+    @property
+    def manner(self) -> Manner:
+        """How this run's vectors are added."""
+        return Manner(
+            self.operator, self.unit, self.en_positions, self.loc_positions, seed=self.seed
+        )
+
+    @property
+    def chat_form(self) -> bool | Chat:
+        """What `chat=` of `mechcla.score` and of the vectors takes."""
+        if not self.chat:
+            return False
+        return Chat(self.system_prompt, self.chat_template_args, self.chat_date)
+
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast."""
         return self.model_dump(
@@ -201,23 +320,16 @@ class SweepConfig(BaseSettings):
         )
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except OSError as error:
-        raise MechclaError(f"cannot read the config {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(f"the config {path} is not UTF-8 at byte {error.start}") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise MechclaError(
-            f"{path} is not valid {path.suffix.lstrip('.') or 'YAML'}: {error}"
-        ) from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise MechclaError(
-            f"{path} holds {type(data).__name__}; expected settings such as 'model: demo'"
-        )
-    return data
+def _joined(arguments: list[str]) -> list[str]:
+    """Arguments with `--setting -0.3,0.6` as one, since argparse takes a value that begins with a minus for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        before = joined[-1] if joined else ""
+        if before.startswith("--") and "=" not in before and MINUS.match(argument):
+            joined[-1] = f"{before}={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def parse(arguments: list[str]) -> SweepConfig:
@@ -226,8 +338,8 @@ def parse(arguments: list[str]) -> SweepConfig:
     Raises MechclaError that names the setting, the value given and what was expected.
     """
     try:
-        given = CliApp.run(SweepConfig, cli_args=arguments).model_dump(exclude_unset=True)
-        from_file = _read_file(given["config"]) if given.get("config") else {}
+        given = CliApp.run(SweepConfig, cli_args=_joined(arguments)).model_dump(exclude_unset=True)
+        from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
             raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
@@ -248,6 +360,11 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         raise MechclaError(
             "operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw"
         )
+    if not config.chat and (config.chat_template_args or config.system_prompt is not None):
+        raise MechclaError(
+            "chat_template_args and system_prompt are the chat template's, which is not used; add --chat"
+        )
+    _ = config.chat_form  # a date or variables that it could not take
     return config
 
 
@@ -261,6 +378,8 @@ def _explain(error: Any) -> str:
     known = re.findall(r"'([^']*)'", str(expected)) if expected else []
     given = error["input"]
     given = ",".join(map(str, given)) if isinstance(given, list) else given
-    return f"setting {where!r} is {given!r}: " + (
+    shown = repr(given)
+    shown = shown if len(shown) <= 120 else f"{shown[:100]}... ({len(shown):,} characters)"
+    return f"setting {where!r} is {shown}: " + (
         nearest(given, known) if known else error["msg"].removeprefix("Value error, ")
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,14 @@ from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import FrozenChoice
+from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel
-from mechcla.sweep.cells import Method
+from mechcla.steering.grid import restorations
+from mechcla.steering.method import Method
+from mechcla.sweep.cells import KINDS, PIVOT
 from mechcla.sweep.config import SweepConfig, make
-from mechcla.sweep.grid import restorations
-from mechcla.sweep.runner import KINDS, PIVOT, open_sweep
+from mechcla.sweep.finite import listed
+from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import Choices, choose
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -56,10 +59,16 @@ class Configuration:
 
     def interventions(self, family: str, language: str) -> tuple[Intervention, ...]:
         """What `mechcla.score` takes; () where the unsteered model was the best."""
-        return self.method(family, language).edits(language, self.vectors, self.config)
+        return self.method(family, language).interventions(
+            self.vectors, language, self.config.manner
+        )
 
     def __str__(self) -> str:
-        return f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n{self.choices}"
+        lost = listed(self.choices.not_finite)
+        return (
+            f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n"
+            f"{self.choices}" + (f"\n{lost}" if lost else "")
+        )
 
 
 def configure(
@@ -75,7 +84,7 @@ def configure(
     Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of either vector, then
     other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.rule`'s, and test items are
     not scored. settings: any of `python -m mechcla.sweep --help`, e.g. coarse_step=2, dev_items=None,
-    en_strengths=[0.3, 0.6]. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
+    en_strengths=[0.3, 0.6]; chat is True, False or a `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
     Raises MechclaError for a setting that does not exist and for items without English or without one of the kinds or
     splits. Operationalisation: ours.
 
@@ -91,13 +100,19 @@ def configure(
         items = items.language(PIVOT, *languages)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
+        if isinstance(how := settings.get("chat"), Chat):
+            settings |= {
+                "chat": True,
+                "chat_template_args": how.template_args,
+                "system_prompt": how.system,
+                "chat_date": how.date,
+            }
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
         config = make(
             given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}
         )
-        sweep = open_sweep(config, model, items)
+        sweep = stack.enter_context(closing(open_sweep(config, model, items)))
         choices = choose(sweep)
-        sweep.bar.close()
         record = sweep.study.freeze(choices.chosen())
     each = full_grid(model.n_layers, config)
     return Configuration(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.metrics import difference
+from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
     Contrast,
@@ -19,15 +18,9 @@ from mechcla.statistics import (
     minimum_detectable_effect,
     permutation_test,
 )
+from mechcla.steering.families import BOTH, FAMILIES, Condition
 
-OWN = {
-    "explicit": ("localization",),
-    "EN": ("transfer",),
-    "EN+restore": ("transfer",),
-    "LOC": ("localization",),
-    "SUR": ("transfer", "localization"),
-}
-BOTH = ("transfer", "localization")
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,8 @@ class Tested:
 
 
 def is_arm(method: str) -> bool:
-    """Whether a method's name is a control arm's ("EN random") and not a family's ("EN+restore")."""
-    return " " in method
+    """Whether a table's name is a control arm's ("EN random") and not a family's ("EN+restore")."""
+    return Condition.parse(method).is_arm
 
 
 def against_unsteered(
@@ -92,10 +85,10 @@ def against_arms(
 ) -> list[Tested]:
     """Every family against each of its control arms, on the axis that the family is for (SUR: on both)."""
     pairs = [
-        (name.split(" ")[0], name, metric)
+        (Condition.parse(name).family, name, metric)
         for name in tables
-        if is_arm(name)
-        for metric in OWN[name.split(" ")[0]]
+        if is_arm(name) and Condition.parse(name).family in tables
+        for metric in FAMILIES[Condition.parse(name).family].axes
     ]
     return _tested(tables, pairs, measure, resamples, seed)
 
@@ -124,17 +117,32 @@ def contrasts(
 
 
 def contrast_rows(found: Mapping[str, Mapping[str, Contrast]]) -> list[dict[str, Any]]:
-    """A row a condition and language."""
+    """A row per condition and language; p_holm over the pooled ones, and over those of single languages."""
+    corrected = _corrected_contrasts(found)
     return [
-        {"condition": name, "language": k} | c.flat()
+        {"condition": name, "language": k} | c.flat() | {"p_holm": corrected[name, k]}
         for name, by in found.items()
         for k, c in by.items()
     ]
 
 
 def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:
-    """The pooled contrasts as text."""
-    return "\n".join(f"{name:<10}{by[POOLED]}" for name, by in found.items())
+    """The pooled contrasts as text, with p-values after Holm over the conditions."""
+    corrected = _corrected_contrasts(found)
+    return "\n".join(
+        f"{name:<10}share {by[POOLED].share}, p (Holm)={corrected[name, POOLED]:.4f}; nats {by[POOLED].nats}"
+        for name, by in found.items()
+    )
+
+
+def _corrected_contrasts(
+    found: Mapping[str, Mapping[str, Contrast]],
+) -> dict[tuple[str, str], float]:
+    p_values = {(name, k): c.p_value for name, by in found.items() for k, c in by.items()}
+    corrected: dict[tuple[str, str], float] = {}
+    for pooled in (True, False):
+        corrected |= correct({k: p for k, p in p_values.items() if (k[1] == POOLED) == pooled})
+    return corrected
 
 
 def _tested(
@@ -172,17 +180,21 @@ def _tested(
 
 def to_csv(rows: Sequence[Tested]) -> str:
     """A row a comparison."""
-    return table([row.flat() for row in rows])
+    return csv_text([row.flat() for row in rows])
 
 
-def table(flat: Sequence[Mapping[str, Any]]) -> str:
-    """Records as CSV; nothing for none."""
-    out = io.StringIO()
-    if flat:
-        writer = csv.DictWriter(out, fieldnames=list(flat[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
-    return out.getvalue()
+def erased(tested: Sequence[Tested], measure: str) -> dict[str, list[str]]:
+    """Where localization fell by more than chance, as {method: [language, ...]}: the claim of cultural erasure.
+
+    A difference below 0 whose sign-flip test, after Holm's correction over the run's comparisons of this measure, has
+    p < 0.05. An interval below 0 is no such claim: it is one of many, and not corrected for being so.
+    """
+    found: dict[str, list[str]] = {}
+    for r in tested:
+        own = (r.metric, r.measure) == ("localization", measure)
+        if own and r.difference.value < 0 and r.p_holm < ALPHA:
+            found.setdefault(r.method, []).append(r.language)
+    return found
 
 
 def arms_table(rows: Sequence[Tested]) -> str:
@@ -192,6 +204,6 @@ def arms_table(rows: Sequence[Tested]) -> str:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
             lines.append(
-                f"{r.method:<10}{r.against.split(' ')[1]:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
+                f"{r.method:<10}{Condition.parse(r.against).arm:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
             )
     return "\n".join(lines)

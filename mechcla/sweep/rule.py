@@ -10,10 +10,13 @@ on implicit cultural items: within each language, then over the languages that c
 A family whose best value is not above 0 is left out there: the choice is then the unsteered model, Method().
 Ties go to the smaller total strength, then to the shallower layer. Since the sum is monotone in both gains, the
 chosen SUR is on the Pareto front of the pairs that qualify.
+
+A method with a cell that is not finite is never chosen, ranked or averaged: its point says which cells they are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,17 +26,22 @@ import numpy as np
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import Measure, difference
 from mechcla.scoring.scores import Scores
-from mechcla.sweep.cells import Method
+from mechcla.steering.families import FAMILIES
+from mechcla.steering.method import Method
 
 
 @dataclass(frozen=True)
 class DevPoint:
-    """Gains of one method on dev, over languages; nan where a kind was not scored."""
+    """Gains of one method on dev, over languages; nan where a kind was not scored.
+
+    not_finite: its cells (language and kind) that are not finite; such a point has gains of nan and is never chosen.
+    """
 
     method: Method
     d_transfer: float
     d_localization: float
     by_language: dict[str, tuple[float, float]]
+    not_finite: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -41,31 +49,31 @@ class DevPoint:
             "d_transfer": self.d_transfer,
             "d_localization": self.d_localization,
             "by_language": self.by_language,
+            **({"not_finite": self.not_finite} if self.not_finite else {}),
         }
 
 
-def dev_point(
-    method: Method,
-    scores: Mapping[tuple[str, str], Scores],
-    base: Mapping[tuple[str, str], Scores],
-    measure: Measure,
-) -> DevPoint:
-    """Gains from scores and base by (language, kind)."""
-    languages = list(dict.fromkeys(language for language, _ in scores))
-    by_language = {}
-    for language in languages:
-        gains = []
-        for kind, metric in (("universal", "transfer"), ("cultural", "localization")):
-            key = (language, kind)
-            if key in scores:
-                gains.append(
-                    difference(scores[key], base[key], metric, measure, resamples=1)[language].value
-                )
-            else:
-                gains.append(float("nan"))
-        by_language[language] = (gains[0], gains[1])
+METRIC = {"universal": "transfer", "cultural": "localization"}
+
+
+def gain(scores: Scores, base: Scores, kind: str, measure: Measure) -> float:
+    """A cell's gain over the unsteered cell of the same language and kind; nan if it is not finite."""
+    if scores.not_finite:
+        return math.nan
+    (value, *_) = difference(scores, base, METRIC[kind], measure, resamples=1).values()
+    return value.value
+
+
+def dev_point(method: Method, gains: Mapping[tuple[str, str], float]) -> DevPoint:
+    """The point of a method from its gains by (language, kind); a gain of nan is a cell that is not finite."""
+    languages = list(dict.fromkeys(language for language, _ in gains))
+    by_language = {
+        k: (gains.get((k, "universal"), math.nan), gains.get((k, "cultural"), math.nan))
+        for k in languages
+    }
     means = np.asarray(list(by_language.values())).mean(axis=0)
-    return DevPoint(method, float(means[0]), float(means[1]), by_language)
+    lost = tuple(key for key, value in gains.items() if math.isnan(value))
+    return DevPoint(method, float(means[0]), float(means[1]), by_language, lost)
 
 
 def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
@@ -79,7 +87,8 @@ def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
             for q in points
         )
 
-    return sorted((p for p in points if not dominated(p)), key=lambda p: -p.d_transfer)
+    front = (p for p in points if not p.not_finite and not dominated(p))
+    return sorted(front, key=lambda p: (-p.d_transfer, p.method.size))
 
 
 def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
@@ -89,21 +98,24 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
         raise MechclaError(
             f"no {family} cell was swept, so none can be chosen; are there layers on both sides?"
         )
-    if family == "SUR":
+    mine = [p for p in mine if not p.not_finite]
+    kind = FAMILIES.get(family)
+    if kind.guarded:
         mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
-    gain = {
-        "SUR": lambda p: p.d_transfer + p.d_localization,
-        "LOC": lambda p: p.d_localization,
-    }.get(family, lambda p: p.d_transfer)
-    found = min(mine, key=lambda p: (-round(gain(p), 12), p.method.size), default=None)
-    return found if found is not None and gain(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
+
+    def value(p: DevPoint) -> float:
+        return kind.gain(p.d_transfer, p.d_localization)
+
+    found = min(mine, key=lambda p: (-round(value(p), 12), p.method.size), default=None)
+    return found if found is not None and value(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
 
 def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
     """Points of the same method joined over languages, their gains averaged; methods that lack a language are left out."""
     together: dict[Method, dict[str, tuple[float, float]]] = {}
     for p in points:
-        together.setdefault(p.method, {}).update(p.by_language)
+        if not p.not_finite:
+            together.setdefault(p.method, {}).update(p.by_language)
     found = []
     for method, by_language in together.items():
         if len(by_language) == languages:
@@ -115,14 +127,19 @@ def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
 def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> list[DevPoint]:
     """The best point of each of the k best first-edit layers of a family, best first.
 
-    by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is chosen by.
+    by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is chosen by. Points that
+    are not finite have no rank. Ties are broken as in `best`.
     """
-    own = (lambda p: p.d_localization) if family == "LOC" else (lambda p: p.d_transfer)
-    value = own if by == "own" else (lambda p: p.d_transfer + p.d_localization)
-    mine = sorted(
-        (p for p in points if p.method.family == family), key=lambda p: (-value(p), p.method.size)
-    )
+    own = FAMILIES.get(family)
+
+    def value(p: DevPoint) -> float:
+        if by == "sum":
+            return p.d_transfer + p.d_localization
+        return own.gain(p.d_transfer, p.d_localization)
+
+    usable = (p for p in points if p.method.family == family and not p.not_finite)
+    mine = sorted(usable, key=lambda p: (-round(value(p), 12), p.method.size))
     chosen: dict[int | None, DevPoint] = {}
     for p in mine:
-        chosen.setdefault(p.method.loc_layer if family == "LOC" else p.method.en_layer, p)
+        chosen.setdefault(p.method.first_layer, p)
     return list(chosen.values())[:k]

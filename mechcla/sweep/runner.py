@@ -7,14 +7,15 @@ computed and written before the next begins.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from mechcla.engine.capability import fits
+from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.offload import Shelf
 from mechcla.engine.packing import pack
@@ -22,54 +23,27 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
+from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.runs.store import Store
-from mechcla.scoring.prepared import Prepared, Priors, prepare
+from mechcla.scoring.prepared import KnownPriors, Prepared, plain_because, prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.sources import load_items
-from mechcla.steering.controls import ARMS, AXIS, shuffled_vectors
-from mechcla.storage import write_whole
-from mechcla.sweep.cells import Method
+from mechcla.steering.controls import ARMS
+from mechcla.steering.families import FAMILIES, Condition
+from mechcla.steering.method import Method
+from mechcla.sweep.cells import KINDS, PIVOT, UNSTEERED, Job, sample
+from mechcla.sweep.checks import check_items, note_threads
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.rule import DevPoint, dev_point
-from mechcla.vectors.extract import en_requests, make_vectors
-from mechcla.vectors.recipes import en_vectors_by, loc_vectors_by
-from mechcla.vectors.residuals import cache_residuals
+from mechcla.sweep.finite import check_unsteered, remark
+from mechcla.sweep.making import make, names_us, shuffles
+from mechcla.sweep.rule import DevPoint, dev_point, gain
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-PIVOT = "en"
 US = "us_country"  # the control arm that names the United States
-UNSTEERED = Method()
-KINDS = ("universal", "cultural")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One method on one language's items of one kind and prompt form: a cell."""
-
-    method: Method
-    language: str
-    kind: str
-    split: str
-    prompt: PromptForm = "implicit"
-
-
-def sample(items: ItemSet, config: SweepConfig, language: str, kind: str, split: str) -> ItemSet:
-    """The items of a cell: an even sample in file order, which spreads it over the topics.
-
-    dev counts from the first item on, test from the last one back.
-    """
-    chosen = items.where(lambda i: i.language == language and i.kind == kind and i.split == split)
-    limit = config.dev_items if split == "dev" else config.test_items
-    if limit is None or len(chosen) <= limit:
-        return chosen
-    places = [int(k * len(chosen) / limit) for k in range(limit)]
-    if split == "test":
-        places = [len(chosen) - 1 - k for k in reversed(places)]
-    return ItemSet(tuple(chosen.items[k] for k in places))
 
 
 @dataclass
@@ -86,7 +60,16 @@ class Sweep:
     shelf: Shelf
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
     counted: set[Job] = field(default_factory=set)
-    priors: Priors = field(default_factory=dict)
+    asked: set[Job] = field(default_factory=set)
+    priors: KnownPriors = field(default_factory=dict)
+    base: dict[Job, Scores] = field(default_factory=dict)
+    plain: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    not_finite: set[Job] = field(default_factory=set)
+
+    def close(self) -> None:
+        """Let go of the progress bar and of the run folder."""
+        self.bar.close()
+        self.store.close()
 
     @property
     def languages(self) -> list[str]:
@@ -98,26 +81,57 @@ class Sweep:
         part = self.study.dev if job.split == "dev" else self.study.test
         return sample(part, self.config, job.language, job.kind, job.split)
 
-    def run(self, jobs: Iterable[Job]) -> dict[Job, Scores]:
-        """Scores of all jobs: read if they are there, computed together by items where they are not."""
-        done: dict[Job, Scores] = {}
-        missing: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Scores]]:
+        """Scores of all jobs, one at a time: read if they are there, computed together by items where they are not.
+
+        Cells that run as one batch round as one batch. So a group of which a cell is missing runs as a whole, as it
+        would have in an unbroken run, and only what was missing is written. Nothing is kept here, so memory does not
+        grow with the number of cells. Raises MechclaError at the first unsteered cell that is not finite; a steered one
+        is said, and noted in `not_finite`.
+        """
+        groups: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
         for job in dict.fromkeys(jobs):
-            found = self.store.read(self._path(job))
-            if found is not None:
-                done[job] = found
-                self._count(job)
-            else:
-                missing.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
-        for group in missing.values():
+            groups.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
+        for group in groups.values():
+            done: set[Job] = set()
+            for job in group:
+                found = self.store.read(self.path(job))
+                if found is not None:
+                    self._check(job, found)
+                    self._count(job)
+                    done.add(job)
+                    yield job, found
+            fresh = [job for job in group if job not in self.asked or job not in done]
+            self.asked.update(fresh)
+            if done.issuperset(fresh):
+                continue
             prepared = self._prepare(group[0])
-            variants = [job.method.edits(job.language, self.vectors, self.config) for job in group]
+            variants = [self.edits(job) for job in fresh]
             for index, scores in score_many(prepared, variants):
-                job = group[index]
-                self.store.write(self._path(job), scores)
-                done[job] = scores
-                self._count(job)
-        return done
+                job = fresh[index]
+                if job not in done:
+                    self._check(job, scores)
+                    self.store.write(self.path(job), scores)
+                    self._count(job)
+                    yield job, scores
+
+    def _check(self, job: Job, scores: Scores) -> None:
+        if job.method == UNSTEERED:
+            check_unsteered(scores, str(job), self.model)
+        elif scores.not_finite and job not in self.not_finite:
+            self.not_finite.add(job)
+            self.bar.write(f"mechcla.sweep: {remark(scores, str(job))}", file=sys.stderr)
+
+    def unsteered(self, language: str, kind: str) -> Scores:
+        """The unsteered dev cell of a language and kind, which gains are taken against. Held until `forget`."""
+        job = Job(UNSTEERED, language, kind, "dev")
+        if job not in self.base:
+            self.base |= self.run([job])
+        return self.base[job]
+
+    def edits(self, job: Job) -> tuple[Intervention, ...]:
+        """The interventions of a job; none for the unsteered model."""
+        return job.method.interventions(self.vectors, job.language, self.config.manner)
 
     def _count(self, job: Job) -> None:
         """A cell is counted once, however often it is asked for; the total is a guess until the fine layers are known."""
@@ -147,46 +161,56 @@ class Sweep:
                 shelf=self.shelf,
                 prior=job.split == "test",
                 known=self.priors,
-                chat=self.config.chat,
+                chat=self.config.chat_form,
             )
         return self.kept[key]
 
-    def _path(self, job: Job) -> Path:
-        edits = (
-            job.method.edits(job.language, self.vectors, self.config)
-            if job.method != UNSTEERED
-            else ()
-        )
+    def path(self, job: Job) -> Path:
+        """Where a job's cell lies, but for the digest of its bytes."""
+        edits = self.edits(job)
         decides = {
             "items": self.items_of(job).digest,
             "prompt": job.prompt,
             "edits": [e.describe() for e in edits],
             "max_tokens": self.config.max_tokens,
-            "chat": self.config.chat,
+            **chat_settings(self.config.chat_form, self.model.tokenizer),
+            "path": "plain" if self._plain(job) else "packed",
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
 
+    def _plain(self, job: Job) -> str:
+        """Why a job's items take the plain path, if they do: known before they are prepared, since it is in their name."""
+        key = (job.language, job.kind, job.split, job.prompt)
+        if key not in self.plain:
+            self.plain[key] = plain_because(
+                self.model, self.items_of(job), job.prompt, self.config.chat
+            )
+        return self.plain[key]
+
+    def lost(self, split: str) -> list[Job]:
+        """The steered cells of a split that are not finite, in an order of their own."""
+        return sorted((j for j in self.not_finite if j.split == split), key=str)
+
     def forget(self) -> None:
-        """Let go of prepared items: what comes next needs others."""
+        """Let go of prepared items and unsteered scores: what comes next needs others."""
         self.kept.clear()
+        self.base.clear()
 
     def dev_points(
         self, methods: Sequence[Method], languages: Sequence[str], kinds: Sequence[str] = KINDS
     ) -> list[DevPoint]:
         """Gains of methods on dev, averaged over languages."""
-        done = self.run(
-            Job(m, lang, kind, "dev")
-            for lang in languages
-            for kind in kinds
-            for m in (UNSTEERED, *methods)
-        )
-        points = []
-        for method in methods:
-            mine = {(j.language, j.kind): s for j, s in done.items() if j.method == method}
-            base = {(j.language, j.kind): s for j, s in done.items() if j.method == UNSTEERED}
-            points.append(dev_point(method, mine, base, self.config.measure))
-        return points
+        wanted = [Job(m, k, kind, "dev") for k in languages for kind in kinds for m in methods]
+        base = {(k, kind): self.unsteered(k, kind) for k in languages for kind in kinds}
+        gains = {  # of each cell this one number is kept
+            job: gain(scores, base[job.language, job.kind], job.kind, self.config.measure)
+            for job, scores in self.run(wanted)
+        }
+        return [
+            dev_point(m, {(j.language, j.kind): gains[j] for j in wanted if j.method == m})
+            for m in methods
+        ]
 
 
 def open_sweep(
@@ -196,11 +220,12 @@ def open_sweep(
 
     model, items: those to use instead of what the config names.
     """
+    Store.check(config.out)  # before a model is loaded for a folder that is not to be had
     if config.threads:
         torch.set_num_threads(config.threads)
     if items is None:
         items = load_items(config.items, list(config.languages) if config.languages else None)
-    _check_items(items, config)
+    check_items(items, config)
     if config.layers and len(set(config.layers)) < 2:
         raise MechclaError(
             f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be swept; give --layers at least two"
@@ -208,6 +233,10 @@ def open_sweep(
     if model is None:
         model = load_model(
             config.model, dtype=config.dtype, device=config.device, revision=config.revision
+        )
+    if model.n_layers < 2:
+        raise MechclaError(
+            f"Surgical Steering needs EN above LOC, but {model.name} has {model.n_layers} block; expected two or more"
         )
     for layer in config.layers or ():
         model.hook_name(layer, config.site)
@@ -218,7 +247,7 @@ def open_sweep(
             if item.kind == "cultural"
             else ("implicit",)
         ):
-            pack(item, model.tokenizer, form, model.window, config.chat)
+            pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,
@@ -226,54 +255,27 @@ def open_sweep(
         "items": items.digest,
         "code": code_digest(),
         **_backend(model),
+        **chat_settings(config.chat_form, model.tokenizer),
+        "path": "packed" if fits(model) else "plain",
     }
     store = Store.open(config.out, config.resolved(), identity)
-    if not (store.folder / "items.jsonl").exists():
-        write_whole(store.folder / "items.jsonl", items.to_jsonl)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
-    return Sweep(
-        config,
-        model,
-        items,
-        store,
-        Study(items),
-        _vectors(model, items, config, store),
-        bar,
-        Shelf(config.cache_mib << 20, str(store.folder)),
-    )
+    try:
+        note_threads(store.folder)
+        store.keep_items(items.to_jsonl)
+        vectors = _vectors(model, items, config, store)
+        bar = tqdm(
+            total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
+        )
+        shelf = Shelf(config.cache_mib << 20, str(store.folder))
+        return Sweep(config, model, items, store, Study(items), vectors, bar, shelf)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _backend(model: HookedModel) -> dict[str, str]:
     described = model.describe()
     return {k: described[k] for k in ("dtype", "device", "attention")}
-
-
-def _check_items(items: ItemSet, config: SweepConfig) -> None:
-    """Refuse, before anything is written, items that a sweep could not finish with."""
-    if PIVOT not in items.languages or len(items.languages) < 2:
-        raise MechclaError(
-            f"a sweep needs items in English ('en') and in another language; these are {', '.join(items.languages)}"
-        )
-    for language in items.languages:
-        for kind in KINDS:
-            for split in ("dev", "test"):
-                if not any(
-                    i.language == language and i.kind == kind and i.split == split for i in items
-                ):
-                    raise MechclaError(
-                        f"a sweep needs {kind} {split} items in every language; {language!r} has none"
-                    )
-        if language != PIVOT and not any(
-            c.role == "english"
-            for i in sample(items, config, language, "cultural", "test")
-            for c in i.candidates
-        ):
-            raise MechclaError(
-                f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none"
-            )
-    en_requests(items.dev)
 
 
 def _vectors(
@@ -289,58 +291,17 @@ def _vectors(
         )
     names = (
         ["EN", "LOC"]
-        + (["LOC US"] if _names_us(items, config) else [])
-        + (["EN shuffled", "LOC shuffled"] if _shuffles(config) else [])
+        + (["LOC US"] if names_us(items, config) else [])
+        + (["EN shuffled", "LOC shuffled"] if shuffles(config) else [])
     )
-    paths = {
-        name: store.folder / "vectors" / f"{name.lower().replace(' ', '_')}.safetensors"
-        for name in names
-    }
-    if not all(path.exists() for path in paths.values()):
-        paths["EN"].parent.mkdir(exist_ok=True)
-        made = _made(model, items.dev, config)
-        for name, path in paths.items():
-            made[name].save(path)
-    return {name: SteeringVectors.load(path) for name, path in paths.items()}
-
-
-def _names_us(items: ItemSet, config: SweepConfig) -> bool:
-    """The United States as a control: every cultural item outside English says what its prompt is with them named."""
-    return config.controls and all(i.prompt_us for i in items.cultural if i.language != PIVOT)
-
-
-def _shuffles(config: SweepConfig) -> bool:
-    """Shuffled vectors are differences of means, so they are a control of those alone."""
-    return config.controls and config.recipe == "mean_difference"
-
-
-def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    how: dict[str, Any] = {"site": config.site, "chat": config.chat}
-    if config.recipe == "mean_difference":
-        return (
-            shuffled_vectors(model, dev, seed=config.seed, **how)
-            if _shuffles(config)
-            else make_vectors(model, dev, us=_names_us(dev, config), **how)
-        )
-    universal = cache_residuals(model, dev.universal, **how)
-    implicit, explicit = (
-        cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit")
-    )
-    made = {
-        "EN": en_vectors_by(config.recipe, universal),
-        "LOC": loc_vectors_by(config.recipe, explicit, implicit),
-    }
-    if _names_us(dev, config):
-        steered = dev.cultural.where(lambda i: i.language != PIVOT)
-        implicit, us = (cache_residuals(model, steered, form, **how) for form in ("implicit", "us"))
-        made["LOC US"] = loc_vectors_by(config.recipe, us, implicit)
-    return made
+    return store.vectors(names, lambda: make(model, items.dev, config))
 
 
 def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
-    Freezes the choice, which opens the test items. Returns scores by method name: unsteered, explicit, each family,
+    Freezes the choice, which opens the test items. A method with a cell that is not finite is left out, since a mean over
+    its other languages would be another number; `sweep.not_finite` has it. Returns scores by method name: unsteered, explicit, each family,
     and its control arms ("EN random", ...; that of explicit prompting names the United States). Explicit prompting leaves universal items as they are, so its transfer is
     the unsteered model's.
     """
@@ -358,29 +319,23 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         ]
         for family, methods in chosen.items()
     }
-    for family, arms in ARMS.items() if sweep.config.controls else ():
-        for arm in arms:
-            needs = {
-                "other_country": len(sweep.languages) > 1,
-                "shuffled": _shuffles(sweep.config),
-                "us_country": "LOC US" in sweep.vectors,
-            }
-            if not needs.get(arm, True):
+    for family in (FAMILIES[name] for name in chosen) if sweep.config.controls else ():
+        for arm in (ARMS[name] for name in family.arms):
+            if not arm.possible(sweep.vectors, sweep.languages):
                 continue
-            methods = {lang: m.arm(arm) for lang, m in chosen.get(family, {}).items()}
-            if methods:
-                steered[f"{family} {arm}"] = [
-                    Job(methods[lang], lang, kind, "test")
-                    for lang in sweep.languages
-                    for kind in AXIS[family]
-                ]
+            methods = {lang: m.with_arm(arm.name) for lang, m in chosen[family.name].items()}
+            steered[str(Condition(family.name, arm.name))] = [
+                Job(methods[lang], lang, kind, "test")
+                for lang in sweep.languages
+                for kind in family.kinds
+            ]
     if "LOC US" in sweep.vectors:
-        steered[f"explicit {US}"] = [
+        steered[str(Condition("explicit", US))] = [
             Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages
         ]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
-    done = sweep.run(everything)
+    done = dict(sweep.run(everything))
     sweep.bar.total = sweep.bar.n
     sweep.bar.close()
 
@@ -388,5 +343,7 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         return Scores(tuple(row for job in parts for row in done[job]))
 
     universal = [j for j in jobs if j.kind == "universal"]
-    tables = {"unsteered": join(jobs), "explicit": join(universal + explicit)}
-    return tables | {family: join(js) for family, js in steered.items()}
+    by_condition = {"unsteered": jobs, "explicit": universal + explicit, **steered}
+    by_condition = {k: v for k, v in by_condition.items() if not sweep.not_finite & set(v)}
+    sweep.store.name_conditions({k: [sweep.path(j) for j in v] for k, v in by_condition.items()})
+    return {name: join(parts) for name, parts in by_condition.items()}

@@ -6,16 +6,17 @@ the same strength helps one language and harms another. With `choose: pooled` on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mechcla.errors import MechclaError
-from mechcla.storage import write_json
-from mechcla.sweep.cells import Method
+from mechcla.steering.families import steered
+from mechcla.steering.grid import around, coarse_layers, restorations
+from mechcla.steering.method import Method
+from mechcla.sweep.cells import KINDS, UNSTEERED
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.grid import around, coarse_layers, grid, pairs, restorations
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
-from mechcla.sweep.runner import KINDS, UNSTEERED, Sweep
+from mechcla.sweep.runner import Sweep
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class Choices:
     def each(self) -> list[Choice]:
         return list({c.languages: c for c in self.by_language.values()}.values())
 
+    @property
+    def not_finite(self) -> list[dict[str, Any]]:
+        """The dev cells that are not finite: never chosen, never averaged."""
+        return [
+            {"split": "dev", "language": language, "kind": kind} | p.method.describe()
+            for c in self.each
+            for p in c.points
+            for language, kind in p.not_finite
+        ]
+
     def chosen(self) -> dict[str, dict[str, Any]]:
         """{family: {language: method}}, for the record."""
         return {
@@ -87,125 +98,146 @@ def choose(sweep: Sweep) -> Choices:
     groups = (
         [[k] for k in sweep.languages] if sweep.config.choose == "language" else [sweep.languages]
     )
-    plan = _Plan.of(sweep.config, sweep.model.n_layers)
-    sweep.bar.total = plan.cells * len(
-        sweep.languages
-    )  # about: the fine pass may find fewer layers to add
+    sweep.bar.total = planned_cells(sweep.config, sweep.model.n_layers) * len(sweep.languages)
     made: dict[str, Choice] = {}
+    for (
+        languages
+    ) in groups:  # an unsteered pass that is not finite stops here, before a steered cell
+        for language in languages:
+            for kind in KINDS:
+                sweep.unsteered(language, kind)
+        if len(groups) > 1:
+            sweep.forget()
     for languages in groups:
-        choice = _choose(sweep, languages, plan)
+        choice = _choose(sweep, languages)
         made |= dict.fromkeys(languages, choice)
         sweep.forget()
     choices = Choices(made)
-    write_json(
-        sweep.store.folder / "selection.json",
+    sweep.store.select(
         {
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
             "choose": sweep.config.choose,
             "chosen": choices.chosen(),
+            "not_finite": choices.not_finite,
             "choices": [c.describe() for c in choices.each],
         },
     )
     return choices
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The cells that are known beforehand."""
+@dataclass
+class DevSearch:
+    """Dev, as a family's search sees it: coarse layers, strengths, and a way to score methods; keeps every point."""
 
-    layers: list[int]
-    strengths: dict[str, list[float]]
-    restored: list[Method]
-    cells: int
+    sweep: Sweep
+    languages: list[str]
+    points: dict[Method, DevPoint] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, config: SweepConfig, n: int) -> _Plan:
-        layers = (
-            sorted(set(config.layers)) if config.layers else coarse_layers(n, config.coarse_step)
-        )
-        strengths = {"EN": config.en_strengths, "LOC": config.loc_strengths}
-        strength = (
-            max(config.en_strengths) if config.restore_strength is None else config.restore_strength
-        )
-        restored = restorations(layers, strength, n) if config.restore else []
-        fine = 0 if config.layers else 2 * config.refine
-        per_layer = sum(map(len, strengths.values()))
-        cells = (1 + (len(layers) + fine) * per_layer + config.pair_layers**2) * len(KINDS) + len(
-            restored
-        )
-        cells += config.pair_layers if restored else 0
-        cells += 2 * len(config.try_positions) * len(KINDS)
-        return cls(layers, strengths, restored, cells)
+    @property
+    def n_layers(self) -> int:
+        return self.sweep.model.n_layers
+
+    @property
+    def layers(self) -> list[int]:
+        return coarse(self.sweep.config, self.n_layers)
+
+    @property
+    def pair_layers(self) -> int:
+        return self.sweep.config.pair_layers
+
+    def strengths(self, vector: str) -> list[float]:
+        config = self.sweep.config
+        return config.en_strengths if vector == "EN" else config.loc_strengths
+
+    def fine(self, best: int) -> list[int]:
+        config = self.sweep.config
+        reach = 0 if config.layers else config.refine
+        return around(self.layers, [best], reach, self.n_layers) if reach else []
+
+    def restored(self) -> list[Method]:
+        config = self.sweep.config
+        return restored(config, self.layers, self.n_layers) if config.restore else []
+
+    def score(self, methods: Sequence[Method], kinds: Sequence[str] = KINDS) -> list[DevPoint]:
+        found = self.sweep.dev_points(methods, self.languages, kinds) if methods else []
+        self.points |= {p.method: p for p in found}
+        return found
+
+    def ranked(self, family: str, k: int, by: str = "own") -> list[Method]:
+        return [p.method for p in ranked(list(self.points.values()), family, k, by)]
 
 
-def _choose(sweep: Sweep, languages: list[str], plan: _Plan) -> Choice:
-    config, n = sweep.config, sweep.model.n_layers
-    points: list[DevPoint] = []
-    for family, strengths in plan.strengths.items():
-        points += sweep.dev_points(grid(family, plan.layers, strengths), languages)
-    if not config.layers and config.refine:
-        for family, strengths in plan.strengths.items():
-            top = ranked(points, family, 1)[0].method
-            centre = top.en_layer if family == "EN" else top.loc_layer
-            fine = around(plan.layers, [centre or 0], config.refine, n)
-            points += sweep.dev_points(grid(family, fine, strengths), languages)
-    en = [p.method for p in ranked(points, "EN", n, by="sum")]
-    loc = [p.method for p in ranked(points, "LOC", n, by="sum")]
-    most = config.pair_layers**2
-    couples = pairs(en, loc, most)
-    if plan.restored:
-        restored = sweep.dev_points(plan.restored, languages, ("universal",))
-        kept = [p.method for p in ranked(restored, "EN+restore", config.pair_layers)]
-        points += sweep.dev_points(kept, languages)
-        points += [p for p in restored if p.method not in kept]
-        half = (most + 1) // 2
-        couples = couples[:half] + pairs(kept, loc, most - half)
-    if not couples:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {plan.layers} were swept; give --layers at least two"
-        )
-    points += sweep.dev_points(couples, languages)
-    families = list(dict.fromkeys(p.method.family for p in points))
-    chosen = {family: best(points, family, config.tolerance) for family in families}
+def coarse(config: SweepConfig, n_layers: int) -> list[int]:
+    """The layers of the coarse pass, or those that were named."""
+    return (
+        sorted(set(config.layers)) if config.layers else coarse_layers(n_layers, config.coarse_step)
+    )
+
+
+def restored(config: SweepConfig, layers: list[int], n_layers: int) -> list[Method]:
+    """EN with restoration at the strength that is asked for."""
+    strength = config.restore_strength
+    return restorations(
+        layers, max(config.en_strengths) if strength is None else strength, n_layers
+    )
+
+
+def planned_cells(config: SweepConfig, n: int) -> int:
+    """About how many cells of dev one choice needs: the fine pass may find fewer layers to add."""
+    layers = coarse(config, n)
+    per_layer = len(config.en_strengths) + len(config.loc_strengths)
+    fine = 0 if config.layers else 2 * config.refine
+    both = (
+        1 + (len(layers) + fine) * per_layer + config.pair_layers**2 + 2 * len(config.try_positions)
+    )
+    back = len(restored(config, layers, n)) if config.restore else 0
+    return both * len(KINDS) + back + (config.pair_layers if back else 0)
+
+
+def _choose(sweep: Sweep, languages: list[str]) -> Choice:
+    dev, config = DevSearch(sweep, languages), sweep.config
+    for family in steered():
+        if family.search is not None:
+            family.search(dev)
+
+    def decide() -> dict[str, DevPoint]:
+        points = list(dev.points.values())
+        tried = {p.method.family for p in points}
+        return {
+            f.name: best(points, f.name, config.tolerance)
+            if f.name in tried
+            else DevPoint(UNSTEERED, 0.0, 0.0, {})  # no finite EN above a finite LOC
+            for f in steered()
+            if f.name in tried or len(f.vectors) > 1
+        }
+
+    chosen = decide()
     if config.try_positions:
-        points += _elsewhere(sweep, languages, chosen)
-        chosen = {family: best(points, family, config.tolerance) for family in families}
+        _elsewhere(dev, chosen)
+        chosen = decide()
+    points = tuple(dev.points.values())
     both = [
         p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization
     ]
-    return Choice(tuple(languages), tuple(points), tuple(pareto_front(both)), chosen)
+    return Choice(tuple(languages), points, tuple(pareto_front(both)), chosen)
 
 
-def _elsewhere(sweep: Sweep, languages: list[str], chosen: dict[str, DevPoint]) -> list[DevPoint]:
-    """The chosen methods at other positions: EN and LOC each, then what uses both at the better ones."""
-    config = sweep.config
-    tried: list[DevPoint] = []
-    better: dict[str, str | None] = {}
-    for family, part, own in (
-        ("EN", "en_positions", config.en_positions),
-        ("LOC", "loc_positions", config.loc_positions),
-    ):
-        method = chosen[family].method
+def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
+    """The chosen methods at other positions: what one vector makes, then what uses both at the better ones."""
+    config = dev.sweep.config
+    own = {"EN": config.en_positions, "LOC": config.loc_positions}
+    better: dict[str, str] = {}
+    for name, positions in own.items():
+        method = chosen[name].method
         if method != UNSTEERED:
-            others = [p for p in config.try_positions if p != own]
-            tried += sweep.dev_points([_moved(method, {part: p}) for p in others], languages)
-            better[part] = getattr(
-                best([chosen[family], *tried], family, config.tolerance).method, part
-            )
-    for family in ("EN+restore", "SUR"):
-        method = chosen[family].method if family in chosen else UNSTEERED
-        moved = _moved(
-            method,
-            {k: v for k, v in better.items() if v and (k == "en_positions" or family == "SUR")},
-        )
-        if UNSTEERED not in (method, moved) and moved != method:
-            tried += sweep.dev_points([moved], languages)
-    return tried
-
-
-def _moved(method: Method, positions: dict[str, str]) -> Method:
-    return replace(
-        method,
-        en_positions=positions.get("en_positions", method.en_positions),
-        loc_positions=positions.get("loc_positions", method.loc_positions),
-    )
+            others = [p for p in config.try_positions if p != positions]
+            tried = dev.score([method.at_positions({name: p}) for p in others])
+            found = best([chosen[name], *tried], name, config.tolerance).method
+            moved = found.en_positions if name == "EN" else found.loc_positions
+            better |= {name: moved} if moved else {}
+    for family in (f for f in steered() if f.name in chosen and f.name not in own):
+        method = chosen[family.name].method
+        moved_to = {name: p for name, p in better.items() if name in family.vectors}
+        other = method.at_positions(moved_to)
+        if method != UNSTEERED and other != method:
+            dev.score([other])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.metrics.plane_point import PlanePoint
+from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
+from mechcla.steering.families import FAMILIES, Condition
+from mechcla.sweep.evidence import Tested, erased
 
 METRICS = ("transfer", "localization", "english_bias")
 
@@ -78,7 +78,7 @@ def summarise(
                     rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
         for name, scores in steered.items():
             if (
-                name not in ("unsteered", "explicit") and " " not in name
+                FAMILIES[Condition.parse(name).family].vectors and not Condition.parse(name).is_arm
             ):  # control arms recover nothing
                 found = metrics.recoverable_fraction(
                     scores, steered["unsteered"], steered["explicit"], measure, **options
@@ -91,34 +91,36 @@ def summarise(
 
 
 def to_csv(rows: list[Row]) -> str:
-    out = io.StringIO()
-    flat = [row.flat() for row in rows]
-    writer = csv.DictWriter(out, fieldnames=list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return out.getvalue()
+    return csv_text([row.flat() for row in rows])
 
 
-def remarks(points: Sequence[PlanePoint], unsteered: Scores) -> str:
-    """Chance levels, and where a method erases: its interval on the localization axis lies below 0."""
+def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
+    """Chance levels, and where a method erases by more than chance (`evidence.erased`)."""
     levels = ", ".join(
         f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}"
         for metric, kind in (("transfer", "universal"), ("localization", "cultural"))
     )
-    erased: dict[str, list[str]] = {}
-    for p in points:
-        if p.erasure:
-            erased.setdefault(p.method, []).append(p.language)
-    listed = (
-        "; ".join(f"{method}: {' '.join(languages)}" for method, languages in erased.items())
-        or "nowhere"
+    found = erased(tested, measure).items()
+    listed = "; ".join(f"{method}: {' '.join(languages)}" for method, languages in found)
+    return (
+        f"A guess would get: {levels}\n"
+        f"Cultural erasure (localization falls; sign-flip test, p < 0.05 after Holm): {listed or 'nowhere'}"
     )
-    return f"A guess would get: {levels}\nCultural erasure (interval of the change in localization below 0): {listed}"
 
 
-def pooled_table(rows: list[Row], measure: str = "share", change: bool = False) -> str:
-    """The pooled test numbers as text, a line a method; change: differences from the unsteered model, paired by item."""
-    lines = [f"{'method':<12}{'transfer':<30}{'localization':<30}{'English bias':<30}"]
+def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
+    """The pooled test numbers as text, a line per method.
+
+    tested: give these, and the cells are changes from the unsteered model, paired by item, with the p-values of their
+    sign-flip tests after Holm. English bias is not tested, so it has none.
+    """
+    wide = 36 if tested else 30
+    lines = [f"{'method':<12}{'transfer':<{wide}}{'localization':<{wide}}English bias"]
+    p = {
+        (t.method, t.metric): t.p_holm
+        for t in tested
+        if (t.language, t.measure) == (POOLED, measure)
+    }
     for name in dict.fromkeys(r.method for r in rows):
         cells = []
         for metric in METRICS:
@@ -131,15 +133,16 @@ def pooled_table(rows: list[Row], measure: str = "share", change: bool = False) 
                 ),
                 None,
             )
-            cells.append(_cell(row, change))
-        lines.append(f"{name:<12}" + "".join(f"{c:<30}" for c in cells))
+            cells.append(_cell(row, p.get((name, metric)) if tested else None, bool(tested)))
+        lines.append((f"{name:<12}" + "".join(f"{c:<{wide}}" for c in cells)).rstrip())
     return "\n".join(lines)
 
 
-def _cell(row: Row | None, change: bool) -> str:
+def _cell(row: Row | None, p: float | None, change: bool) -> str:
     if row is None:
         return ""
     if not change:
         return str(row.value)
     d = row.difference
-    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""
+    shown = "" if p is None else f" p={p:.4f}"
+    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]{shown}" if d else ""

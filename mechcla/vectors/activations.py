@@ -19,9 +19,10 @@ from torch import Tensor
 from mechcla.engine.hooks import attach
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.engine.packing import Packed, collate, count_special, encode, plan
+from mechcla.engine.packing import Packed, collate, plan
 from mechcla.errors import MechclaError
-from mechcla.models.chat import chat_prompt
+from mechcla.models.chat import Chat, prompt_tokens
+from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -69,34 +70,34 @@ def last_token_residuals(
     site: str = "resid_post",
     max_tokens: int = MAX_TOKENS,
     edits: Sequence[Intervention] = (),
-    chat: bool = False,
+    chat: bool | Chat = False,
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
 
-    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's turn in the model's
-    chat template, whose last token is then the one before the answer. Raises MechclaError for a prompt that is longer than the
-    model's window.
+    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's
+    turn in the model's chat template, whose last token is then the one before the answer. Raises MechclaError
+    for a prompt that is longer than the model's window, or has a token that the model does not know.
     """
-    ids = [
-        encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)
-        for text in texts
-    ]
-    for text, row in zip(texts, ids, strict=True):
-        if model.window is not None and len(row) > model.window:
+    rows = [prompt_tokens(text, model.tokenizer, chat) for text in texts]
+    for text, row in zip(texts, rows, strict=True):
+        if not row.ids:
+            raise MechclaError(f"the prompt {text[:60]!r} has no token")
+        check_known(row.ids, model.tokenizer, model.vocab_size, f"prompt {text[:60]!r}")
+        if model.window is not None and len(row.ids) > model.window:
             raise MechclaError(
-                f"a prompt is {len(row)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}..."
+                f"a prompt is {len(row.ids)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}..."
             )
-    waiting = plan([len(row) for row in ids], limit(model, max_tokens))[::-1]
+    waiting = plan([len(row.ids) for row in rows], limit(model, max_tokens))[::-1]
     while waiting:
         group = waiting.pop()
         try:
-            found = _forward(model, [ids[i] for i in group], site, edits)
+            found = _forward(model, [rows[i] for i in group], site, edits)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             if len(group) == 1:
-                raise too_large(model, len(ids[group[0]])) from error
-            halved(model, len(group) * max(len(ids[i]) for i in group), error)
+                raise too_large(model, len(rows[group[0]].ids)) from error
+            halved(model, len(group) * max(len(rows[i].ids) for i in group), error)
             waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
         else:
             yield group, found
@@ -104,13 +105,13 @@ def last_token_residuals(
 
 @torch.inference_mode()
 def _forward(
-    model: HookedModel, rows: list[list[int]], site: str, edits: Sequence[Intervention]
+    model: HookedModel, rows: Sequence[Tokens], site: str, edits: Sequence[Intervention]
 ) -> Float[Tensor, "layer prompt d_model"]:
     batch = collate(
-        [Packed(None, tuple(row), (), count_special(row, model.tokenizer)) for row in rows],
+        [Packed(None, row.ids, (), row.added) for row in rows],
         model.pad_id,
     )
-    last = torch.tensor([len(row) - 1 for row in rows])
+    last = torch.tensor([len(row.ids) - 1 for row in rows])
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
 
     def see(layer: int, activation: Tensor) -> None:
@@ -132,7 +133,10 @@ def _forward(
 
 
 def streaming_means(
-    model: HookedModel, requests: Sequence[Request], site: str = "resid_post", chat: bool = False
+    model: HookedModel,
+    requests: Sequence[Request],
+    site: str = "resid_post",
+    chat: bool | Chat = False,
 ) -> dict[Any, Sums]:
     """For every group, the sums from which its difference of means is made; each prompt runs once."""
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)

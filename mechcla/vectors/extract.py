@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
+from mechcla.models.chat import Chat, chat_settings
 from mechcla.vectors.activations import Request, streaming_means
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def make_vectors(
     items: ItemSet,
     site: str = "resid_post",
     signs: Signs | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     us: bool = True,
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
@@ -113,7 +114,7 @@ def make_vectors(
 
 
 def en_vectors(
-    model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool = False
+    model: HookedModel, items: ItemSet, site: str = "resid_post", chat: bool | Chat = False
 ) -> SteeringVectors:
     """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
 
@@ -128,7 +129,7 @@ def loc_vectors(
     items: ItemSet,
     site: str = "resid_post",
     cue: PromptForm = "explicit",
-    chat: bool = False,
+    chat: bool | Chat = False,
 ) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
@@ -141,7 +142,7 @@ def loc_vectors(
 
 
 def _make(
-    model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool
+    model: HookedModel, items: ItemSet, requests: list[Request], site: str, chat: bool | Chat
 ) -> dict[str, SteeringVectors]:
     merged: dict[str, Request] = {}
     for request in requests:  # every distinct prompt runs once
@@ -152,7 +153,7 @@ def _make(
         "items": items.digest,
         "site": site,
         "position": "last_prompt_token",
-        "chat": chat,
+        **chat_settings(chat, model.tokenizer),
     }
     result = {}
     for name in dict.fromkeys(group[0] for group in sums):

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError
+from mechcla.registry import Registry
 from mechcla.vectors.residuals import Residuals, differences, top_directions
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -92,13 +93,12 @@ def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     ).float()
 
 
-RECIPES: dict[str, Recipe] = {
-    "mean_difference": mean_difference,
-    "pca_difference": pca_difference,
-    "logistic": logistic,
-    "lda": lda,
-    "language_mean": language_mean,
-}
+RECIPES: Registry[Recipe] = Registry("recipe")
+RECIPES.register("mean_difference", mean_difference)
+RECIPES.register("pca_difference", pca_difference)
+RECIPES.register("logistic", logistic)
+RECIPES.register("lda", lda)
+RECIPES.register("language_mean", language_mean)
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
@@ -132,7 +132,7 @@ def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> Steer
 def _vectors(
     label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals
 ) -> SteeringVectors:
-    make = recipe(name)
+    make = RECIPES.get(name)
     record = residuals.record | {"site": residuals.site, "recipe": name}
     return SteeringVectors(
         label,
@@ -142,10 +142,3 @@ def _vectors(
         {k: len(minus) for k, (_, minus) in sides.items()},
         record,
     )
-
-
-def recipe(name: str) -> Recipe:
-    """A recipe by its name. Raises MechclaError with the nearest names."""
-    if name not in RECIPES:
-        raise MechclaError(f"unknown recipe {name!r}; {nearest(name, RECIPES)}")
-    return RECIPES[name]

@@ -19,6 +19,7 @@ from mechcla.engine.languages import Interventions, by_language
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
+from mechcla.models.chat import Chat, chat_settings
 from mechcla.vectors.activations import last_token_residuals
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def cache_residuals(
     prompt: PromptForm = "implicit",
     site: str = "resid_post",
     interventions: Interventions | None = None,
-    chat: bool = False,
+    chat: bool | Chat = False,
     any_language: bool = False,
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
@@ -88,7 +89,7 @@ def cache_residuals(
             "there are no items to take residuals of; is the language, kind or split right?"
         )
     given = () if interventions is None else interventions
-    edits = by_language(given, items.languages, model, any_language)
+    edits = by_language(given, items.languages, model, chat, any_language)
     rows: list[Tensor] = [torch.empty(0)] * len(items)
     together = [k for k, item in enumerate(items) if not edits.get(item.language)]
     groups = [(together, ())] + [
@@ -110,7 +111,7 @@ def cache_residuals(
         "model": model.describe(),
         "items": items.digest,
         "position": "last_prompt_token",
-        "chat": chat,
+        **chat_settings(chat, model.tokenizer),
     }
     named = given if isinstance(given, Mapping) else edits if given else ()
     steered = {language: [step.describe() for step in edits[language]] for language in named}

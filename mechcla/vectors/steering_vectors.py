@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
-
-if TYPE_CHECKING:
-    pass
+from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,28 +53,37 @@ class SteeringVectors:
             )
         return stack[layer], float(self.norms[language][layer])
 
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file, atomically; `load` reads it back to the last bit."""
-        path = Path(path)
-        tensors = {f"vectors.{k}": v.contiguous() for k, v in self.vectors.items()}
-        tensors |= {f"norms.{k}": v.contiguous() for k, v in self.norms.items()}
+    def save(self, path: str | Path, bound: str = "") -> None:
+        """Write one safetensors file, whole or not at all; `load` reads it back to the last bit.
+
+        The file carries a digest of all its tensors and metadata. bound: a text that says where the
+        file belongs, for `load` to check. Raises MechclaError where the operating system refuses to
+        write, or for a record that JSON cannot hold.
+        """
+        tensors = {f"vectors.{k}": _own(v) for k, v in self.vectors.items()}
+        tensors |= {f"norms.{k}": _own(v) for k, v in self.norms.items()}
         meta = {"name": self.name, "site": self.site, "counts": self.counts, "record": self.record}
-        handle, temporary = tempfile.mkstemp(prefix=".vectors-", dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(tensors, temporary, metadata={"mechcla": json.dumps(meta, sort_keys=True)})
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        text = json_meta(
+            meta | ({"bound": bound} if bound else {}), f"the {self.name} vectors' settings"
+        )
+        sealed = {"mechcla": text, "mechcla.digest": _digest(text, tensors)}
+        write_bytes(user_path(path), save(tensors, metadata=sealed))
 
     @classmethod
-    def load(cls, path: str | Path) -> SteeringVectors:
-        """Read what `save` wrote. Raises MechclaError for another kind of file."""
+    def load(cls, path: str | Path, bound: str = "") -> SteeringVectors:
+        """Read what `save` wrote, and verify it.
+
+        bound: take only a file that was saved under this text. Raises MechclaError, naming the file,
+        for another kind of file and for one that is damaged or bound elsewhere. A file of mechcla 0.1
+        carries no digest: it is read, with a warning, unless a bound is asked for.
+        """
         try:
-            with safe_open(str(path), framework="pt") as file:
-                meta = json.loads((file.metadata() or {}).get("mechcla", "null"))
+            with safe_open(str(user_path(path)), framework="pt") as file:
+                held = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            text = held.get("mechcla", "null")
+            meta = json.loads(text)
+        except (OSError, SafetensorError, ValueError) as error:
             raise MechclaError(
                 f"cannot read steering vectors from {str(path)!r}: {error}"
             ) from error
@@ -85,18 +91,30 @@ class SteeringVectors:
             raise MechclaError(
                 f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
             )
+        seal = held.get("mechcla.digest")
+        if seal is not None and seal != _digest(text, tensors):
+            raise MechclaError(
+                f"the vectors in {str(path)!r} are damaged: they do not match their digest; make "
+                "them again, or put a copy of the file back"
+            )
+        if bound and (seal is None or meta.get("bound") != bound):
+            raise MechclaError(
+                f"the vectors in {str(path)!r} belong elsewhere: {meta.get('bound')!r}, "
+                f"expected {bound!r}"
+            )
+        if seal is None:
+            unsealed(repr(str(path)))
         parts: dict[str, dict[str, Tensor]] = {"vectors": {}, "norms": {}}
-        for key, tensor in tensors.items():
-            part, language = key.split(".", 1)
-            parts[part][language] = tensor
-        return cls(
-            meta["name"],
-            meta["site"],
-            parts["vectors"],
-            parts["norms"],
-            meta["counts"],
-            meta["record"],
-        )
+        try:
+            for key, tensor in tensors.items():
+                part, language = key.split(".", 1)
+                parts[part][language] = tensor
+            name, site, counts, record = (meta[k] for k in ("name", "site", "counts", "record"))
+        except (KeyError, ValueError, TypeError) as error:
+            raise MechclaError(
+                f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
+            ) from error
+        return cls(name, site, parts["vectors"], parts["norms"], counts, record)
 
     def __repr__(self) -> str:
         shape = (
@@ -105,3 +123,17 @@ class SteeringVectors:
             else "0"
         )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy with memory of its own: safetensors refuses tensors that share theirs."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the metadata and of every tensor's name, dtype, shape and bytes."""
+    parts: list[str | bytes] = [text]
+    for key, tensor in sorted(tensors.items()):
+        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        parts += [key, f"{tensor.dtype} {tuple(tensor.shape)}", data]
+    return sha256(*parts)

@@ -21,7 +21,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.open_item import AnswerGroup, OpenItem
-from mechcla.models.chat import chat_prompt
+from mechcla.models.chat import prompt_tokens
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from tests.conftest import save_tiny, tiny_tokenizer
@@ -270,23 +270,23 @@ def test_chat_has_the_template_once_and_one_bos(tiny, tiny_folders):
     with pytest.raises(MechclaError, match="has no chat template"):
         generate(model, QUESTIONS, chat=True)
     model.tokenizer.chat_template = TEMPLATE
-    text = chat_prompt("té", model.tokenizer)
     wanted = model.tokenizer.apply_chat_template(
         [{"role": "user", "content": "té"}], add_generation_prompt=True, return_dict=False
     )
-    assert encode(text, model.tokenizer) == list(wanted)
+    assert prompt_tokens("té", model.tokenizer, chat=True).ids == tuple(wanted)
     answers = generate(model, QUESTIONS, chat=True, stop=None, max_new_tokens=5)
     expected = [loop(model, f"<|user|>{q.prompt}<eos><|model|>", [], 5) for q in QUESTIONS]
     assert [list(a.tokens) for a in answers] == expected
 
 
-def test_a_tokenizer_that_adds_what_its_template_lacks_is_refused():
+def test_a_template_without_a_bos_has_none_whatever_its_tokenizer_adds():
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = TEMPLATE.removeprefix("<bos>")
-    with pytest.raises(
-        MechclaError, match="adds special tokens that its chat template does not have"
-    ):
-        chat_prompt("té", tokenizer)
+    wanted = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "té"}], add_generation_prompt=True, return_dict=False
+    )
+    assert prompt_tokens("té", tokenizer, chat=True).ids == tuple(wanted)
+    assert tokenizer.bos_token_id not in wanted
 
 
 def test_hooks_are_as_before_after_an_error_and_after_memory_runs_out(tiny, monkeypatch):

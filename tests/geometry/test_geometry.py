@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
 
 from mechcla import geometry
@@ -19,29 +17,7 @@ from mechcla.geometry.probes import probe
 from mechcla.items.item_set import ItemSet
 from mechcla.vectors.residuals import Residuals, cache_residuals, en_differences, loc_differences
 from tests.conftest import universal
-
-quiet = settings(
-    max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(d, seed=0):
-    return torch.linalg.qr(normal(d, d, seed=seed)).Q
-
-
-def spaces(shift: float, n=30, d=12, noise=0.3) -> Residuals:
-    """Three languages that share questions (a random place each) and differ by a shift of their own."""
-    questions = normal(n, 2, d, seed=1)
-    values = {
-        k: questions + noise * normal(n, 2, d, seed=s) + shift * normal(1, 2, d, seed=50 + s)
-        for s, k in enumerate(["en", "es", "ko"])
-    }
-    ids = {k: tuple(f"q{i}" for i in range(n)) for k in values}
-    return Residuals(values, ids, "resid_post", "implicit")
+from tests.geometry.spaces import normal, rotation, spaces
 
 
 def test_a_planted_angle_is_found_and_its_interval_covers_it():
@@ -261,33 +237,6 @@ def test_the_projection_keeps_distances_of_a_plane():
     )
 
 
-@quiet
-@given(seed=st.integers(0, 99), scale=st.floats(0.1, 10))
-def test_cka_is_blind_to_rotation_and_scale_and_to_nothing_else(seed, scale):
-    x = normal(25, 1, 10, seed=seed)
-    turned = scale * x @ rotation(10, seed)
-    assert geometry.linear_cka(x, turned, resamples=0).value[0] == pytest.approx(1)
-    noise = geometry.linear_cka(x, normal(25, 1, 200, seed=seed + 1), resamples=0).value[0]
-    assert abs(noise) < 0.5
-
-
-def related(seed: int, n: int = 40):
-    """Two spaces that share half of their variance about a common mean far from the origin."""
-    shared = normal(n, 1, 6, seed=seed)
-    return (
-        shared + normal(n, 1, 6, seed=seed + 1000) + 20 * torch.ones(6),
-        shared + normal(n, 1, 6, seed=seed + 2000) - 20 * torch.ones(6),
-    )
-
-
-def test_the_interval_of_cka_is_about_its_value_and_as_wide_as_its_error():
-    curves = [geometry.linear_cka(*related(seed), resamples=60) for seed in range(30)]
-    values = np.array([c.value[0] for c in curves])
-    assert all(c.low[0] < c.value[0] < c.high[0] for c in curves)
-    width = np.mean([c.high[0] - c.low[0] for c in curves]) / 3.92
-    assert 0.6 < width / values.std() < 1.6
-
-
 def test_the_interval_of_separation_is_for_many_questions():
     """The noise of few questions pushes centroids apart; the interval is about what many would give."""
     few, many = spaces(1.0, n=12, noise=1.5), spaces(1.0, n=400, noise=1.5)
@@ -299,59 +248,6 @@ def test_the_interval_of_separation_is_for_many_questions():
     inside = (curve.low <= truth.value) & (truth.value <= curve.high)
     assert inside.mean() >= 0.5
     assert (curve.low + curve.high < 2 * curve.value).all()
-
-
-def test_cka_by_hand():
-    x, y = normal(9, 5), normal(9, 7, seed=1)
-
-    def unbiased(k, m):
-        n = len(k)
-        k, m = k.clone().fill_diagonal_(0), m.clone().fill_diagonal_(0)
-        one = torch.ones(n, dtype=torch.float64)
-        return (
-            torch.trace(k @ m)
-            + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
-            - 2 / (n - 2) * (one @ k @ m @ one)
-        )
-
-    k, m = x @ x.T, y @ y.T
-    expected = unbiased(k, m) / (unbiased(k, k) * unbiased(m, m)).sqrt()
-    assert geometry.linear_cka(x.unsqueeze(1), y.unsqueeze(1), resamples=0).value[
-        0
-    ] == pytest.approx(float(expected))
-    with pytest.raises(MechclaError, match="at least eight pairs"):
-        geometry.linear_cka(x[:3].unsqueeze(1), y[:3].unsqueeze(1))
-
-
-@pytest.mark.parametrize("method", ["cosine", "centred", "csls"])
-def test_retrieval_finds_translations_and_guesses_among_strangers(method):
-    x = normal(40, 1, 30)
-    near = geometry.retrieval(x, x + 0.05 * normal(40, 1, 30, seed=1), method, resamples=20)
-    assert near.top1.value[0] == 1.0
-    assert near.mrr.value[0] == 1.0
-    far = geometry.retrieval(x, normal(40, 1, 30, seed=2), method, resamples=20)
-    assert far.top1.value[0] < 0.2
-    assert far.top1.null[0] == pytest.approx(1 / 40)
-
-
-def test_centring_undoes_a_languages_own_shift():
-    x, shift = normal(40, 1, 30), 30 * normal(1, 1, 30, seed=3)
-    other = x + 0.3 * normal(40, 1, 30, seed=4) + shift
-    assert (
-        geometry.retrieval(x, other, "cosine", resamples=0).top1.value[0]
-        < geometry.retrieval(x, other, "centred", resamples=0).top1.value[0]
-        == 1.0
-    )
-
-
-def test_ranks_by_hand():
-    x = torch.eye(3, dtype=torch.float64).unsqueeze(1)
-    y = x[[0, 2, 1]]
-    found = geometry.retrieval(x, y, "cosine", resamples=0)
-    assert found.top1.value[0] == pytest.approx(1 / 3)
-    assert found.mrr.value[0] == pytest.approx((1 + 0.5 + 0.5) / 3, abs=0.2)
-    with pytest.raises(MechclaError, match="did you mean 'centred'"):
-        geometry.retrieval(x, y, "centered")
 
 
 def test_a_probe_reads_what_is_there_and_not_what_is_not():

@@ -11,7 +11,6 @@ import mechcla
 from mechcla.engine import capability
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
-from mechcla.models.chat import chat_prompt
 from mechcla.models.hooked_model import wrap_model
 from mechcla.scoring import prepared as scoring_module
 from mechcla.scoring.prepared import prepare
@@ -104,9 +103,13 @@ def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_
         scores = mechcla.score(model, items, chat=True)
         assert scores.settings["chat"] is True
         for row, item in zip(scores, items, strict=True):
-            prompt = model.tokenizer(chat_prompt(item.prompt, model.tokenizer))["input_ids"]
+            turn = [{"role": "user", "content": item.prompt}]
+            text = model.tokenizer.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True
+            )
+            prompt = model.tokenizer(text, add_special_tokens=False)["input_ids"]
             for candidate, found in zip(item.candidates, row.log_likelihood, strict=True):
-                whole = model.tokenizer(chat_prompt(item.prompt, model.tokenizer) + candidate.text)[
+                whole = model.tokenizer(text + candidate.text, add_special_tokens=False)[
                     "input_ids"
                 ]
                 assert whole[: len(prompt)] == prompt

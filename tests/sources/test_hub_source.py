@@ -18,6 +18,8 @@ from mechcla.sources.hub import read_hub
 from mechcla.sources.splits import half, sample
 from mechcla.sources.tables import Row
 
+TEXT = st.characters(codec="utf-8", exclude_characters="\x00")  # no text of an item holds NUL
+
 CITIES = ["Lima", "Quito", "None", "La Paz"]
 ROWS: list[dict[str, Any]] = [
     {
@@ -261,7 +263,9 @@ def test_an_answer_that_cannot_be_read_is_shown(answer, choices, how, message):
 
 
 @given(
-    st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=6, unique_by=str.strip),
+    st.lists(
+        st.text(TEXT, min_size=1).filter(str.strip), min_size=2, max_size=6, unique_by=str.strip
+    ),
     st.data(),
 )
 def test_a_place_and_a_text_say_the_same(choices, data):

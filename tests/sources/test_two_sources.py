@@ -9,15 +9,15 @@ import mechcla
 from mechcla.items.item_set import ItemSet
 from mechcla.sweep.__main__ import main
 from tests.conftest import save_tiny
-from tests.sources import test_blend, test_global_mmlu
+from tests.sources import blend_folder, global_mmlu_folder
 
 
 def test_global_mmlu_and_blend_make_a_sweep(tmp_path, capsys):
     """The items are joined as docs/sources.md says; the run has the United States as a control, for BLEnD's items name them."""
-    facts = test_global_mmlu.save(
-        tmp_path / "mmlu", test_global_mmlu.parallel("en", "es", "ko", n=12)
+    facts = global_mmlu_folder.save(
+        tmp_path / "mmlu", global_mmlu_folder.parallel("en", "es", "ko", n=12)
     )
-    cultures = test_blend.write(tmp_path / "blend")
+    cultures = blend_folder.write(tmp_path / "blend")
     asked = mechcla.load_items("blend", regions=["US", "ES", "KR"], path=cultures)
     dev = ItemSet(
         tuple(replace(i, id=f"{i.id}-again", split="dev") for i in asked.test)

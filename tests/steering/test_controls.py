@@ -8,8 +8,9 @@ import torch
 import mechcla
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
-from mechcla.steering.controls import ARMS, CONTROLS, control, other_country, shuffled_vectors
-from mechcla.sweep.cells import Method
+from mechcla.steering.controls import ARMS, control, other_country, shuffled_vectors
+from mechcla.steering.families import FAMILIES
+from mechcla.steering.method import Method
 from mechcla.sweep.config import make
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -34,7 +35,7 @@ def real() -> dict[str, SteeringVectors]:
     }
 
 
-@pytest.mark.parametrize("name", [c for c in CONTROLS if c != "shuffled"])
+@pytest.mark.parametrize("name", [c for c in ARMS if c != "shuffled"])
 def test_every_arm_keeps_the_norms(name, real):
     made = control(name, real)
     for part in ("EN", "LOC"):
@@ -72,7 +73,7 @@ def test_what_each_arm_changes(real):
         atol=1e-5,
     )
     assert control("same_layer", real)["LOC"] is loc
-    assert set(CONTROLS) == {arm for arms in ARMS.values() for arm in arms}
+    assert set(ARMS) == {arm for family in FAMILIES.values() for arm in family.arms}
 
 
 def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
@@ -97,16 +98,20 @@ def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
 def test_an_arm_of_a_method_has_its_vectors_and_places(real):
     config = make({"out": "nowhere"})
     sur = Method(en_layer=0, en_strength=0.5, restore_layer=2, loc_layer=1, loc_strength=2.0)
-    moved = sur.arm("same_layer")
-    steps = moved.edits("es", real, config)
+    moved = sur.with_arm("same_layer")
+    steps = moved.interventions(real, "es", config.manner)
     assert [(e.layer, e.label) for e in steps] == [(1, "EN"), (1, "LOC")]
     assert float(steps[0].strength * steps[0].vector.norm()) == pytest.approx(
         0.5 * float(real["EN"]["es"][0].norm()), rel=1e-5
     )
-    assert Method().arm("random") == Method()
-    swapped: tuple[Intervention, ...] = sur.arm("swapped").edits("es", real, config)
-    assert [e.layer for e in swapped] == [e.layer for e in sur.edits("es", real, config)]
-    assert sur.arm("random").name.endswith("-random")
+    assert Method().with_arm("random") == Method()
+    swapped: tuple[Intervention, ...] = sur.with_arm("swapped").interventions(
+        real, "es", config.manner
+    )
+    assert [e.layer for e in swapped] == [
+        e.layer for e in sur.interventions(real, "es", config.manner)
+    ]
+    assert sur.with_arm("random").name.endswith("-random")
 
 
 def test_what_an_arm_cannot_do_is_said(real):

@@ -8,7 +8,7 @@ import pytest
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.sweep.cells import Method
+from mechcla.steering.method import Method
 from mechcla.sweep.configure import full_grid
 from mechcla.sweep.evidence import against_arms, against_unsteered, is_arm
 

@@ -20,11 +20,11 @@ from transformers import AutoTokenizer
 import mechcla
 from mechcla.errors import MechclaError
 from mechcla.scoring.scores import Scores
-from mechcla.steering.controls import ARMS
+from mechcla.steering.families import steered
+from mechcla.steering.grid import around, coarse_layers, pairs, restorations
+from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
-from mechcla.sweep.cells import Method
 from mechcla.sweep.config import parse
-from mechcla.sweep.grid import around, coarse_layers, pairs, restorations
 from mechcla.sweep.rule import DevPoint, best, pareto_front, ranked
 
 
@@ -49,9 +49,9 @@ def arguments(tmp_path_factory, tiny_folders, small_items):
 
 
 def cells(folder: Path) -> dict[str, int]:
-    return {
-        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("cells/**/*.parquet")
-    }
+    """Finished cells; what a killed run left unfinished begins with a dot."""
+    whole = (p for p in folder.rglob("cells/**/*.parquet") if not p.name.startswith("."))
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in whole}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
     )
     assert row["low"] <= row["value"] <= row["high"]
     assert row["n"] == 3
-    arms = {f"{family} {arm}" for family, arms in ARMS.items() for arm in arms} - {
+    arms = {f"{family.name} {arm}" for family in steered() for arm in family.arms} - {
         "LOC other_country"
     }  # there is one language
     assert {r["method"] for r in rows} == {
@@ -148,7 +148,7 @@ def test_every_family_is_compared_with_its_arms_and_with_the_unsteered_model(run
     tested, arms = (list(csv.DictReader((run / name).open())) for name in ("tests.csv", "arms.csv"))
     assert {r["against"] for r in tested} == {"unsteered"}
     assert {(r["method"], r["against"]) for r in arms} == {("explicit", "explicit us_country")} | {
-        (f, f"{f} {a}") for f, named in ARMS.items() for a in named if a != "other_country"
+        (f.name, f"{f.name} {a}") for f in steered() for a in f.arms if a != "other_country"
     }
     assert all(0 < float(r["p_value"]) <= float(r["p_holm"]) <= 1 for r in tested + arms)
 

@@ -7,7 +7,7 @@ import torch
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.vectors.recipes import RECIPES, en_vectors_by, loc_vectors_by, recipe
+from mechcla.vectors.recipes import RECIPES, en_vectors_by, loc_vectors_by
 from mechcla.vectors.residuals import cache_residuals
 
 
@@ -46,7 +46,7 @@ def test_whitening_and_the_probe_see_past_a_nuisance_that_pca_follows():
 
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(MechclaError, match="did you mean 'logistic'"):
-        recipe("logistics")
+        RECIPES.get("logistics")
 
 
 def test_vectors_by_the_mean_difference_are_those_of_en_and_loc_vectors(tiny, small_items):

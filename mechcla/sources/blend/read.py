@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.texts import parse_json
 from mechcla.sources.blend.regions import BY_CODE, REGIONS, Region
 from mechcla.sources.blend.rows import RegionRows, make_region
+from mechcla.sources.tables import long_cells
 
 
 def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> dict[str, RegionRows]:
@@ -87,8 +89,11 @@ def _read_text(path: Path) -> str:
 def _json(path: Path) -> dict[str, Any]:
     text = _read_text(path)
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
+        data = parse_json(text)
+    except MechclaError as fault:
+        error = fault.__cause__
+        if not isinstance(error, json.JSONDecodeError):
+            raise MechclaError(f"{path} {fault}; download it again") from fault
         line = text.split("\n")[error.lineno - 1][-60:]
         raise MechclaError(
             f"{path} is not JSON at line {error.lineno}, column {error.colno} ({error.msg}): ...{line!r}. "
@@ -109,13 +114,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _csv(path: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise MechclaError(
-            f"{path}, line {reader.line_num} is not CSV ({error}); download it again"
-        ) from error
+    with long_cells():
+        reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise MechclaError(
+                f"{path}, line {reader.line_num} is not CSV ({error}); download it again"
+            ) from error
     return [
         {
             (name or "").strip() if isinstance(name, str) or name is None else name: value

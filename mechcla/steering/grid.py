@@ -1,16 +1,21 @@
-"""Which layers and pairs of layers a sweep tries: coarse, fine, restorations, pairs. Pure functions."""
+"""Which layers and pairs of layers are tried: coarse, fine, restorations, pairs. Pure functions on methods."""
 
 from __future__ import annotations
 
-from mechcla.sweep.cells import Method
+from dataclasses import replace
+
+from mechcla.steering.method import Method
 
 
 def coarse_layers(n_layers: int, step: int) -> list[int]:
     """Every `step`-th layer, counted back from the last, which is always among them.
 
-    >>> coarse_layers(18, 3)
-    [2, 5, 8, 11, 14, 17]
+    A step that would leave one layer alone is shortened to half of the blocks, so that there is a pair to steer.
+
+    >>> coarse_layers(18, 3), coarse_layers(4, 6)
+    ([2, 5, 8, 11, 14, 17], [1, 3])
     """
+    step = step if step < n_layers else max(1, n_layers // 2)
     return sorted(range(n_layers - 1, -1, -step))
 
 
@@ -20,10 +25,13 @@ def around(layers: list[int], best: list[int], reach: int, n_layers: int) -> lis
     return sorted(layer for layer in near if 0 <= layer < n_layers and layer not in layers)
 
 
-def grid(family: str, layers: list[int], strengths: list[float]) -> list[Method]:
-    """The cells of one vector's layer-by-strength sweep."""
-    if family == "EN":
-        return [Method(en_layer=layer, en_strength=s) for layer in layers for s in strengths]
+def en_grid(layers: list[int], strengths: list[float]) -> list[Method]:
+    """EN-steering at every layer with every strength."""
+    return [Method(en_layer=layer, en_strength=s) for layer in layers for s in strengths]
+
+
+def loc_grid(layers: list[int], strengths: list[float]) -> list[Method]:
+    """LOC-steering at every layer with every strength."""
     return [Method(loc_layer=layer, loc_strength=s) for layer in layers for s in strengths]
 
 
@@ -49,15 +57,8 @@ def pairs(en: list[Method], loc: list[Method], most: int | None = None) -> list[
         key=lambda triple: triple[0],
     )
     made = [
-        Method(
-            e.en_layer,
-            e.en_strength,
-            e.restore_layer,
-            x.loc_layer,
-            x.loc_strength,
-            "",
-            e.en_positions,
-            x.loc_positions,
+        replace(
+            e, loc_layer=x.loc_layer, loc_strength=x.loc_strength, loc_positions=x.loc_positions
         )
         for _, e, x in ranked
         if e.en_layer is not None and x.loc_layer is not None and x.loc_layer > e.en_layer

@@ -1,4 +1,4 @@
-"""Each rule of the linter refuses a bad item and lets a near miss pass."""
+"""Each rule of the builder refuses a bad item and lets a near miss pass."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from mechcla.items.building import building_faults, culture_named, script_fault
 from mechcla.items.item import Candidate, Item
-from mechcla.items.lint import Finding, culture_named, lint, script_fault
+from mechcla.items.lint_rules import Finding
 
 CULTURAL = Item(
     id="money",
@@ -38,7 +39,7 @@ UNIVERSAL = Item(
 
 
 def rules(*items: Item) -> list[str]:
-    return [finding.rule for finding in lint(items)]
+    return [finding.rule for finding in building_faults(items)]
 
 
 def with_text(item: Item, text: str) -> Item:
@@ -62,7 +63,7 @@ def implicit(language: str, prompt: str) -> Item:
 
 
 def test_good_items_pass() -> None:
-    assert lint([CULTURAL, UNIVERSAL]) == []
+    assert building_faults([CULTURAL, UNIVERSAL]) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_duplicate_candidates_are_refused_whatever_their_case() -> None:
 def test_a_missing_translation_is_refused() -> None:
     spanish = replace(UNIVERSAL, language="es")
     other = replace(UNIVERSAL, id="capital_pe")
-    findings = lint([UNIVERSAL, spanish, other])
+    findings = building_faults([UNIVERSAL, spanish, other])
     assert [(f.id, f.language, f.rule) for f in findings] == [
         ("capital_pe", "es", "missing-translation")
     ]

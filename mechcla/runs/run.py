@@ -1,0 +1,295 @@
+"""Run: a finished (or unfinished) run folder, read back; every file is verified against its digest.
+
+    run = mechcla.read_run("runs/demo")
+    run.status, run.choice["SUR"]["es"]
+    run.scores("SUR")                      # item-level scores of a condition
+    run.flips("SUR")                       # whose answer changed, from what to what
+
+Reading never writes, and needs no model.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.metrics.plane_point import PlanePoint, plane
+from mechcla.results import Rows
+from mechcla.runs import lock
+from mechcla.runs.folder import (
+    CONDITIONS,
+    FROZEN,
+    ITEMS,
+    RECORD,
+    STATUS,
+    VECTORS,
+    reading,
+    seal,
+)
+from mechcla.scoring.scores import ItemScore, Scores
+from mechcla.steering.families import Condition
+from mechcla.storage import read_sealed, user_path
+from mechcla.vectors.steering_vectors import SteeringVectors
+
+LIMIT = "test items were scored under a choice that was frozen before; one run is one model"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run folder. Make it with `mechcla.read_run`.
+
+    record: versions, identity and settings. config: the settings alone. limit: what its numbers claim.
+    """
+
+    folder: Path
+    record: dict[str, Any] = field(repr=False)
+    limit: str = LIMIT
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings that decide the results."""
+        config: dict[str, Any] = self.record["config"]
+        return config
+
+    @property
+    def status(self) -> str:
+        """ "complete", "running", "interrupted", or "failed: " and the message that it ended in."""
+        found = read_sealed(self.folder / STATUS, "status") if self._has(STATUS) else None
+        if found is None or found["status"] == "running":
+            return "running" if lock.is_held(self.folder) else "interrupted"
+        return ": ".join(filter(None, (found["status"], found.get("message", ""))))
+
+    @cached_property
+    def vectors(self) -> dict[str, SteeringVectors]:
+        """Vectors by name: "EN", "LOC", and the controls that were made."""
+        paths = sorted((self.folder / VECTORS).glob("*.safetensors"))
+        return {_vector_name(path): SteeringVectors.load(path) for path in paths}
+
+    @cached_property
+    def choice(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What dev chose: {family: {language: method}}, as it was frozen before test was opened."""
+        frozen = self._sealed(FROZEN, "choice")
+        choice: dict[str, dict[str, dict[str, Any]]] = frozen["choice"]["methods"]
+        return choice
+
+    @cached_property
+    def _cells(self) -> dict[str, list[str]]:
+        cells: dict[str, list[str]] = self._sealed(CONDITIONS, "conditions")["conditions"]
+        return cells
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of what was scored on test: unsteered, explicit, each family, each control arm."""
+        return tuple(self._cells)
+
+    def scores(self, condition: str | Condition = "unsteered") -> Scores:
+        """Item-level test scores of a condition, all languages, English too where it was scored.
+
+        Raises MechclaError for an unknown condition, and for a cell that is damaged or missing.
+        """
+        name = str(condition)
+        if name not in self._cells:
+            raise MechclaError(
+                f"the run {str(self.folder)!r} has no condition {name!r}; "
+                f"{nearest(name, self._cells, 30)}"
+            )
+        tables = [self._cell(stem) for stem in self._cells[name]]
+        settings = tables[0].settings | {"condition": name, "run": str(self.folder)}
+        return Scores(tuple(row for table in tables for row in table), settings)
+
+    def _cell(self, stem: str) -> Scores:
+        path = self.folder / stem
+        with reading(self.folder):
+            for file in sorted(path.parent.glob(f"{path.name}-*.parquet")):
+                data = file.read_bytes()
+                if file.stem == f"{path.name}-{seal(self.folder, path, data)}":
+                    return Scores.from_parquet(BytesIO(data))
+        raise MechclaError(
+            f"the cell {stem!r} of the run {str(self.folder)!r} is damaged or missing; the sweep's "
+            "command runs it again and leaves the rest"
+        )
+
+    @cached_property
+    def item_set(self) -> ItemSet:
+        """The items of the run, dev and test."""
+        return read_jsonl(self.folder / ITEMS)
+
+    def items(self, *conditions: str) -> Rows:
+        """One row per test item and condition: what was asked, what was chosen, and what flipped.
+
+        Columns: condition, id, language, kind, topic, prompt (as it was asked), choice, role, share (of the right or
+        local answer), flipped ("local -> english", "" where the role of the choice is the unsteered
+        model's). conditions: all by default.
+        """
+        prompts = {(i.id, i.language, i.kind): i for i in self.item_set.test}
+        base = {_key(row): row for row in self.scores("unsteered")}
+        records = []
+        for name in conditions or self.conditions:
+            for row in self.scores(name):
+                item = prompts.get(_key(row))
+                before = base.get(_key(row))
+                choice, role = _choice(row)
+                was = _choice(before)[1] if before else role
+                records.append(
+                    {
+                        "condition": name,
+                        "id": row.id,
+                        "language": row.language,
+                        "kind": row.kind,
+                        "topic": row.topic,
+                        "prompt": item.prompt_text(row.prompt_form) if item else "",  # type: ignore[arg-type]
+                        "choice": choice,
+                        "role": role,
+                        "share": float(row.shares()[row.right]),
+                        "flipped": "" if was == role else f"{was} -> {role}",
+                    }
+                )
+        return Rows(tuple(records), {"run": str(self.folder)})
+
+    def flips(self, condition: str) -> Rows:
+        """The items whose choice has another role than the unsteered model's, with both shares."""
+        base = {(r["id"], r["language"], r["kind"]): r for r in self.items("unsteered")}
+        records = []
+        for row in self.items(condition):
+            before = base.get((row["id"], row["language"], row["kind"]))
+            if before is not None and row["flipped"]:
+                was = {"choice_unsteered": before["choice"], "share_unsteered": before["share"]}
+                records.append({**row, **was})
+        return Rows(tuple(records), {"run": str(self.folder), "condition": condition})
+
+    def plane(self, measure: str = "share", resamples: int | None = None) -> tuple[PlanePoint, ...]:
+        """The plane's points, the unsteered model first; control arms are left out.
+
+        resamples: of the bootstrap; default: the run's own.
+        """
+        names = [n for n in self.conditions if not Condition.parse(n).is_arm]
+        steered = [k for k in self.item_set.languages if k != "en"]
+        tables = {
+            n: Scores(tuple(r for r in self.scores(n) if r.language in steered)) for n in names
+        }
+        often = resamples or self.config["resamples"]
+        return plane(tables, measure, resamples=often, seed=self.config["seed"])
+
+    @cached_property
+    def summary(self) -> Rows:
+        """summary.csv: each method, language, metric and measure, with interval, n and change."""
+        return self._csv("summary.csv")
+
+    @cached_property
+    def tests(self) -> Rows:
+        """tests.csv: each family against the unsteered model, with p-values after Holm."""
+        return self._csv("tests.csv")
+
+    @cached_property
+    def arms(self) -> Rows:
+        """arms.csv: each family against its control arms; no rows without them."""
+        return self._csv("arms.csv")
+
+    @cached_property
+    def contrast(self) -> Rows:
+        """contrast.csv: the own country's answer against the American one; no rows without the control."""
+        return self._csv("contrast.csv")
+
+    def _csv(self, name: str) -> Rows:
+        self._needs(name)
+        with reading(self.folder), (self.folder / name).open(newline="", encoding="utf-8") as file:
+            records = tuple({k: _value(v) for k, v in row.items()} for row in csv.DictReader(file))
+        return Rows(records, {"run": str(self.folder), "file": name})
+
+    def _sealed(self, name: str, *needed: str) -> dict[str, Any]:
+        self._needs(name)
+        found = read_sealed(self.folder / name, *needed)
+        if found is None:
+            raise MechclaError(
+                f"{name} in the run folder {str(self.folder)!r} does not match its digest: it is "
+                "damaged or was edited"
+            )
+        return found
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def _needs(self, name: str) -> None:
+        if not self._has(name):
+            raise MechclaError(
+                f"the run {str(self.folder)!r} is not complete (status {self.status}): it has no "
+                f"{name} yet; the sweep's command goes on from what is there"
+            )
+
+    def __str__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.status}, model {self.config['model']!r})"
+
+
+def read_run(folder: str | Path) -> Run:
+    """A run folder read back. Raises MechclaError for a folder that holds no run, naming what it holds.
+
+    A folder of mechcla 0.1, whose record has no digest, is refused by name.
+
+    >>> run = mechcla.read_run("runs/demo")                                 # doctest: +SKIP
+    >>> print(run.tests.where(method="LOC", language="all", measure="share"))   # doctest: +SKIP
+    """
+    path = user_path(folder)
+    with reading(path):
+        if not (path / RECORD).exists():
+            held = sorted(p.name for p in path.iterdir())[:5] if path.is_dir() else None
+            what = f"it holds {', '.join(held) or 'nothing'}" if held is not None else "no folder"
+            raise MechclaError(
+                f"{str(folder)!r} holds no run ({what}); expected a folder that "
+                "python -m mechcla.sweep --out made"
+            )
+        text = (path / RECORD).read_text(encoding="utf-8", errors="replace")
+    record = read_sealed(path / RECORD, "config", "identity")
+    if record is None:
+        if _is_of_0_1(text):
+            raise MechclaError(
+                f"{str(folder)!r} is a run of mechcla 0.1, whose files carry no digests; run the "
+                "same config.yaml again with this version"
+            )
+        raise MechclaError(f"{RECORD} in {str(folder)!r} is damaged, so the run cannot be read")
+    return Run(path, record)
+
+
+def _is_of_0_1(text: str) -> bool:
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and "versions" in record and "config_sha256" not in record
+
+
+def _key(row: ItemScore) -> tuple[str, str, str]:
+    return (row.id, row.language, row.kind)
+
+
+def _choice(row: ItemScore) -> tuple[str, str]:
+    best = int(row.values().argmax())
+    return row.texts[best], row.roles[best]
+
+
+def _vector_name(path: Path) -> str:
+    """The key of a vector file: "loc_us" is "LOC US", "en_shuffled" is "EN shuffled"."""
+    first, *rest = path.stem.split("_")
+    return " ".join([first.upper(), *(w.upper() if w == "us" else w for w in rest)])
+
+
+def _value(text: str) -> Any:
+    """A CSV cell as what was written: a number, True or False, nothing, or a text."""
+    if text == "":
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    readers: tuple[Callable[[str], Any], ...] = (int, float)
+    for read in readers:
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,133 @@
+"""Families of methods: what each is for, which vectors it needs, what it is held against, how it is drawn.
+
+A family is one entry of `FAMILIES`; tables, plots, tests and the dev search read everything about it there.
+"unsteered" and "explicit" (the country named in the prompt) are conditions without vectors, registered beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from mechcla.registry import Registry
+
+if TYPE_CHECKING:
+    from mechcla.engine.intervention import Intervention
+    from mechcla.steering.method import Manner, Method, Vectors
+
+BOTH = ("transfer", "localization")
+KIND_OF = {"transfer": "universal", "localization": "cultural", "english_bias": "cultural"}
+
+
+@runtime_checkable
+class DevSearch(Protocol):
+    """What a family's search is given: the coarse layers, the settings, and a way to score methods on dev."""
+
+    @property
+    def n_layers(self) -> int:
+        """Blocks of the model."""
+
+    @property
+    def layers(self) -> list[int]:
+        """The coarse pass."""
+
+    @property
+    def pair_layers(self) -> int:
+        """How many of the best layers of either vector are paired."""
+
+    def strengths(self, vector: str) -> list[float]:
+        """The strengths to try of a vector, "EN" or "LOC"."""
+
+    def fine(self, best: int) -> list[int]:
+        """Layers around the best coarse one that were not tried yet; none where every layer was named."""
+
+    def restored(self) -> list[Method]:
+        """EN with restoration, where it is asked for."""
+
+    def score(self, methods: Sequence[Method], kinds: Sequence[str] = ...) -> Any:
+        """Score methods on dev and keep their points."""
+
+    def ranked(self, family: str, k: int, by: str = ...) -> list[Method]:
+        """The best method of each of the k best layers of a family, best first."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of methods.
+
+    axes: the metrics that it is for; its dev gain is their sum, and its arms are scored on them.
+    vectors: which it needs ("EN", "LOC"). arms: names of `mechcla.steering.controls.ARMS`. search: what dev tries, given a
+    DevSearch, after the families registered before it. build: its interventions; None: EN's part, then
+    LOC's. guarded: on dev neither gain may fall below -tolerance. mark, colour: how figures draw it.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    vectors: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    search: Callable[[DevSearch], None] | None = None
+    build: Callable[[Method, Vectors, str, Manner], tuple[Intervention, ...]] | None = None
+    guarded: bool = False
+    mark: str = "o"
+    colour: str = "#7F7F7F"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of items that its axes are measured on."""
+        return tuple(dict.fromkeys(KIND_OF[axis] for axis in self.axes))
+
+    def gain(self, d_transfer: float, d_localization: float) -> float:
+        """What dev maximises: the sum of the gains on the family's own axes."""
+        gains = {"transfer": d_transfer, "localization": d_localization}
+        return sum(gains[axis] for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The key of every table of scores: a family, and the control arm that stands in for it, if any.
+
+    >>> Condition.parse("LOC us_country")
+    Condition(family='LOC', arm='us_country')
+    """
+
+    family: str
+    arm: str = ""
+
+    @classmethod
+    def parse(cls, name: str) -> Condition:
+        """The condition that a table's name says: "EN", or "EN random" for an arm."""
+        family, _, arm = name.partition(" ")
+        return cls(family, arm)
+
+    @property
+    def is_arm(self) -> bool:
+        return bool(self.arm)
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.arm}" if self.arm else self.family
+
+
+FAMILIES: Registry[Family] = Registry("family")
+
+
+def steered() -> tuple[Family, ...]:
+    """The families that add vectors, in the order in which dev tries them."""
+    return tuple(f for f in FAMILIES.values() if f.vectors)
+
+
+def is_steered(name: str) -> bool:
+    """Whether a family adds vectors; a name that is not registered is taken for one that does."""
+    return name not in FAMILIES or bool(FAMILIES[name].vectors)
+
+
+def look(name: str) -> tuple[str, str]:
+    """Mark and colour of a family or condition; a plain one for what is not registered."""
+    family = Condition.parse(name).family
+    return (
+        (FAMILIES[family].mark, FAMILIES[family].colour) if family in FAMILIES else ("o", "#4D4D4D")
+    )
+
+
+FAMILIES.register("unsteered", Family("unsteered", (), colour="black"))
+FAMILIES.register("explicit", Family("explicit", ("localization",), arms=("us_country",), mark="*"))

@@ -1,0 +1,188 @@
+"""Method: a point of the search space as data, and the interventions that it stands for.
+
+What a sweep searches over and what `en_steering`, `loc_steering` and `surgical_steering` make is the same object:
+
+    Method(en_layer=9, en_strength=0.3, loc_layer=13, loc_strength=2.0)
+        .interventions({"EN": en, "LOC": loc}, "es")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mechcla.engine.intervention import Intervention, Operator, Positions, Unit, chat_of
+from mechcla.errors import MechclaError
+from mechcla.steering.controls import ARMS, Vectors
+from mechcla.steering.families import FAMILIES
+from mechcla.vectors.steering_vectors import SteeringVectors
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How vectors are added: what all methods of a sweep have in common.
+
+    seed: of the control arms that draw.
+    """
+
+    operator: Operator = "add"
+    unit: Unit = "raw"
+    en_positions: Positions = "prompt"
+    loc_positions: Positions = "prompt"
+    restore_strength: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Method:
+    """EN and LOC settings; None where a part is absent. The unsteered model is Method().
+
+    en_layer, loc_layer: blocks, counted from 0. strengths: in the manner's unit. restore_layer: where v_EN is
+    subtracted again. arm: a control arm that stands in for it (`mechcla.steering.controls.ARMS`). en_positions,
+    loc_positions: None is the manner's. named: the family, where it cannot be told from the parts.
+    """
+
+    en_layer: int | None = None
+    en_strength: float = 0.0
+    restore_layer: int | None = None
+    loc_layer: int | None = None
+    loc_strength: float = 0.0
+    arm: str = ""
+    en_positions: str | None = None
+    loc_positions: str | None = None
+    named: str = ""
+
+    @property
+    def family(self) -> str:
+        """unsteered, EN, EN+restore, LOC, SUR, or the one that it is named after."""
+        if self.named:
+            return self.named
+        if self.en_layer is None:
+            return "unsteered" if self.loc_layer is None else "LOC"
+        if self.loc_layer is not None:
+            return "SUR"
+        return "EN" if self.restore_layer is None else "EN+restore"
+
+    @property
+    def name(self) -> str:
+        """Short and unique, e.g. 'EN5x1-R14-LOC14x2'; file names use it."""
+        parts = [self.named] if self.named else []
+        if self.en_layer is not None:
+            parts.append(f"EN{self.en_layer}x{self.en_strength:g}")
+        if self.restore_layer is not None:
+            parts.append(f"R{self.restore_layer}")
+        if self.loc_layer is not None:
+            parts.append(f"LOC{self.loc_layer}x{self.loc_strength:g}")
+        for label, positions in (("EN", self.en_positions), ("LOC", self.loc_positions)):
+            if positions is not None:
+                parts.append(f"{label}@{positions}")
+        if self.arm:
+            parts.append(self.arm)
+        return "-".join(parts) or "unsteered"
+
+    @property
+    def first_layer(self) -> int | None:
+        """The layer by which a family's methods are ranked: EN's, else LOC's."""
+        return self.en_layer if self.en_layer is not None else self.loc_layer
+
+    @property
+    def size(self) -> tuple[float, int]:
+        """For ties: total strength, then depth of the first edit. Smaller and shallower wins."""
+        layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
+        return (abs(self.en_strength) + abs(self.loc_strength), min(layers, default=0))
+
+    def with_arm(self, name: str) -> Method:
+        """The control arm of this method. The unsteered model is its own."""
+        if self == Method():
+            return self
+        return replace(self, arm=name, **ARMS.get(name).without)
+
+    def at_positions(self, positions: Mapping[str, str]) -> Method:
+        """The same method at other positions, by vector: {"EN": ..., "LOC": ...}."""
+        return replace(
+            self,
+            en_positions=positions.get("EN", self.en_positions),
+            loc_positions=positions.get("LOC", self.loc_positions),
+        )
+
+    def interventions(
+        self, vectors: Vectors, language: str, manner: Manner = Manner()
+    ) -> tuple[Intervention, ...]:
+        """What `mechcla.score` takes: this method in one language; () for the unsteered model.
+
+        An arm exchanges the vectors, or moves the method, first. Raises MechclaError for a vector, layer or
+        language that the vectors lack.
+
+        >>> Method(loc_layer=13, loc_strength=2.0).interventions({"LOC": loc}, "es")   # doctest: +SKIP
+        """
+        method = self
+        if self.arm:
+            arm = ARMS.get(self.arm)
+            vectors = arm.vectors(vectors, manner.seed)
+            method = arm.moved(self, vectors, language, manner)
+        build = FAMILIES.get(self.family).build
+        if build is None:
+            return method.parts(vectors, language, manner)
+        return build(method, vectors, language, manner)
+
+    def parts(self, vectors: Vectors, language: str, manner: Manner) -> tuple[Intervention, ...]:
+        """EN's part, its restoration, then LOC's, from these vectors as they are.
+
+        Raises MechclaError for a restoration that is not deeper than EN, or that would take a projection back.
+        """
+        steps: tuple[Intervention, ...] = ()
+        if self.en_layer is not None:
+            positions = self.en_positions or manner.en_positions
+            how = {
+                "operator": manner.operator,
+                "unit": manner.unit,
+                "positions": positions,
+            }
+            steps += (_step(vectors["EN"], language, self.en_layer, self.en_strength, **how),)
+            if self.restore_layer is not None:
+                if manner.operator == "ablate":
+                    raise MechclaError(
+                        "restoration adds back what was added; a projection (operator 'ablate') "
+                        "cannot be taken back"
+                    )
+                if self.restore_layer <= self.en_layer:
+                    raise MechclaError(
+                        f"restore_layer {self.restore_layer} must be deeper than the EN layer "
+                        f"{self.en_layer}"
+                    )
+                back = manner.restore_strength
+                back = self.en_strength if back is None else back
+                deep = _step(vectors["EN"], language, self.restore_layer, -back, **how)
+                steps += (replace(deep, label=f"{deep.label} restoration"),)
+        if self.loc_layer is not None:
+            positions = self.loc_positions or manner.loc_positions
+            how = {"operator": manner.operator, "unit": manner.unit, "positions": positions}
+            steps += (_step(vectors["LOC"], language, self.loc_layer, self.loc_strength, **how),)
+        return steps
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says of it: the family, the name and the settings that are not empty."""
+        settings = {k: v for k, v in asdict(self).items() if v not in (None, "") and k != "named"}
+        return {"family": self.family, "name": self.name} | settings
+
+
+def _step(
+    vectors: SteeringVectors, language: str, layer: int, strength: float, **how: Any
+) -> Intervention:
+    vector, norm = vectors.at(language, layer)
+    return Intervention(
+        vector,
+        layer,
+        strength,
+        site=vectors.site,
+        norm=norm,
+        label=vectors.name,
+        made_with=vectors.record.get("model", {}).get("digest"),
+        made_in=chat_of(vectors.record),
+        language=language,
+        **how,
+    )
+
+
+__all__ = ["Manner", "Method", "Vectors"]
