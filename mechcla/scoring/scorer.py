@@ -6,14 +6,15 @@ blocks below a steered one run once for all, and pairs of layers share the part 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.engine.intervention import Intervention, active, check_chat
+from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.variants import Edits, steps, walk
 from mechcla.errors import MechclaError, nearest
@@ -31,16 +32,19 @@ from mechcla.scoring.prepared import MAX_TOKENS, Prepared, prepare
 def score(
     model: HookedModel,
     items: ItemSet,
-    interventions: Intervention | Sequence[Intervention] = (),
+    interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     *,
     max_tokens: int = MAX_TOKENS,
     chat: bool | Chat = False,
     prior: bool = True,
     packed: bool = False,
+    any_language: bool = False,
 ) -> Scores:
     """Score every candidate of every item under interventions; () is the unsteered model.
 
+    interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
+    run unsteered. A vector of another language than its rows' is refused by name, unless any_language.
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects, with the candidate
     as the assistant's turn; True, or a `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
@@ -49,11 +53,27 @@ def score(
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
+    >>> scores = mechcla.score(model, items, interventions={"es": sur, "ko": other})  # doctest: +SKIP
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
-    check_chat(interventions, model, chat)
-    edits = active(interventions, model)
+    found = by_language(interventions, items.languages, model, chat, any_language)
+    if isinstance(interventions, Mapping):
+        each = {
+            language: score(
+                model,
+                items.language(language),
+                edits,
+                prompt,
+                max_tokens=max_tokens,
+                chat=chat,
+                prior=prior,
+                any_language=any_language,
+            )
+            for language, edits in found.items()
+        }
+        return _together(items, each, {"interventions": described(interventions, found)})
+    edits = next(iter(found.values()), ())
     return next(
         scores
         for _, scores in score_many(
@@ -69,6 +89,13 @@ def score(
             [edits],
         )
     )
+
+
+def _together(items: ItemSet, each: Mapping[str, Scores], settings: dict[str, Any]) -> Scores:
+    """One table of several languages' tables, in the items' order."""
+    rows = {language: iter(table.rows) for language, table in each.items()}
+    common = next((table.settings for table in each.values()), {})
+    return Scores(tuple(next(rows[item.language]) for item in items), {**common, **settings})
 
 
 def score_many(

@@ -109,5 +109,6 @@ def map_steering(
             made_with=made_with,
             made_in=chat_of(learnt.record),
             matrix=learnt.weight,
+            language=learnt.language,
         ),
     )

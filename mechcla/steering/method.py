@@ -180,6 +180,7 @@ def _step(
         label=vectors.name,
         made_with=vectors.record.get("model", {}).get("digest"),
         made_in=chat_of(vectors.record),
+        language=language,
         **how,
     )
 

@@ -7,7 +7,7 @@ item, so here the last prompt token's activation of each is kept: items x layers
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.intervention import Intervention, active, check_chat
+from mechcla.engine.languages import Interventions, by_language
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
@@ -69,16 +69,20 @@ def cache_residuals(
     items: ItemSet,
     prompt: PromptForm = "implicit",
     site: str = "resid_post",
-    interventions: Mapping[str, Sequence[Intervention]] | None = None,
+    interventions: Interventions | None = None,
     chat: bool | Chat = False,
     packed: bool = False,
+    any_language: bool = False,
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
-    the model is steered meanwhile; languages that are not named run unsteered. So a steered model's geometry can
-    be laid beside the plain one's. chat: prompts stand in the model's chat template.
-    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
+    the model is steered meanwhile; languages that are not named run unsteered. One, or a list,
+    is for all rows. So a steered model's geometry can be laid beside the plain one's.
+    chat: prompts stand in the model's chat template.
+    any_language: let a vector be added to another language's rows, which is else refused.
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
+    to batches all the same.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])
@@ -87,14 +91,8 @@ def cache_residuals(
         raise MechclaError(
             "there are no items to take residuals of; is the language, kind or split right?"
         )
-    for steps in (interventions or {}).values():
-        check_chat(steps, model, chat)
-    edits = {language: active(steps, model) for language, steps in (interventions or {}).items()}
-    for language in edits:
-        if language not in items.languages:
-            raise MechclaError(
-                f"interventions name {language!r}, of which there is no item; {nearest(language, items.languages)}"
-            )
+    given = () if interventions is None else interventions
+    edits = by_language(given, items.languages, model, chat, any_language)
     rows: list[Tensor] = [torch.empty(0)] * len(items)
     together = [k for k, item in enumerate(items) if not edits.get(item.language)]
     groups = [(together, ())] + [
@@ -120,7 +118,8 @@ def cache_residuals(
         "position": "last_prompt_token",
         **chat_settings(chat, model.tokenizer),
     }
-    steered = {language: [step.describe() for step in steps] for language, steps in edits.items()}
+    named = given if isinstance(given, Mapping) else edits if given else ()
+    steered = {language: [step.describe() for step in edits[language]] for language in named}
     return Residuals(
         values, ids, site, prompt, record | ({"interventions": steered} if steered else {})
     )

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mechcla.answers.answers import Answers
-from mechcla.answers.generation import answer_text, end_ids, generate
+from mechcla.answers.generation import answer_text, generate
+from mechcla.answers.processors import end_ids
 from mechcla.engine import memory, reference
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import POSITIONS, Intervention

@@ -1,0 +1,148 @@
+"""What a model's own generation config asks of greedy decoding, as transformers itself reads it.
+
+Nothing is built here by hand: `generate` of transformers prepares its logits processors and
+stopping criteria for the very prompts, and hands them over where it would begin to decode.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechcla.errors import MechclaError
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
+
+OTHER_SEARCHES: dict[str, tuple[Any, ...]] = {  # and the values at which the search is greedy
+    "num_beams": (None, 1),
+    "num_beam_groups": (None, 1),
+    "penalty_alpha": (None, 0, 0.0),
+    "dola_layers": (None,),
+    "guidance_scale": (None, 1, 1.0),
+    "constraints": (None,),
+    "force_words_ids": (None,),
+    "token_healing": (None, False),
+}
+WITHOUT: dict[str, Any] = {  # what decides how fast or when, not which token is the best
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "max_length": None,
+    "max_time": None,
+    "stop_strings": None,
+    "use_cache": False,
+    "cache_implementation": None,
+    "prompt_lookup_num_tokens": None,
+    "assistant_early_exit": None,
+    "use_mtp": None,
+    "return_dict_in_generate": False,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """How prompts of one length are decoded: which scores are compared, what ends an answer."""
+
+    name: str
+    processors: Any
+    stop_strings: Any
+    end_ids: frozenset[int]
+
+    def scores(
+        self, ids: Int[Tensor, "row seq"], logits: Float[Tensor, "row vocab"]
+    ) -> Float[Tensor, "row vocab"]:
+        """The next token's logits in float32, as `generate` of transformers compares them.
+
+        ids: prompt and answer so far.
+        """
+        with _said(self.name):
+            return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
+
+    def stopped(self, ids: Int[Tensor, "row seq"]) -> list[bool]:
+        """Rows that end in one of the generation config's stop strings."""
+        if self.stop_strings is None:
+            return [False] * len(ids)
+        return [bool(s) for s in self.stop_strings(ids, None)]
+
+
+def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> Rules:
+    """The logits processors and end ids of `generate(do_sample=False)` for prompts of one length.
+
+    Raises MechclaError where the generation config asks for another search than the greedy one
+    (beams, contrastive, guided, constrained), or holds values that transformers refuses.
+    """
+    hf = model.bridge.original_model
+    config = hf.generation_config
+    for name, greedy in OTHER_SEARCHES.items():
+        if (value := getattr(config, name, None)) not in greedy:
+            raise MechclaError(
+                f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla decodes "
+                f"greedily; expected {name}={greedy[-1]!r}. To decode greedily all the same: "
+                f"model.bridge.original_model.generation_config.{name} = {greedy[-1]!r}"
+            )
+    prepared: list[Any] = []
+
+    def take(hf: Any, input_ids: Any, logits_processor: Any, **_: Any) -> Any:
+        prepared.append(logits_processor)
+        return input_ids
+
+    ids = torch.tensor(prompts, dtype=torch.long, device=model.device)
+    with _said(model.name):
+        hf.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_new_tokens,
+            custom_generate=take,
+            **WITHOUT,
+        )
+        stop_strings = _stop_strings(model, config)
+    return Rules(model.name, prepared[0], stop_strings, end_ids(model))
+
+
+@contextmanager
+def _said(name: str) -> Iterator[None]:
+    """What transformers refuses of a config, as one message; running out of memory passes."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MechclaError(
+            f"the generation config of {name!r} cannot be used: {first}; mend "
+            "generation_config.json, or model.bridge.original_model.generation_config"
+        ) from error
+
+
+def _stop_strings(model: HookedModel, config: Any) -> Any:
+    if not getattr(config, "stop_strings", None):
+        return None
+    from transformers import StopStringCriteria
+
+    return StopStringCriteria(model.tokenizer, config.stop_strings)
+
+
+def end_ids(model: HookedModel) -> frozenset[int]:
+    """The ids that end an answer in transformers: those of the generation config, or none."""
+    eos = getattr(model.bridge.original_model.generation_config, "eos_token_id", None)
+    listed = eos.flatten().tolist() if isinstance(eos, Tensor) else eos
+    return frozenset(() if listed is None else [listed] if isinstance(listed, int) else listed)
+
+
+def described(model: HookedModel) -> dict[str, Any]:
+    """What the generation config has beyond transformers' defaults, for a result's settings."""
+    config = model.bridge.original_model.generation_config
+    found = json.loads(config.to_json_string(use_diff=True))
+    return {
+        k: v
+        for k, v in sorted(found.items())
+        if k not in ("transformers_version", "_from_model_config")
+    }
