@@ -63,7 +63,7 @@ def id_fault(id: str) -> str | None:
         return fault
     if len(id) > LONGEST_ID:
         return f"has {len(id)} characters; an id has at most {LONGEST_ID}"
-    for place, char in enumerate(id):
+    for place, char in enumerate("" if id.isprintable() else id):
         if unicodedata.category(char) in _UNPRINTED:
             return f"holds the control character U+{ord(char):04X} at place {place}"
     return None

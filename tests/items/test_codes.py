@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
@@ -19,8 +20,9 @@ from mechcla.items.item_set import ItemSet
 from mechcla.items.open_item import AnswerGroup, OpenItem
 from mechcla.items.study import Study
 from mechcla.items.texts import LONGEST_ID, check_language
-from mechcla.sources.columns import Columns
+from mechcla.sources.columns import Columns, Constants, item_of
 from mechcla.sources.hub import read_hub
+from mechcla.sources.tables import Row, collect
 from tests.conftest import cultural, universal
 
 ROOT = Path(__file__).parents[2]
@@ -255,6 +257,34 @@ def test_values_of_another_type_are_shown_not_stumbled_over(tmp_path):
     assert len(said) == len(expected)
     for ours, theirs in zip(said, expected, strict=True):
         assert ours.startswith(theirs)
+
+
+@pytest.mark.parametrize("column", ["q", "a", "b", "key", "topic", "where", "cue"])
+def test_half_a_character_in_a_foreign_table_is_a_bad_row(column):
+    """Whatever column of a row it stands in, if a field is made of it."""
+    cells = {
+        "q": "La capital es",
+        "a": "Lima",
+        "b": "Quito",
+        "key": "k",
+        "topic": "t",
+        "where": "PE",
+    }
+    cells |= {"cue": "En Perú. La capital es", "right": 0}
+    mapping = Columns(
+        prompt="{q}\n-", choices=("a", "b"), answer="right", id="key", topic="topic",
+        country="where", prompt_explicit="cue",
+    )  # fmt: skip
+    rows = [
+        Row("t, row 1", {**cells, "key": "other"}),
+        Row("t, row 2", {**cells, column: "x\ud83d"}),
+    ]
+    make = partial(item_of, columns=mapping, constants=Constants(language="es"))
+    made, left_out = collect(rows, make, "skip")
+    assert [i.id for i in made] == ["other"]
+    assert [s.where for s in left_out] == ["t, row 2"]
+    with pytest.raises(MechclaError, match=r"t, row 2: .* which holds half a character"):
+        collect(rows, make)
 
 
 def test_a_frozen_choice_with_half_a_character_is_refused():
