@@ -1,7 +1,9 @@
-"""Runs README's and the docs' commands in small, as tests/docs/commands.toml says: `make check-commands`.
+"""Runs README's and the docs' commands in small, as tests/docs/commands.toml says: `make check-
+commands`.
 
-Models are tiny and random, items few; what a command computes is the tests' matter, that it runs as written is this
-file's. A command that fails is shown with the end of what it said, and the others still run.
+Models are tiny and random, items few; what a command computes is the tests' matter, that it runs as
+written is this file's. A command that fails is shown with the end of what it said, and the others
+still run.
 """
 
 from __future__ import annotations

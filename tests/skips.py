@@ -1,4 +1,6 @@
-"""With `--no-unlisted-skips` a test may be skipped only where tests/allowed_skips.txt says so: for a GPU or the network."""
+"""With `--no-unlisted-skips` a test may be skipped only where tests/allowed_skips.txt says so: for
+a GPU or the network.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ CAUSES = ("GPU", "network")
 
 @dataclass(frozen=True)
 class Allowed:
-    """Tests whose id begins with `tests` may be skipped for a reason that holds `reason`; `cause` is why that is right."""
+    """Tests whose id begins with `tests` may be skipped for a reason that holds `reason`; `cause`
+    is why that is right.
+    """
 
     tests: str
     reason: str
@@ -21,7 +25,9 @@ class Allowed:
 
 
 def allowed(text: str) -> tuple[Allowed, ...]:
-    """The entries of the list: `tests | reason | GPU or network: why`. Raises ValueError for another line."""
+    """The entries of the list: `tests | reason | GPU or network: why`. Raises ValueError for
+    another line.
+    """
     found = []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
@@ -36,7 +42,9 @@ def allowed(text: str) -> tuple[Allowed, ...]:
 
 
 class Skips:
-    """Collects what was skipped, in tests and in whole files, and fails a run with a skip that is not listed."""
+    """Collects what was skipped, in tests and in whole files, and fails a run with a skip that is
+    not listed.
+    """
 
     def __init__(self, entries: tuple[Allowed, ...]) -> None:
         self.entries = entries

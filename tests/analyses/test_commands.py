@@ -1,4 +1,6 @@
-"""Commands that CI runs: parity takes items and ends bad input in one message, and no test is skipped unseen."""
+"""Commands that CI runs: parity takes items and ends bad input in one message, and no test is
+skipped unseen.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_a_file_that_is_skipped_as_a_whole_fails_the_run(suite):
 
 
 def test_a_listed_skip_does_not(suite):
-    """The same run with a list that names the test and its reason, and with one that names another reason."""
+    """The same run with a list that names the test and its reason, and with one that names another
+    reason.
+    """
     for reason, code in (("no GPU", 0), ("no network", 1)):
         (suite / "list.txt").write_text(f"test_a.py | {reason} | GPU: none in CI\n")
         (suite / "conftest.py").write_text(

@@ -1,4 +1,6 @@
-"""The commands of README and the docs, as they stand there, and the table that says how each is checked."""
+"""The commands of README and the docs, as they stand there, and the table that says how each is
+checked.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 
 def commands(text: str) -> list[str]:
-    """Every command of a page: lines of blocks and indented lines that begin as one, spans in backquotes, and
-    "python block N" for a block of Python. Comments are left out.
+    """Every command of a page: lines of blocks and indented lines that begin as one, spans in
+    backquotes, and "python block N" for a block of Python. Comments are left out.
 
     >>> commands("Run `make test`:\\n```sh\\nmake lint  # ruff\\n```\\n```python\\nimport mechcla\\n```\\n")
     ['make lint', 'python block 1', 'make test']

@@ -1,4 +1,6 @@
-"""Every command of README and the docs is run by a test, by .ci/run or in small, or the table says why it cannot be."""
+"""Every command of README and the docs is run by a test, by .ci/run or in small, or the table says
+why it cannot be.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ def test_the_docs_name_the_commit_at_which_each_long_command_last_ran():
 
 
 def test_every_extra_is_installed_in_ci():
-    """Make's recipes that .ci/run reaches name every extra of pyproject.toml, so no test is skipped for want of one."""
+    """Make's recipes that .ci/run reaches name every extra of pyproject.toml, so no test is skipped
+    for want of one.
+    """
     extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"]
     makefile = text("Makefile")
     named = set(",".join(re.findall(r"-e '\.\[([a-z,-]+)\]'", makefile)).split(","))
@@ -116,7 +120,9 @@ def test_every_extra_is_installed_in_ci():
 
 @pytest.fixture
 def copies(tmp_path, monkeypatch) -> Path:
-    """A working folder with small copies of BLEnD and Global-MMLU where the pages have the user's own."""
+    """A working folder with small copies of BLEnD and Global-MMLU where the pages have the user's
+    own.
+    """
     monkeypatch.chdir(tmp_path)
     blend_folder.write(tmp_path / "BLEnD" / "data")
     global_mmlu_folder.save(tmp_path / "global", parallel("en", "es", "ko"))

@@ -1,4 +1,6 @@
-"""Language codes, ids and texts: what would leave a folder, hide in a spreadsheet or break a file is refused."""
+"""Language codes, ids and texts: what would leave a folder, hide in a spreadsheet or break a file
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def test_codes_in_use_are_taken(code):
 @example("../up")
 @example("aux.")
 def test_a_code_that_is_taken_is_one_name_in_its_folder(code):
-    """Whatever passes is a plain file name, its own on any system, and nothing that a spreadsheet computes."""
+    """Whatever passes is a plain file name, its own on any system, and nothing that a spreadsheet
+    computes.
+    """
     try:
         check_language(code)
     except MechclaError:

@@ -1,4 +1,6 @@
-"""Damaged and foreign files: one message that names file, row and column, and only the bad row lost under "skip"."""
+"""Damaged and foreign files: one message that names file, row and column, and only the bad row lost
+under "skip".
+"""
 
 from __future__ import annotations
 
