@@ -1,14 +1,24 @@
-# `make sweep` and `make test` are the two to know. Every target makes .venv once; a second run installs nothing.
+# `make sweep` and `make test` are the two to know; `make help` lists all. Every target makes .venv once; a second run
+# installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := $(VENV)/.bench
+EXTRAS := $(VENV)/.extras
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 
-FIGURES := fig1_examples fig2_tradeoff fig3_convergence fig4_layers fig5_surgical reliability cka_retrieval subspaces logit_lens probes controls contrast recipes two_models
+RUN ?= runs/demo
+FIGURES ?= runs/figures
+FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
+FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: sweep quick figures test lint bench parity clean
+.PHONY: help sweep quick figures test lint bench parity extras check-commands clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo "ARGS='...' goes to the command behind a target: make parity ARGS='--questions 5'"
 
 sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
 	$(BIN)/python -m mechcla.sweep $(ARGS)
@@ -16,30 +26,40 @@ sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, ste
 quick: $(STAMP)  ## the same in two languages with coarse layers
 	$(BIN)/python -m mechcla.sweep --preset quick $(ARGS)
 
-figures: $(STAMP)  ## every figure of the paper and the new ones, from runs/demo and the demo model
-	@test -f runs/demo/summary.csv || $(BIN)/python -m mechcla.sweep
-	@for name in $(FIGURES); do $(BIN)/python -m analyses.$$name || exit 1; done
+figures: $(STAMP)  ## every figure of the paper and the new ones, from RUN=runs/demo and the demo model
+	@test -f $(RUN)/summary.csv || $(BIN)/python -m mechcla.sweep --out $(RUN)
+	@for name in $(FROM_RUN); do $(BIN)/python -m analyses.$$name $(RUN) --out $(FIGURES) || exit 1; done
+	@for name in $(FROM_MODEL); do $(BIN)/python -m analyses.$$name --out $(FIGURES) $(ARGS) || exit 1; done
 
 test: $(STAMP)  ## all tests, the demo model among them
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, floors, mypy, lengths of files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python tests/size.py
 
-bench: $(VENV)/.bench  ## the engine against its peers (half an hour on 2 cores)
+bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
 
-parity: $(VENV)/.bench  ## log-likelihoods and accuracies against lm-eval's
+parity: $(BENCH)  ## log-likelihoods and accuracies against lm-eval's
 	$(BIN)/python -m analyses.lm_eval_parity $(ARGS)
 
+check-commands: $(EXTRAS)  ## README's and the docs' commands, on tiny models and few items
+	$(BIN)/python -m tests.commands $(ARGS)
+
+extras: $(EXTRAS)  ## every extra that has tests
+
 # steering-vectors asks for transformers < 5; it runs with 5, so it goes in without its dependencies.
-$(VENV)/.bench: $(STAMP)
+$(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps steering-vectors==0.12.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors
+	@touch $@
+
+$(EXTRAS): $(BENCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko]'
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt

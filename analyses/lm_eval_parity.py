@@ -346,7 +346,6 @@ def agree(rows: Sequence[Compared], tolerance: float) -> bool:
 def main() -> int:
     """Compare, write `lm_eval_parity.csv` (a row per item) and print the table. 1 if the claim does not hold."""
     args = _arguments()
-    sys.excepthook = one_message
     try:
         import lm_eval
     except ImportError as error:
@@ -397,4 +396,5 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    sys.excepthook = one_message
     raise SystemExit(main())

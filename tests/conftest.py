@@ -28,6 +28,7 @@ from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
+from tests.skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
 TEXT = [
     "The capital of Japan is Tokyo",

@@ -1,8 +1,10 @@
-"""What a text, an id and a language code may hold, how a message shows a value, and JSON read strictly.
+"""What a text, an id and a language code may hold, how a message shows a value, and JSON read
+strictly.
 
-A language code names folders and table rows, and an id stands in tables and messages, so neither may hold what a
-path, a spreadsheet or a terminal reads as something else. Half a character (a lone surrogate) and NUL are legal in
-a Python string and in JSON, but no tokenizer, file or digest takes the first, and the second is a damaged file's.
+A language code names folders and table rows, and an id stands in tables and messages, so neither
+may hold what a path, a spreadsheet or a terminal reads as something else. Half a character (a lone
+surrogate) and NUL are legal in a Python string and in JSON, but no tokenizer, file or digest takes
+the first, and the second is a damaged file's.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def clip(value: object, width: int = 80) -> str:
     except RecursionError:
         return f"a {type(value).__name__} nested too deeply to show"
     except ValueError:  # Python prints no longer whole number, alone or inside something
-        return f"a {'number' if isinstance(value, int) else type(value).__name__} of more than 4,300 digits"
+        kind = "number" if isinstance(value, int) else type(value).__name__
+        return f"a {kind} of more than 4,300 digits"
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
@@ -63,7 +66,7 @@ def id_fault(id: str) -> str | None:
         return fault
     if len(id) > LONGEST_ID:
         return f"has {len(id)} characters; an id has at most {LONGEST_ID}"
-    for place, char in enumerate(id):
+    for place, char in enumerate("" if id.isprintable() else id):
         if unicodedata.category(char) in _UNPRINTED:
             return f"holds the control character U+{ord(char):04X} at place {place}"
     return None
@@ -72,8 +75,8 @@ def id_fault(id: str) -> str | None:
 def check_language(code: object, where: str = "") -> str:
     """The code, if it is one: 1 to 35 letters, digits, "-" and "_", and not "all".
 
-    Codes name folders and table rows. `where` leads the message. Raises MechclaError that shows the code.
-    Source: ours; every BCP 47 tag of registered subtags fits.
+    Codes name folders and table rows. `where` leads the message. Raises MechclaError that shows the
+    code. Source: ours; 35 characters are what RFC 5646 (BCP 47) reckons with.
 
     >>> check_language("zh-Hans")
     'zh-Hans'
@@ -81,22 +84,23 @@ def check_language(code: object, where: str = "") -> str:
     lead = f"{where}: " if where else ""
     if not isinstance(code, str) or not _LANGUAGE.fullmatch(code):
         raise MechclaError(
-            f"{lead}'language' is {clip(code)}; expected a code of 1 to 35 letters (a to z), digits, '-' and '_', "
-            "such as 'es', 'zh-Hans' or 'pt_BR'"
+            f"{lead}'language' is {clip(code)}; expected a code of 1 to 35 letters (a to z), digits, "
+            "'-' and '_', such as 'es', 'zh-Hans' or 'pt_BR'"
         )
     if code.casefold() == _POOLED:
         raise MechclaError(
-            f"{lead}'language' is {code!r}, which names the row that pools all languages; write another code, "
-            f"such as '{code}-x'"
+            f"{lead}'language' is {code!r}, which names the row that pools all languages; "
+            f"write another code, such as '{code}-x'"
         )
     return code
 
 
 def parse_json(text: str) -> Any:
-    """The JSON value, read strictly: an object with one key twice is refused, for one of the two values would be lost.
+    """The JSON value, read strictly: an object with one key twice is refused, for one of the two
+    values would be lost.
 
-    Raises MechclaError that goes on after "column 'candidates'" or "line 3": not JSON, a key that stands twice,
-    nesting or a whole number beyond what Python reads.
+    Raises MechclaError that goes on after "column 'candidates'" or "line 3": not JSON, a key that
+    stands twice, nesting or a whole number beyond what Python reads.
 
     >>> parse_json('{"id": "a"}')
     {'id': 'a'}
@@ -111,7 +115,8 @@ def parse_json(text: str) -> Any:
         raise MechclaError(f"is nested too deeply to be read as JSON: {clip(text)}") from None
     except ValueError:
         raise MechclaError(
-            f"holds a whole number of more than 4,300 digits, which Python does not read: {clip(text)}"
+            "holds a whole number of more than 4,300 digits, which Python does not read: "
+            f"{clip(text)}"
         ) from None
 
 

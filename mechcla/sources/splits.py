@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from mechcla.errors import MechclaError
+from mechcla.items.texts import clip, text_fault
+
 
 def half(id: str) -> str:
     """ "dev" or "test", by the parity of the first byte of the id's SHA-256: the same in every language, on every machine.
 
-    Ours. The halves are equal in expectation, not exactly.
+    Ours. The halves are equal in expectation, not exactly. Raises MechclaError for an id that cannot be encoded.
 
     >>> half("abstract_algebra/test/4"), half("abstract_algebra/test/5")
     ('dev', 'test')
     """
+    if fault := text_fault(id):
+        raise MechclaError(f"'id' is {clip(id)}, which {fault}")
     return ("dev", "test")[hashlib.sha256(id.encode()).digest()[0] % 2]
 
 

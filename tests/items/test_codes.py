@@ -1,4 +1,6 @@
-"""Language codes, ids and texts: what would leave a folder, hide in a spreadsheet or break a file is refused."""
+"""Language codes, ids and texts: what would leave a folder, hide in a spreadsheet or break a file
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
@@ -19,8 +22,9 @@ from mechcla.items.item_set import ItemSet
 from mechcla.items.open_item import AnswerGroup, OpenItem
 from mechcla.items.study import Study
 from mechcla.items.texts import LONGEST_ID, check_language
-from mechcla.sources.columns import Columns
+from mechcla.sources.columns import Columns, Constants, item_of
 from mechcla.sources.hub import read_hub
+from mechcla.sources.tables import Row, collect
 from tests.conftest import cultural, universal
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +88,9 @@ def test_codes_in_use_are_taken(code):
 @example("../up")
 @example("aux.")
 def test_a_code_that_is_taken_is_one_name_in_its_folder(code):
-    """Whatever passes is a plain file name, its own on any system, and nothing that a spreadsheet computes."""
+    """Whatever passes is a plain file name, its own on any system, and nothing that a spreadsheet
+    computes.
+    """
     try:
         check_language(code)
     except MechclaError:
@@ -255,6 +261,34 @@ def test_values_of_another_type_are_shown_not_stumbled_over(tmp_path):
     assert len(said) == len(expected)
     for ours, theirs in zip(said, expected, strict=True):
         assert ours.startswith(theirs)
+
+
+@pytest.mark.parametrize("column", ["q", "a", "b", "key", "topic", "where", "cue"])
+def test_half_a_character_in_a_foreign_table_is_a_bad_row(column):
+    """Whatever column of a row it stands in, if a field is made of it."""
+    cells = {
+        "q": "La capital es",
+        "a": "Lima",
+        "b": "Quito",
+        "key": "k",
+        "topic": "t",
+        "where": "PE",
+    }
+    cells |= {"cue": "En Perú. La capital es", "right": 0}
+    mapping = Columns(
+        prompt="{q}\n-", choices=("a", "b"), answer="right", id="key", topic="topic",
+        country="where", prompt_explicit="cue",
+    )  # fmt: skip
+    rows = [
+        Row("t, row 1", {**cells, "key": "other"}),
+        Row("t, row 2", {**cells, column: "x\ud83d"}),
+    ]
+    make = partial(item_of, columns=mapping, constants=Constants(language="es"))
+    made, left_out = collect(rows, make, "skip")
+    assert [i.id for i in made] == ["other"]
+    assert [s.where for s in left_out] == ["t, row 2"]
+    with pytest.raises(MechclaError, match=r"t, row 2: .* which holds half a character"):
+        collect(rows, make)
 
 
 def test_a_frozen_choice_with_half_a_character_is_refused():

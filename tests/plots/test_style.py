@@ -52,7 +52,9 @@ def test_saving_leaves_the_users_settings_alone_and_is_not_led_by_them(tmp_path)
 
 
 def test_every_run_writes_the_same_bytes(tmp_path):
-    """Another process with another hash seed, so that an order of a set or an id of an object would show."""
+    """Another process with another hash seed, so that an order of a set or an id of an object would
+    show.
+    """
     code = "import sys; from tests.plots.test_style import plane, plots; plots.save(plane(), sys.argv[1])"
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     subprocess.run(

@@ -1,4 +1,6 @@
-"""Damaged and foreign files: one message that names file, row and column, and only the bad row lost under "skip"."""
+"""Damaged and foreign files: one message that names file, row and column, and only the bad row lost
+under "skip".
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,8 @@ from mechcla.sources.blend.read import _csv as blend_csv
 from mechcla.sources.blend.read import _json as blend_json
 from mechcla.sources.files import read_items
 from tests.conftest import universal
+from tests.sources import blend_folder
+from tests.sources.global_mmlu_folder import question
 
 GOOD = universal("peru", "es", "La capital de Perú es", "Lima", "Quito")
 LINE = json.dumps(GOOD.to_dict())
@@ -129,6 +133,29 @@ def test_blends_files_are_read_the_same_way(tmp_path):
         notes.write_text(text, encoding="utf-8")
         with pytest.raises(MechclaError, match=rf"a\.json .*{said}"):
             blend_json(notes)
+
+
+def test_half_a_character_in_blend_and_global_mmlu_is_named_by_file_and_field(tmp_path):
+    blend_folder.write(tmp_path / "blend")
+    notes = tmp_path / "blend" / "annotations" / "Spain_data.json"
+    whole = notes.read_text(encoding="utf-8")
+    for place in ("answers", "en_answers"):
+        broken = whole.replace(f'"{place}": ["', f'"{place}": ["\\ud83d', 1)
+        assert broken != whole
+        notes.write_text(broken, encoding="utf-8")
+        said = rf"Spain_data\.json, 'q-soup', annotation 1: '{place}' holds '.*half a character"
+        with pytest.raises(MechclaError, match=said):
+            mechcla.load_items("blend", path=tmp_path / "blend", regions=["ES"])
+    for column in ("question", "sample_id", "subject", "option_c"):
+        rows = [question("es", n) for n in range(3)]
+        rows[1][column] += "\ud83d"
+        (tmp_path / "mmlu").mkdir(exist_ok=True)
+        for language, part in (("en", [question("en", n) for n in range(3)]), ("es", rows)):
+            lines = "".join(json.dumps(row) + "\n" for row in part)
+            (tmp_path / "mmlu" / f"{language}_test.jsonl").write_text(lines, encoding="utf-8")
+        said = rf"es_test\.jsonl, line 2, column '{column}' is '.*half a character"
+        with pytest.raises(MechclaError, match=said):
+            mechcla.load_items("global_mmlu", languages=["es"], path=tmp_path / "mmlu")
 
 
 def frame() -> pd.DataFrame:

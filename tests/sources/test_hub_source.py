@@ -353,7 +353,7 @@ def test_what_cannot_be_opened_is_one_clear_message(tmp_path, monkeypatch):
         mechcla.load_items("hub")
 
 
-@given(st.lists(st.text(), unique=True), st.integers(1, 8))
+@given(st.lists(st.text(TEXT), unique=True), st.integers(1, 8))
 def test_a_sample_keeps_the_order_and_grows(ids, limit):
     few, more = sample(ids, limit), sample(ids, limit + 1)
     assert len(few) == min(limit, len(ids))

@@ -10,6 +10,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.open_item import AnswerGroup
+from mechcla.items.texts import clip, text_fault
 from mechcla.sources.blend.regions import Region
 
 PROMPT_ID = "inst-4"  # the authors' own neutral prompt; the pers-* prompts name the country
@@ -192,6 +193,9 @@ def _group(raw: Any, place: str) -> AnswerGroup | None:
     for name in ("answers", "en_answers"):
         if bad := [a for a in raw[name] if not isinstance(a, str)]:
             raise MechclaError(f"{place}: {name!r} holds {bad[0]!r}; expected texts")
+        for answer in raw[name]:
+            if fault := text_fault(answer):
+                raise MechclaError(f"{place}: {name!r} holds {clip(answer)}, which {fault}")
         texts.append(tuple(dict.fromkeys(c for a in raw[name] if (c := clean(a)))))
     return AnswerGroup(texts[0], texts[1], raw["count"]) if any(texts) else None
 
@@ -233,5 +237,9 @@ def _text(row: Mapping[str, Any], name: str, place: str) -> str:
     if not isinstance(value, str):
         raise MechclaError(
             f"{place}: column {name!r} is {value!r}; expected a text. Is the file complete?"
+        )
+    if fault := text_fault(value):
+        raise MechclaError(
+            f"{place}: column {name!r} is {clip(value)}, which {fault} Download it again"
         )
     return value

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.texts import text_fault
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.tables import Row, clip, read_rows
@@ -86,6 +87,8 @@ def _question(row: Row, labels: bool) -> Question:
         )  # a missing option is counted later, not refused here
         if not isinstance(value, str) or not (empty or value.strip()):
             raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}; expected a text")
+        if fault := text_fault(value):
+            raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}, which {fault}")
         return value
 
     answer = text("answer").strip()

@@ -1,0 +1,83 @@
+"""Runs README's and the docs' commands in small, as tests/docs/commands.toml says: `make check-
+commands`.
+
+Models are tiny and random, items few; what a command computes is the tests' matter, that it runs as
+written is this file's. A command that fails is shown with the end of what it said, and the others
+still run.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import mechcla
+from tests.conftest import save_tiny, tiny_tokenizer
+from tests.docs.pages import ROOT, table
+from tests.sources import blend_folder
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant> {% endif %}"
+)
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """What the small commands name in braces, made in the folder."""
+    sizes = {"max_position_embeddings": 1024, "num_hidden_layers": 6}
+    save_tiny("llama", folder / "tiny", **sizes)
+    save_tiny("llama", folder / "chat", **sizes)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder / "chat")
+    items = mechcla.load_items("demo", languages=["es", "ko"])
+    few = set()
+    for part in (items.universal, items.cultural.language("es")):
+        for split in ("dev", "test"):
+            few |= set(part.where(lambda i, split=split: i.split == split).ids[:6])
+    items.where(lambda i: i.id in few).to_jsonl(folder / "items.jsonl")
+    blend_folder.write(folder / "blend")
+    names = {"tiny": "tiny", "chat": "chat", "items": "items.jsonl", "blend": "blend", "out": "out"}
+    return {name: str(folder / path) for name, path in names.items()}
+
+
+def runnable(command: str, names: dict[str, str]) -> list[str]:
+    """The command with this interpreter, and its make targets without what installs."""
+    for name, path in names.items():
+        command = command.replace("{" + name + "}", path)
+    words = shlex.split(command)
+    if words[0] == "python":
+        return [sys.executable, *words[1:]]
+    assert words[0] == "make", f"{command}: expected make or python"
+    return ["make", "STAMP=", "BENCH=", "EXTRAS=", f"BIN={Path(sys.executable).parent}", *words[1:]]
+
+
+def main(only: list[str]) -> int:
+    small = [e["check"] for e in table().values() if "check" in e]
+    small = [c for c in dict.fromkeys(small) if not only or any(word in c for word in only)]
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        names = prepare(Path(folder))
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        for command in small:
+            start = time.monotonic()
+            done = subprocess.run(
+                runnable(command, names), cwd=ROOT, env=environment, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            failed += done.returncode != 0
+            mark = "ok  " if done.returncode == 0 else f"rc {done.returncode}"
+            print(f"{mark} {time.monotonic() - start:4.0f} s  {command}", flush=True)
+            if done.returncode:
+                print("\n".join(f"    {line}" for line in done.stdout.splitlines()[-25:]))
+    print(f"{len(small)} commands, {failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
