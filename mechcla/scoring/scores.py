@@ -187,8 +187,9 @@ class Scores(Sequence[ItemScore]):
     def from_parquet(cls, path: str | Path | BytesIO) -> Scores:
         """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
 
-        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the file, for one that cannot be read, is no table of scores, or
-        is damaged. A file of mechcla 0.1 carries no digest: it is read, with a warning.
+        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the file, for
+        one that cannot be read, is no table of scores, or is damaged. A file of mechcla 0.1, or one that
+        pandas wrote, carries no digest: it is read, with a warning.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -201,7 +202,7 @@ class Scores(Sequence[ItemScore]):
             settings = meta.get(_META, b"{}").decode()
             seal = meta.get(_SEAL, b"").decode()
             whole = (
-                seal == _digest(table, settings) if seal else _META in meta and set(meta) <= _OLD
+                seal == _digest(table, settings) if seal else bool(meta) and set(meta) <= _OLD
             )
             rows: list[dict[str, Any]] = [
                 {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
