@@ -89,9 +89,11 @@ def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
     try:
         run_hooked(points, lambda: run_decoder(model, ids, torch.ones_like(ids)))
     except Exception as error:  # an architecture may fail in any way it likes
+        dtype = str(model.dtype).removeprefix("torch.")
+        advice = "" if dtype == "float32" else "; try dtype='float32'"
         raise MechclaError(
-            f"TransformerLens boots {model.name!r} but cannot run it in {str(model.dtype).removeprefix('torch.')}: "
-            f"{type(error).__name__}: {error}\nmechcla takes the decoders that TransformerBridge runs; try another dtype."
+            f"TransformerLens boots {model.name!r} but cannot run it in {dtype}: {type(error).__name__}: {error}\n"
+            f"mechcla takes the decoders that TransformerBridge runs{advice}."
         ) from error
     exact = torch.finfo(model.dtype).eps
     return tuple(
