@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tqdm import tqdm
 
 from mechcla.errors import MechclaError
 from mechcla.items.study import FrozenChoice
@@ -286,7 +287,7 @@ def _file_name(name: str) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"mechcla: {message}", file=sys.stderr)
+    tqdm.write(f"mechcla: {message}", file=sys.stderr)  # a line of its own beside a progress bar
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:

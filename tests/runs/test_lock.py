@@ -22,9 +22,9 @@ def forked_lock(folder: Path) -> tuple[int, int]:
     reads, writes = os.pipe()
     pid = os.fork()
     if not pid:
-        RunLock.take(folder)
+        held = RunLock.take(folder)  # given back if nothing refers to it
         os.write(writes, b"held")
-        while True:
+        while held:
             signal.pause()
     os.close(writes)
     assert os.read(reads, 4) == b"held"
