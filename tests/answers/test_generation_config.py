@@ -261,13 +261,15 @@ def test_a_config_without_end_ids_goes_on_to_the_length_and_its_text_ends_at_eos
 
 def test_stop_strings_of_the_config_end_an_answer_as_in_transformers(tiny, references):
     hf, tokenizer = references["llama"]
-    written = tokenizer.decode(ours(tiny)[0].tokens[2:4])
-    with configured(tiny.bridge.original_model, hf, stop_strings=[written]):
+    pieces = [tokenizer.decode(a.tokens[2:4]) for a in ours(tiny)]
+    whole = [p for p in pieces if "\ufffd" not in p and p.strip()]  # not half a character
+    with configured(tiny.bridge.original_model, hf, stop_strings=whole):
         expected = transformers_answers(hf, tokenizer, tokenizer=tokenizer)
         answers = ours(tiny)
     assert [list(a.tokens) for a in answers] == expected
-    assert len(expected[0]) == 4
-    assert answers[0].ended == "stop"
+    stopped = [len(row) < MOST for row in expected]
+    assert any(stopped)
+    assert [a.ended == "stop" for a in answers] == stopped
 
 
 @pytest.mark.parametrize(
