@@ -201,9 +201,7 @@ class Scores(Sequence[ItemScore]):
             table = _own_columns(table, shown)
             settings = meta.get(_META, b"{}").decode()
             seal = meta.get(_SEAL, b"").decode()
-            whole = (
-                seal == _digest(table, settings) if seal else bool(meta) and set(meta) <= _OLD
-            )
+            whole = seal == _digest(table, settings) if seal else bool(meta) and set(meta) <= _OLD
             rows: list[dict[str, Any]] = [
                 {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
                 for row in table.to_pylist()
