@@ -1,9 +1,11 @@
-"""The matched-pair contrast on BLEnD: two regions' top answers to the same question, each against itself.
+"""The matched-pair contrast on BLEnD: two regions' top answers to the same question, each against
+itself.
 
-Conditions: two prompts that name the two countries; the same implicit prompt under the two countries' LOC vectors (made on
-the dev half of the questions, scored on the test half, equal norms); and, as a control, under two random directions. Chance
-is 0.5. Pairs of one language (Spain and Mexico, the Koreas, the UK and the US) show culture beyond language; a pair of two
-languages is asked in English. --path is your own copy of BLEnD's data folder.
+Conditions: two prompts that name the two countries; the same implicit prompt under the two
+countries' LOC vectors (made on the dev half of the questions, scored on the test half, equal
+norms); and, as a control, under two random directions. Chance is 0.5. Pairs of one language (Spain
+and Mexico, the Koreas, the UK and the US) show culture beyond language; a pair of two languages is
+asked in English. --path is your own copy of BLEnD's data folder.
 """
 
 import argparse
@@ -28,10 +30,12 @@ NAMES = {
 
 
 def two_ways(path: Path, left: str, right: str) -> tuple[ItemSet, tuple[str, str], int]:
-    """The left region's items: prompt_explicit names its country, prompt_us the right one's; the two countries; how many were left out.
+    """The left region's items: prompt_explicit names its country, prompt_us the right one's; the
+    two countries; how many were left out.
 
-    One text with either name in it: the two regions' published questions differ in wording too, which would be read as culture.
-    Questions whose published text does not name the left country as NAMES does are left out.
+    One text with either name in it: the two regions' published questions differ in wording too,
+    which would be read as culture. Questions whose published text does not name the left country as
+    NAMES does are left out.
     """
     sides = find_region(left), find_region(right)
     alike = sides[0].language == sides[1].language

@@ -1,4 +1,6 @@
-"""Are languages' spaces alike to English: debiased linear CKA and retrieval of the translation, by layer."""
+"""Are languages' spaces alike to English: debiased linear CKA and retrieval of the translation, by
+layer.
+"""
 
 from analyses.common import arguments, load, write
 from mechcla import plots

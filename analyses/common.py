@@ -23,7 +23,9 @@ from mechcla.runs.tables import csv_text
 def arguments(
     doc: str | None, run: bool = False, parent: argparse.ArgumentParser | None = None
 ) -> argparse.Namespace:
-    """--out, and either a run folder or a model, items, languages and how many; and what a script's own parent adds."""
+    """--out, and either a run folder or a model, items, languages and how many; and what a script's
+    own parent adds.
+    """
     parser = argparse.ArgumentParser(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,7 +81,9 @@ def all_items(args: argparse.Namespace) -> mechcla.ItemSet:
 
 
 def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet]:
-    """The model and the same `questions` dev questions of either kind in every language, spread over the topics."""
+    """The model and the same `questions` dev questions of either kind in every language, spread
+    over the topics.
+    """
     items = all_items(args).dev
     chosen: set[str] = set()
     for kind in ("universal", "cultural"):

@@ -1,6 +1,8 @@
-"""Does coarse to fine lose anything: mechcla.configure against the full grid of layers and pairs, on dev and on test.
+"""Does coarse to fine lose anything: mechcla.configure against the full grid of layers and pairs,
+on dev and on test.
 
-The full grid is every layer and strength of either vector and every pair of layers (each at its better strength).
+The full grid is every layer and strength of either vector and every pair of layers (each at its
+better strength).
 """
 
 import argparse

@@ -1,10 +1,12 @@
-"""The matched-pair contrast: does each country's cue, and each country's LOC vector, favour its own answer?
+"""The matched-pair contrast: does each country's cue, and each country's LOC vector, favour its own
+answer?
 
-Every cultural test item is scored under two conditions, one of the language's own country and one of the US: two prompts
-that name them, or the same implicit prompt under their two LOC vectors (made on dev from the same two cues). Chance is 0.5, with
-no prior or length of an answer in it. Two vectors that mean nothing still move all items together, so the null is the spread of
-pairs of random directions with the same norms: where 95% of pairs fall. A sweep reports the contrast at the layer and strength
-that dev chose; this is the course over layers.
+Every cultural test item is scored under two conditions, one of the language's own country and one
+of the US: two prompts that name them, or the same implicit prompt under their two LOC vectors (made
+on dev from the same two cues). Chance is 0.5, with no prior or length of an answer in it. Two
+vectors that mean nothing still move all items together, so the null is the spread of pairs of
+random directions with the same norms: where 95% of pairs fall. A sweep reports the contrast at the
+layer and strength that dev chose; this is the course over layers.
 """
 
 import argparse
@@ -27,7 +29,9 @@ STRENGTH = 2.0
 
 
 def spread(pairs: list[dict[str, Any]], language: str) -> dict[str, float]:
-    """Where 95% of pairs of random directions fall; a pair the other way round has one less its share."""
+    """Where 95% of pairs of random directions fall; a pair the other way round has one less its
+    share.
+    """
     away = float(np.percentile([abs(c[language].share.value - 0.5) for c in pairs], 95))
     return {
         "share": 0.5,

@@ -1,4 +1,6 @@
-"""Control arms: each family's change on its own axis beside that of vectors which are like it in all but one thing."""
+"""Control arms: each family's change on its own axis beside that of vectors which are like it in
+all but one thing.
+"""
 
 import csv
 

@@ -1,8 +1,9 @@
 """How the country is named matters: several wordings of the cue, on dev.
 
-For each wording in data/cue_wordings.json and the demo items' own ("Our country is ..."): the change in localization when the
-country is named in the prompt, and when v_LOC made with that wording is added, made from one half of the questions and scored
-on the other, both ways. The items' cue was chosen by this table; test items are not read.
+For each wording in data/cue_wordings.json and the demo items' own ("Our country is ..."): the
+change in localization when the country is named in the prompt, and when v_LOC made with that
+wording is added, made from one half of the questions and scored on the other, both ways. The items'
+cue was chosen by this table; test items are not read.
 """
 
 import json

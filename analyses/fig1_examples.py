@@ -1,4 +1,6 @@
-"""Figure 1: which questions languages answer alike and which apart, from a run's own unsteered answers on test."""
+"""Figure 1: which questions languages answer alike and which apart, from a run's own unsteered
+answers on test.
+"""
 
 import mechcla
 from analyses.common import arguments, write

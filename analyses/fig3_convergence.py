@@ -1,4 +1,6 @@
-"""Figure 3: languages in PCA, and how far apart they are by layer, universal against cultural items."""
+"""Figure 3: languages in PCA, and how far apart they are by layer, universal against cultural
+items.
+"""
 
 from analyses.common import arguments, load, write
 from mechcla import plots

@@ -1,4 +1,5 @@
-"""Figure 4, left, with uncertainty: perpendicularity of EN and LOC by layer, with intervals and a permutation null.
+"""Figure 4, left, with uncertainty: perpendicularity of EN and LOC by layer, with intervals and a
+permutation null.
 
 The right half (gains by layer) is figures/fig4_layers of a run of mechcla.sweep.
 """

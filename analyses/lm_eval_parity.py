@@ -1,12 +1,14 @@
-"""mechcla's numbers against lm-eval-harness's: the same items, the same folder, lm-eval's own evaluator and backend.
+"""mechcla's numbers against lm-eval-harness's: the same items, the same folder, lm-eval's own
+evaluator and backend.
 
     python -m analyses.lm_eval_parity --help
 
-Items become lm-eval multiple-choice tasks on the fly (nothing is fetched) and `lm_eval.simple_evaluate` runs them on
-its plain Hugging Face backend. Compared are each candidate's log-likelihood and three accuracies: acc with mechcla's
-"sum", acc_norm with "char" (lm-eval divides by the characters of the choice, without the delimiter) and acc_bytes with
-"byte". Items whose answer the two cut out at another token are named, counted and left out of the claim.
-Unsteered models only; needs lm-eval (the extra `bench`).
+Items become lm-eval multiple-choice tasks on the fly (nothing is fetched) and
+`lm_eval.simple_evaluate` runs them on its plain Hugging Face backend. Compared are each candidate's
+log-likelihood and three accuracies: acc with mechcla's "sum", acc_norm with "char" (lm-eval divides
+by the characters of the choice, without the delimiter) and acc_bytes with "byte". Items whose
+answer the two cut out at another token are named, counted and left out of the claim. Unsteered
+models only; needs lm-eval (the extra `bench`).
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ REFUSED = "refused by mechcla"
 class Compared:
     """One item under one prompt form: both sides' numbers, empty where a side could not score it.
 
-    `same_tokens` is lm-eval's log-likelihoods for exactly the tokens that mechcla scores, for items left out.
+    `same_tokens` is lm-eval's log-likelihoods for exactly the tokens that mechcla scores, for items
+    left out.
     """
 
     item: Item
@@ -114,14 +117,17 @@ def _gap(left: Sequence[float], right: Sequence[float]) -> float:
 def plain_backend(
     folder: str | Path, device: str = "cpu", dtype: str = "float32", rows: int = 8
 ) -> Any:
-    """lm-eval's Hugging Face backend with its own defaults: no option on BOS, so the tokenizer's own one is in front."""
+    """lm-eval's Hugging Face backend with its own defaults: no option on BOS, so the tokenizer's
+    own one is in front.
+    """
     from lm_eval.models.huggingface import HFLM
 
     return HFLM(pretrained=str(folder), device=device, dtype=dtype, batch_size=rows)
 
 
 def compare(model: HookedModel, lm: Any, items: ItemSet) -> list[Compared]:
-    """Score every item in every prompt form with both: a row an item and form, universal ones in one form.
+    """Score every item in every prompt form with both: a row an item and form, universal ones in
+    one form.
 
     Raises MechclaError if lm-eval was not asked exactly what mechcla's items say.
     """
@@ -161,7 +167,9 @@ def _key(item: Item, form: str) -> Key:
 
 
 def status(item: Item, packed: Packed, lm: Any, form: str) -> str:
-    """COMPARED if lm-eval scores exactly the tokens that mechcla scores, after the same ones; else why not."""
+    """COMPARED if lm-eval scores exactly the tokens that mechcla scores, after the same ones; else
+    why not.
+    """
     text, answers = item.prompt_text(form), [c.text for c in item.candidates]
     pairs = [lm._encode_pair(text, item.separator + answer) for answer in answers]
     if any(not after for _, after in pairs):
@@ -178,7 +186,9 @@ def status(item: Item, packed: Packed, lm: Any, form: str) -> str:
 
 
 def task(name: str, items: Sequence[Item], form: str, separator: str) -> Any:
-    """An lm-eval multiple-choice task that holds these items: prompt, choices, the index of the right one."""
+    """An lm-eval multiple-choice task that holds these items: prompt, choices, the index of the
+    right one.
+    """
     from lm_eval.api.task import ConfigurableTask
 
     docs = [
@@ -210,7 +220,8 @@ def task(name: str, items: Sequence[Item], form: str, separator: str) -> Any:
 def lm_eval_samples(
     lm: Any, items: dict[Key, Item], why: dict[Key, str]
 ) -> dict[Key, dict[str, Any]]:
-    """lm-eval's logged sample of every item: a task a language, kind, form, separator and status, in one simple_evaluate.
+    """lm-eval's logged sample of every item: a task a language, kind, form, separator and status,
+    in one simple_evaluate.
 
     Raises MechclaError if a logged request is not (prompt, separator + candidate).
     """
@@ -262,7 +273,9 @@ def lm_eval_samples(
 
 
 def _same_tokens(lm: Any, packed: dict[Key, Packed]) -> dict[Key, tuple[float, ...]]:
-    """lm-eval's backend on mechcla's own tokens: if this agrees, where the answer begins is all that differs."""
+    """lm-eval's backend on mechcla's own tokens: if this agrees, where the answer begins is all
+    that differs.
+    """
     requests = [(("", ""), list(p.prompt), list(c)) for p in packed.values() for c in p.candidates]
     values = iter(lm._loglikelihood_tokens(requests, disable_tqdm=True) if requests else ())
     return {key: tuple(float(next(values)[0]) for _ in p.candidates) for key, p in packed.items()}
@@ -291,7 +304,8 @@ def _joined(
 
 
 def summary(rows: Sequence[Compared]) -> list[dict[str, Any]]:
-    """The printed table: a row a language, kind and form of what was compared, their total, and a row a reason left out.
+    """The printed table: a row a language, kind and form of what was compared, their total, and a
+    row a reason left out.
 
     `choices that differ` counts the best candidate under all three normalisations.
     """
@@ -336,7 +350,9 @@ def _largest(values: Iterable[float]) -> float | str:
 
 
 def agree(rows: Sequence[Compared], tolerance: float) -> bool:
-    """Whether the claim holds: something was compared, and all of it agrees in log-likelihood and all accuracies."""
+    """Whether the claim holds: something was compared, and all of it agrees in log-likelihood and
+    all accuracies.
+    """
     claim = [r for r in rows if r.why == COMPARED]
     return bool(claim) and all(
         r.difference <= tolerance and all(a == b for a, b in r.right) for r in claim
@@ -344,7 +360,9 @@ def agree(rows: Sequence[Compared], tolerance: float) -> bool:
 
 
 def main() -> int:
-    """Compare, write `lm_eval_parity.csv` (a row per item) and print the table. 1 if the claim does not hold."""
+    """Compare, write `lm_eval_parity.csv` (a row per item) and print the table. 1 if the claim does
+    not hold.
+    """
     args = _arguments()
     try:
         import lm_eval

@@ -1,4 +1,6 @@
-"""What a line can read by layer: the language of a prompt, and the country named in it, against shuffled labels."""
+"""What a line can read by layer: the language of a prompt, and the country named in it, against
+shuffled labels.
+"""
 
 import random
 from dataclasses import replace

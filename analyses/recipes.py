@@ -1,7 +1,9 @@
-"""Which recipe's vector steers best, on dev: made from one half of the questions, scored on the other, both ways.
+"""Which recipe's vector steers best, on dev: made from one half of the questions, scored on the
+other, both ways.
 
-Beside the recipes for a direction: random ones of the same norms, the mean difference taken back at a deep layer (EN with
-restoration), and the least-squares map from a language to English, which is no direction.
+Beside the recipes for a direction: random ones of the same norms, the mean difference taken back at
+a deep layer (EN with restoration), and the least-squares map from a language to English, which is
+no direction.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""How many items until a direction is stable: split-half reliability of EN and LOC by number of items and layer."""
+"""How many items until a direction is stable: split-half reliability of EN and LOC by number of
+items and layer.
+"""
 
 from analyses.common import arguments, load, write
 from mechcla import plots

@@ -1,11 +1,13 @@
 """Digests of item-level scores: is a change of the code a change of the numbers?
 
     python -m analyses.score_digests runs/quick --out docs/reference/score_digests.json    # write
-    python -m analyses.score_digests runs/quick --against docs/reference/score_digests.json  # compare
+    python -m analyses.score_digests runs/quick --against docs/reference/score_digests.json  #
+    compare
 
-A row per cell of a run folder (split, language, method, kind and prompt form, without the cell's own digest) and one per table
-of scores that the tutorial makes: the SHA-256 of every item's id, candidates and log-likelihoods, to the last bit. Two machines,
-or another number of threads, may round differently; compare on one.
+A row per cell of a run folder (split, language, method, kind and prompt form, without the cell's
+own digest) and one per table of scores that the tutorial makes: the SHA-256 of every item's id,
+candidates and log-likelihoods, to the last bit. Two machines, or another number of threads, may
+round differently; compare on one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
 
 
 def digest(scores: Scores) -> str:
-    """SHA-256 of the table's ids, candidates and log-likelihoods; float64 in hexadecimal, so to the last bit."""
+    """SHA-256 of the table's ids, candidates and log-likelihoods; float64 in hexadecimal, so to the
+    last bit.
+    """
     rows = [[r.id, r.language, r.texts, [x.hex() for x in r.log_likelihood]] for r in scores]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 

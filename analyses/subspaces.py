@@ -1,4 +1,6 @@
-"""Do EN and LOC share more than one direction: principal angles of their leading subspaces, by layer and language."""
+"""Do EN and LOC share more than one direction: principal angles of their leading subspaces, by
+layer and language.
+"""
 
 from analyses.common import arguments, load, write
 from mechcla import plots

@@ -1,4 +1,5 @@
-"""Do languages come together after an alignment: convergence of two models on the same items, layer by layer.
+"""Do languages come together after an alignment: convergence of two models on the same items, layer
+by layer.
 
 --other names the aligned model. Without it the same model under EN-steering is the other one: the alignment that
 needs no training.

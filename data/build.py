@@ -1,7 +1,8 @@
-"""Build the demo items: `python data/build.py` writes data/items/{language}.jsonl, the cues and the card.
+"""Build the demo items: `python data/build.py` writes data/items/{language}.jsonl, the cues and the
+card.
 
-The output is the same, byte for byte, at every run; `--check` fails if what is committed differs. Nothing is
-written if the linter finds a fault.
+The output is the same, byte for byte, at every run; `--check` fails if what is committed differs.
+Nothing is written if the linter finds a fault.
 """
 
 from __future__ import annotations
@@ -97,8 +98,9 @@ def halves(topics_and_ids: Iterable[tuple[str, str]]) -> dict[str, Split]:
 def place(items: list[Item]) -> list[Item]:
     """The items with their candidates in final order.
 
-    The right answer's place goes round over the items of a language and split in hash order; the others
-    follow in an order that their id and place in the untouched list decide, the same in every language.
+    The right answer's place goes round over the items of a language and split in hash order; the
+    others follow in an order that their id and place in the untouched list decide, the same in
+    every language.
     """
     turn: dict[str, int] = {}
     seen: Counter[tuple[str, str]] = Counter()
@@ -170,7 +172,9 @@ def card_with(table: str, card: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write, check or show; the exit code is 1 if the items are refused or differ from the committed ones."""
+    """Write, check or show; the exit code is 1 if the items are refused or differ from the
+    committed ones.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a committed file differs"

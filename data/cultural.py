@@ -1,7 +1,7 @@
 """The cultural items of the demo set, made from the concepts in data/concepts/*.json.
 
-A concept is one cloze sentence in seven languages and the answer of seven cultures in each of them. It gives
-one item to every language whose culture answers otherwise than the United States do.
+A concept is one cloze sentence in seven languages and the answer of seven cultures in each of them.
+It gives one item to every language whose culture answers otherwise than the United States do.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def problems(concepts: list[Concept]) -> list[str]:
 
 
 def _same_facts(concepts: list[Concept]) -> list[str]:
-    """Concepts that share the answers of four cultures: one fact asked twice, perhaps in both splits."""
+    """Concepts that share the answers of four cultures: one fact asked twice, perhaps in both
+    splits.
+    """
     answers = [
         {(c, same_text(a.get("en", ""))) for c, a in concept["answers"].items() if a}
         for concept in concepts
@@ -98,7 +100,9 @@ def _text_problems(concept: Concept, given: dict[str, dict[str, str]]) -> Iterab
 def cultural_items(
     concepts: list[Concept], splits: dict[str, Split], cues: dict[str, dict[str, str]]
 ) -> tuple[list[Item], list[str]]:
-    """The items of all languages, candidates not yet in their final order, and why others were dropped."""
+    """The items of all languages, candidates not yet in their final order, and why others were
+    dropped.
+    """
     made, dropped = [], []
     for language, country in CULTURES.items():
         for concept in concepts:

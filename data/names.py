@@ -1,7 +1,8 @@
-"""Names that CLDR lacks, or spells otherwise than people do, and the little grammar that prompts need.
+"""Names that CLDR lacks, or spells otherwise than people do, and the little grammar that prompts
+need.
 
-CLDR gives the country and language names and the cities that name a time zone; everything here was written
-for this project. Rows follow LANGUAGES.
+CLDR gives the country and language names and the cities that name a time zone; everything here was
+written for this project. Rows follow LANGUAGES.
 """
 
 from __future__ import annotations

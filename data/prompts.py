@@ -1,9 +1,10 @@
-"""The wording of the universal prompts: two phrasings a relation and language, the first one in use.
+"""The wording of the universal prompts: two phrasings a relation and language, the first one in
+use.
 
 A bad template looks like a language gap, so each has a second one to test it against
-(`python data/build.py --phrasing 1 --out DIR`). Slots are filled from `slots`: `{x}` is the name as it is,
-the others carry the grammar: `{of}` "de la India", "της Ιαπωνίας"; `{the}` with its article; `{ga}`, `{eul}`,
-`{iran}` Korean particles. Every prompt ends right where the answer begins.
+(`python data/build.py --phrasing 1 --out DIR`). Slots are filled from `slots`: `{x}` is the name as
+it is, the others carry the grammar: `{of}` "de la India", "της Ιαπωνίας"; `{the}` with its article;
+`{ga}`, `{eul}`, `{iran}` Korean particles. Every prompt ends right where the answer begins.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ PHRASINGS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def prompt(relation: str, language: str, country: str, name: str, phrasing: int = 0) -> str:
-    """The prompt for one fact; `name` is what it is about, `country` its ISO code (for the article)."""
+    """The prompt for one fact; `name` is what it is about, `country` its ISO code (for the
+    article).
+    """
     return PHRASINGS[relation][language][phrasing].format(**slots(language, country, name))
 
 

@@ -1,12 +1,14 @@
 """Which countries, cities, continents and languages the universal facts are about: ISO codes only.
 
-Left out on purpose: countries on two continents, disputed capitals and official languages, several big
-official languages, and names that are long, bracketed or seldom used in one of the seven languages.
+Left out on purpose: countries on two continents, disputed capitals and official languages, several
+big official languages, and names that are long, bracketed or seldom used in one of the seven
+languages.
 """
 
 from __future__ import annotations
 
-# Countries that a small model has read about, and whose CLDR name is the everyday one in all languages.
+# Countries that a small model has read about, and whose CLDR name is the everyday one in all
+# languages.
 _COUNTRIES = (
     "RU DE FR GB IT UA PL ES RO NL BE GR CZ PT SE HU BY AT BG RS DK FI SK NO IE HR LT SI LV EE IS CH AL MT "
     "CN IN BD JP TR IR TH KR SA IQ AF UZ MY NP KP SY KH LB JO MN AZ AM VN PK QA OM PH LA BH KG KZ "

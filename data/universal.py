@@ -1,7 +1,8 @@
-"""The universal facts of the demo set: what is asked, and which wrong answers stand beside the right one.
+"""The universal facts of the demo set: what is asked, and which wrong answers stand beside the
+right one.
 
-Everything is decided by ISO codes and by SHA-256 of an id, never by a language, so that one fact has the
-same answer and the same distractors in all seven languages.
+Everything is decided by ISO codes and by SHA-256 of an id, never by a language, so that one fact
+has the same answer and the same distractors in all seven languages.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def country_answers(country: str) -> dict[str, str]:
 
 
 def zone_city(zone: str) -> dict[str, str]:
-    """The exemplar city of a CLDR time zone. Latin languages without one use the zone's own spelling."""
+    """The exemplar city of a CLDR time zone. Latin languages without one use the zone's own
+    spelling.
+    """
     plain = zone.split("/")[-1].replace("_", " ")
     own = EVERYDAY_ZONE.get(zone, {})
     names = {}
@@ -132,7 +135,9 @@ def language_names(code: str) -> dict[str, str]:
 
 
 def leaks(left: dict[str, str], right: dict[str, str]) -> bool:
-    """Whether one name gives the other away in any language: four letters in common, or two in zh and ko."""
+    """Whether one name gives the other away in any language: four letters in common, or two in zh
+    and ko.
+    """
     return any(
         _share(_bare(left[lang]), _bare(right[lang]), 2 if lang in ("zh", "ko") else 4)
         for lang in LANGUAGES
@@ -154,8 +159,8 @@ def capital_countries() -> list[str]:
 def capitals() -> list[Fact]:
     """Each country once: every second one asks for the capital, the others for the country.
 
-    Countries whose Spanish or English name needs an article are always asked for their capital, since
-    the contraction "del" would split the answer.
+    Countries whose Spanish or English name needs an article are always asked for their capital,
+    since the contraction "del" would split the answer.
     """
     countries = capital_countries()
     with_article = [c for c in countries if c in EN_THE or c in ES_ARTICLE]
@@ -213,7 +218,9 @@ def cities() -> list[Fact]:
 
 
 def continents() -> list[Fact]:
-    """Five continents to choose from: of the two Americas never both, because Spanish counts them as one."""
+    """Five continents to choose from: of the two Americas never both, because Spanish counts them
+    as one.
+    """
     made = []
     for right, members in CONTINENT_OF.items():
         for country in members.split():

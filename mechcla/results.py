@@ -56,7 +56,9 @@ class Rows(Sequence[Mapping[str, Any]]):
         return Rows(tuple(chosen), self.settings)
 
     def one(self, **values: Any) -> Mapping[str, Any]:
-        """The only record with these values. Raises MechclaError if there is none, or more than one."""
+        """The only record with these values. Raises MechclaError if there is none, or more than
+        one.
+        """
         found = self.where(**values)
         if len(found) != 1:
             asked = ", ".join(f"{k}={v!r}" for k, v in values.items())

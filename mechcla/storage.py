@@ -80,7 +80,8 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: the file is whole or not there.
+    """Let `write` fill a temporary file beside `path`, then rename it: the file is whole or not
+    there.
 
     Its bytes are on the disk before the rename. Raises MechclaError, naming the folder, where the
     operating system refuses; nothing is left behind then.

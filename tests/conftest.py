@@ -1,4 +1,6 @@
-"""Shapes are checked at run time in all tests; tiny random models of several families stand in for big ones."""
+"""Shapes are checked at run time in all tests; tiny random models of several families stand in for
+big ones.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def save_tiny(family: str, folder: Path, **changes: int) -> Path:
 
 @pytest.fixture(autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tiny models are too small for threads, which would only wait for one another on a busy machine."""
+    """Tiny models are too small for threads, which would only wait for one another on a busy
+    machine.
+    """
     before = torch.get_num_threads()
     if any(name.startswith("tiny") for name in request.fixturenames):
         torch.set_num_threads(1)

@@ -1,4 +1,6 @@
-"""No file of Python is longer than 400 lines after formatting: one idea per file. Run by `make lint`."""
+"""No file of Python is longer than 400 lines after formatting: one idea per file. Run by `make
+lint`.
+"""
 
 from __future__ import annotations
 

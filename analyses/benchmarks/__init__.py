@@ -1,1 +1,3 @@
-"""mechcla's engine against what a researcher would otherwise run: same cells, same items, same numbers."""
+"""mechcla's engine against what a researcher would otherwise run: same cells, same items, same
+numbers.
+"""

@@ -302,7 +302,9 @@ def scaling(work: Workload, pool: mechcla.ItemSet) -> list[dict[str, Any]]:
 
 
 def dtypes(work: Workload, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Parity by dtype: the engine against run_with_hooks in the same dtype, and against float32's own numbers."""
+    """Parity by dtype: the engine against run_with_hooks in the same dtype, and against float32's
+    own numbers.
+    """
     layers = tuple(work.layers[:: max(1, len(work.layers) // 4)])[:4]
     rows, reference = [], None
     for name in ("float32", "bfloat16"):

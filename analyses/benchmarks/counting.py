@@ -1,4 +1,6 @@
-"""What a path did, counted rather than timed: blocks, tokens through blocks, positions unembedded, FLOPs."""
+"""What a path did, counted rather than timed: blocks, tokens through blocks, positions unembedded,
+FLOPs.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Counts:
-    """blocks: calls of a block. block_tokens: tokens (padding too) through them. unembedded: positions whose
-    logits over the whole vocabulary were made. flops: of all matrix products."""
+    """blocks: calls of a block. block_tokens: tokens (padding too) through them. unembedded:
+    positions whose logits over the whole vocabulary were made. flops: of all matrix products."""
 
     blocks: int
     block_tokens: int
@@ -68,7 +70,9 @@ def count(
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, repeats: int = 9) -> float:
-    """FLOP/s of this machine's matrix product, median over shapes as wide as a block's and a head's."""
+    """FLOP/s of this machine's matrix product, median over shapes as wide as a block's and a
+    head's.
+    """
     left, right = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty_like(left)
     rates = []

@@ -1,4 +1,6 @@
-"""Mean-difference vectors of all layers: mechcla's streaming means against the package steering-vectors."""
+"""Mean-difference vectors of all layers: mechcla's streaming means against the package
+steering-vectors.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ import torch
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Peak growth of resident memory on the CPU (sampled every 5 ms), or of allocated memory on a GPU."""
+    """Peak growth of resident memory on the CPU (sampled every 5 ms), or of allocated memory on a
+    GPU.
+    """
     gc.collect()
     if sys.platform == "linux":  # give freed memory back first, or what runs next would hide in it
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,7 +1,9 @@
-"""The sweep as each of the peers runs it, and as mechcla does, with mechcla's savings one after another.
+"""The sweep as each of the peers runs it, and as mechcla does, with mechcla's savings one after
+another.
 
-Each function takes a Workload and returns [cell][item][candidate] log-likelihoods. Peers get what helps
-them: rows sorted by length, tokens given ready, logits of scored positions picked before the softmax.
+Each function takes a Workload and returns [cell][item][candidate] log-likelihoods. Peers get what
+helps them: rows sorted by length, tokens given ready, logits of scored positions picked before the
+softmax.
 """
 
 from __future__ import annotations
@@ -91,7 +93,9 @@ def lm_eval_steered(work: Workload, lm: Any) -> Result:
 
 
 def scored_positions(work: Workload) -> Result:
-    """First saving alone: a row a candidate, every block from 0, but only scored positions unembedded."""
+    """First saving alone: a row a candidate, every block from 0, but only scored positions
+    unembedded.
+    """
     return _engine(work, share_prompt=False, resume=False, together=False)
 
 

@@ -1,4 +1,6 @@
-"""What every path computes: the log-likelihood of every candidate of every item under every cell of a sweep."""
+"""What every path computes: the log-likelihood of every candidate of every item under every cell of
+a sweep.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Result = list[list[tuple[float, ...]]]  # [cell][item][candidate]
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A full sweep of one vector: every layer and strength, prompt and answer steered, BOS left alone."""
+    """A full sweep of one vector: every layer and strength, prompt and answer steered, BOS left
+    alone.
+    """
 
     model: HookedModel
     items: mechcla.ItemSet

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Answer:
     """What a model wrote after one prompt.
 
-    `text` is cut at the stop text and stripped; `tokens` are all ids that were generated, the one that ended the
-    answer included; `ended` is "stop", "eos", or "length" where max_new_tokens was reached first.
+    `text` is cut at the stop text and stripped; `tokens` are all ids that were generated, the one
+    that ended the answer included; `ended` is "stop", "eos", or "length" where max_new_tokens was
+    reached first.
     """
 
     id: str
@@ -36,7 +37,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers(Sequence[Answer]):
-    """The answers of one run of `generate`, in the questions' order, with the settings that made them.
+    """The answers of one run of `generate`, in the questions' order, with the settings that made
+    them.
 
     >>> answers.where(language="ko").to_pandas()[["id", "text"]]          # doctest: +SKIP
     """

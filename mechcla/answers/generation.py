@@ -61,29 +61,32 @@ def generate(
     """Greedy answers to questions (OpenItem, Item) under interventions; () is the unsteered model.
 
     interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
-    run unsteered. A vector of another language than its question's is refused by name, unless any_language.
-    Positions mean what they mean in scoring, with the generated tokens as the answer: "prompt_and_answer",
-    "answer" and "last_and_answer" edit every generated token that is fed back; the first token is predicted at the
-    prompt's last token, so "answer" alone cannot change it. What the tokenizer or the chat template added is not
-    edited, save the prompt's last token where positions name it. Unsteered and at strength 0 it equals transformers'
+    run unsteered. A vector of another language than its question's is refused by name, unless
+    any_language. Positions mean what they mean in scoring, with the generated tokens as the answer:
+    "prompt_and_answer", "answer" and "last_and_answer" edit every generated token that is fed back;
+    the first token is predicted at the prompt's last token, so "answer" alone cannot change it.
+    What the tokenizer or the chat template added is not edited, save the prompt's last token where
+    positions name it. Unsteered and at strength 0 it equals transformers'
     `generate(do_sample=False)` on each prompt, under the model's own generation config: its logits
     processors (repetition_penalty, no_repeat_ngram_size, suppress_tokens, min_new_tokens, ...), end
     ids and stop strings are transformers' own, steered or not. Its lengths and times are not used:
     max_new_tokens is the argument's.
 
-    prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text that ends the
-    answer, looked for after leading white space; None: only EOS and the length end it. template: text around each
-    question, with {q} in its place, one or one a language, e.g. {"en": "Question: {q}\\nAnswer:"}. chat: put it
-    into the tokenizer's chat template; True, or a `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
-    often as memory runs out. cache: None lets `decoding.cache_fits` decide; False runs full passes.
-    packed: while hooks of your own are in place, prompts run one by one by full passes, so that a hook sees the whole text
-    and nothing else; True runs them in batches, from a cache, all the same.
-    Greedy decoding shows a model's single most likely path, not what else it might say, and in 16-bit
-    types a near tie may fall either way with the batch's size.
+    prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text
+    that ends the answer, looked for after leading white space; None: only EOS and the length end
+    it. template: text around each question, with {q} in its place, one or one a language, e.g.
+    {"en": "Question: {q}\\nAnswer:"}. chat: put it into the tokenizer's chat template; True, or a
+    `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new
+    tokens) of a batch, halved, with a warning, as often as memory runs out. cache: None lets
+    `decoding.cache_fits` decide; False runs full passes. packed: while hooks of your own are in
+    place, prompts run one by one by full passes, so that a hook sees the whole text and nothing
+    else; True runs them in batches, from a cache, all the same. Greedy decoding shows a model's
+    single most likely path, not what else it might say, and in 16-bit types a near tie may fall
+    either way with the batch's size.
 
-    Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an unknown form, a template without
-    {q}, a question without an implicit form, chat=True without a chat template,
-    or a generation config that asks for another search than the greedy one.
+    Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an
+    unknown form, a template without {q}, a question without an implicit form, chat=True without a
+    chat template, or a generation config that asks for another search than the greedy one.
 
     >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
     >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
@@ -214,7 +217,8 @@ def _decode(
 ) -> list[tuple[list[int], str]]:
     """Tokens, and what ended them, of prompts of one length.
 
-    A row that has ended goes along until all have, so that the cache's rows stay together; what it adds is cut.
+    A row that has ended goes along until all have, so that the cache's rows stay together; what it
+    adds is cut.
     """
     grown: list[list[int]] = [[] for _ in prompts]
     done: list[tuple[list[int], str] | None] = [None] * len(prompts)

@@ -1,7 +1,8 @@
 """Lemmas of a short text, by language, for the second half of BLEnD's soft match.
 
-What BLEnD's own script uses needs Java, Spark, models fetched at use, or code under the GPL; these are the small
-offline packages of the extra `blend` instead, and which one made a result is named in it:
+What BLEnD's own script uses needs Java, Spark, models fetched at use, or code under the GPL; these
+are the small offline packages of the extra `blend` instead, and which one made a result is named in
+it:
 
     en es id el fa ...  simplemma         officially spaCy (en), spark-nlp (es), nlp-id (id), CLTK's ancient Greek (el), hazm (fa)
     zh                  rjieba            officially jieba; the same dictionary and algorithm, in Rust
@@ -75,9 +76,9 @@ ARABIC_ARTICLE = re.compile(r"^(?:[وف]?(?:[بك]?ال|لل))(?=\w{2})")
 def fold(text: str, language: str = "en") -> str:
     """NFC and casefold, with what a language writes in two ways written in one.
 
-    BLEnD's script lowercases the response and makes full-width punctuation ASCII's. Ours, and done to answers too:
-    NFC; casefold; Azerbaijani and Turkish I is ı and İ is i; Arabic and Persian lose tatweel and vowel marks,
-    and Persian has its own yeh and kaf.
+    BLEnD's script lowercases the response and makes full-width punctuation ASCII's. Ours, and done
+    to answers too: NFC; casefold; Azerbaijani and Turkish I is ı and İ is i; Arabic and Persian
+    lose tatweel and vowel marks, and Persian has its own yeh and kaf.
 
     >>> fold("İSTANBUL", "az"), fold("ΨΩΜΊ", "el"), fold("Milk", "en")
     ('istanbul', 'ψωμί', 'milk')
@@ -178,7 +179,8 @@ def _by_kiwi(text: str, language: str) -> list[str]:
 
 
 def _without_particles(text: str, language: str) -> list[str]:
-    """Each word without its particles, again and again, so that a noun that ends like one is the same bare and inflected.
+    """Each word without its particles, again and again, so that a noun that ends like one is the
+    same bare and inflected.
 
     One syllable besides the particle stays whole, for 나이 is not 나 + 이.
     """
@@ -217,8 +219,8 @@ def _chosen(language: str) -> tuple[str, Callable[[str, str], list[str]]]:
 def lemmas(text: str, language: str) -> tuple[str, ...]:
     """Lemmas of a text, folded and without the acute accent, as BLEnD's script compares them.
 
-    The limit: lemmatisers see a few words without a sentence, and are right about most of them, not all.
-    Raises MechclaError where the extra `blend` is not installed.
+    The limit: lemmatisers see a few words without a sentence, and are right about most of them, not
+    all. Raises MechclaError where the extra `blend` is not installed.
 
     >>> lemmas("las mandarinas", "es")                                    # doctest: +SKIP
     ('el', 'mandarina')

@@ -1,7 +1,7 @@
 """BLEnD's soft match of a short answer with what people answered, and a strict form of it.
 
-Source: `evaluation/exact_match.py` of the BLEnD repository, `soft_exact_match`, written anew from its rule; docs/generation.md
-says where lemmatisers and spelling differ.
+Source: `evaluation/exact_match.py` of the BLEnD repository, `soft_exact_match`, written anew from
+its rule; docs/generation.md says where lemmatisers and spelling differ.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ NO_SPACES = ("zh", "ja", "th", "my", "km", "lo")
 
 @dataclass(frozen=True)
 class Match:
-    """Which group of answers a response is of. `hit` is False, and the rest empty, where it is of none.
+    """Which group of answers a response is of. `hit` is False, and the rest empty, where it is of
+    none.
 
-    group: its index. weight: its count over the largest count. answer: the answer that was found, in
-    `language`, `by` "substring" or "lemmas".
+    group: its index. weight: its count over the largest count. answer: the answer that was found,
+    in `language`, `by` "substring" or "lemmas".
     """
 
     hit: bool
@@ -40,13 +41,14 @@ def soft_match(
 ) -> Match:
     """The first group, most votes first, of which the response has an answer.
 
-    The official rule: an answer is found where it is a substring of the lowercased response, its hyphens or
-    spaces exchanged or not, or where all its lemmas are among the response's. A group's answers in
-    `language` are tried before its English ones, which count for every language. A short answer is thus also found
-    inside a longer word ("té" in "carteles", "tea" in "steak"), and negations are not seen ("not tea").
-    strict: ours; a substring must begin and end at a word's boundary. It changes nothing where words are not
-    spaced (Chinese), and for Korean, whose particles follow the noun, asks for the left boundary only.
-    An empty answer, which officially is in every response, is never found, and neither is one without lemmas.
+    The official rule: an answer is found where it is a substring of the lowercased response, its
+    hyphens or spaces exchanged or not, or where all its lemmas are among the response's. A group's
+    answers in `language` are tried before its English ones, which count for every language. A short
+    answer is thus also found inside a longer word ("té" in "carteles", "tea" in "steak"), and
+    negations are not seen ("not tea"). strict: ours; a substring must begin and end at a word's
+    boundary. It changes nothing where words are not spaced (Chinese), and for Korean, whose
+    particles follow the noun, asks for the left boundary only. An empty answer, which officially is
+    in every response, is never found, and neither is one without lemmas.
 
     Raises MechclaError where the extra `blend` is not installed.
 
@@ -73,7 +75,8 @@ def soft_match(
 
 
 def clean_response(response: str, prompt: str = "") -> str:
-    """A response without a leading label that the prompt has too ("Answer: ..."), and without full stops at its ends.
+    """A response without a leading label that the prompt has too ("Answer: ..."), and without full
+    stops at its ends.
 
     As in BLEnD's `delete_prompt_from_answer` and `get_llm_response_by_id`.
     """

@@ -1,9 +1,10 @@
 """In which language a model answered: its prompt's, English, another, or one that cannot be told.
 
-Steering towards English can look like transfer while it merely switches the answer's language; this shows the switch.
-The script decides first. Only between English and another language in Latin letters does an identifier
-decide, py3langid, restricted to those two, and only where it is at least SURE; the rest is undecided.
-Source: ours. docs/generation.md has the identifier's errors on BLEnD's own short answers.
+Steering towards English can look like transfer while it merely switches the answer's language; this
+shows the switch. The script decides first. Only between English and another language in Latin
+letters does an identifier decide, py3langid, restricted to those two, and only where it is at least
+SURE; the rest is undecided. Source: ours. docs/generation.md has the identifier's errors on BLEnD's
+own short answers.
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ STANDS_FOR = {
 
 
 def script_of(text: str) -> str | None:
-    """The script of at least two thirds of a text's letters, as the first word of their Unicode names, or None.
+    """The script of at least two thirds of a text's letters, as the first word of their Unicode
+    names, or None.
 
-    A sign that is a syllable counts as the letters it takes elsewhere, so "김치 (kimchi)" is of neither script.
+    A sign that is a syllable counts as the letters it takes elsewhere, so "김치 (kimchi)" is of
+    neither script.
 
     >>> script_of("김치 2"), script_of("BTS"), script_of("2024"), script_of("漢字"), script_of("김치 (kimchi)")
     ('HANGUL', 'LATIN', None, 'CJK', None)
@@ -87,15 +90,16 @@ def script_of(text: str) -> str | None:
 def language_of(text: str, language: str) -> str:
     """ "local", "english", "other" or "undecided" for one answer to a prompt in `language`.
 
-    local: in the language's script or, if that is Latin, told from English by the identifier. english: in Latin letters
-    where the language has others, or told by the identifier. other: in a third script. undecided: no letters, mixed
-    scripts, Latin words of one or two letters or all capitals ("BTS"), or an identifier that is not sure.
-    For prompts in English the script is all that is asked: Latin is local.
+    local: in the language's script or, if that is Latin, told from English by the identifier.
+    english: in Latin letters where the language has others, or told by the identifier. other: in a
+    third script. undecided: no letters, mixed scripts, Latin words of one or two letters or all
+    capitals ("BTS"), or an identifier that is not sure. For prompts in English the script is all
+    that is asked: Latin is local.
 
-    The limit: names, numbers and loanwords are in no language, so they are undecided, or fall to either side; languages
-    that share a script with the prompt's (Arabic and Persian; Spanish for an Indonesian prompt) are not
-    told apart. Raises MechclaError where the extra `blend` is needed and not installed, or where py3langid
-    does not know the language.
+    The limit: names, numbers and loanwords are in no language, so they are undecided, or fall to
+    either side; languages that share a script with the prompt's (Arabic and Persian; Spanish for an
+    Indonesian prompt) are not told apart. Raises MechclaError where the extra `blend` is needed and
+    not installed, or where py3langid does not know the language.
 
     >>> language_of("김치찌개", "ko"), language_of("bread", "ko"), language_of("2024", "ko")
     ('local', 'english', 'undecided')
@@ -118,7 +122,9 @@ def language_of(text: str, language: str) -> str:
 
 
 def scripts(language: str) -> tuple[str, ...]:
-    """The scripts that a language is written in. Raises MechclaError for one that this file does not list."""
+    """The scripts that a language is written in. Raises MechclaError for one that this file does
+    not list.
+    """
     code = base(language)
     if code not in SCRIPTS and code not in LATIN:
         raise MechclaError(
@@ -129,7 +135,9 @@ def scripts(language: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=65_536)
 def probability_english(text: str, language: str) -> float:
-    """py3langid's probability of English against the language, the text lowercased, so that a capital is no evidence."""
+    """py3langid's probability of English against the language, the text lowercased, so that a
+    capital is no evidence.
+    """
     ranked = dict(_identifier(language).rank(text.lower()))
     other = max(ranked[code] for code in _codes(language))
     total = ranked["en"] + other
@@ -161,11 +169,12 @@ def _identifier(language: str) -> Any:
 def output_language(
     answers: Answers | Sequence[str], language: str | None = None, *, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
-    """Shares of answers in the prompt's language, English, another and undecided, by language and pooled.
+    """Shares of answers in the prompt's language, English, another and undecided, by language and
+    pooled.
 
-    Takes Answers, or texts and the `language` of their prompts. The four shares of a language sum to 1; an empty answer is
-    undecided. Intervals are bootstraps over question ids. Read it against the unsteered model's, whose own
-    undecided share shows how much names and numbers account for.
+    Takes Answers, or texts and the `language` of their prompts. The four shares of a language sum
+    to 1; an empty answer is undecided. Intervals are bootstraps over question ids. Read it against
+    the unsteered model's, whose own undecided share shows how much names and numbers account for.
     Raises MechclaError for no answers, or texts without a language.
 
     >>> output_language(["김치", "bread", "떡", "2"], "ko")["ko"]["local"].value

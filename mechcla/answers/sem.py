@@ -1,7 +1,8 @@
 """SEM-B, SEM-W and English bias of generated short answers, each with an interval and its n.
 
-Source: SEM-B and SEM-W as BLEnD's exact_match.py defines them, as shares of 1, not percent; English bias of free
-answers and all intervals are ours. Questions that BLEnD leaves out as invalid are taken to be left out already.
+Source: SEM-B and SEM-W as BLEnD's exact_match.py defines them, as shares of 1, not percent; English
+bias of free answers and all intervals are ours. Questions that BLEnD leaves out as invalid are
+taken to be left out already.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ Table = dict[str, dict[str, float]]
 def sem_b(
     answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Share of answers in which something is found that people of the country answered, by language and pooled.
+    """Share of answers in which something is found that people of the country answered, by language
+    and pooled.
 
-    A language asked about several countries has a value a country, "es-ES" and "es-MX". `measure` names the lemmatiser.
-    Intervals are bootstraps over question ids. The limit: it credits an answer that merely contains the
-    right words, and misses right answers that no annotator gave. Questions without an answer are not counted.
+    A language asked about several countries has a value a country, "es-ES" and "es-MX". `measure`
+    names the lemmatiser. Intervals are bootstraps over question ids. The limit: it credits an
+    answer that merely contains the right words, and misses right answers that no annotator gave.
+    Questions without an answer are not counted.
 
     Raises MechclaError for an answer without its question, or two answers to one question.
 
@@ -41,7 +44,9 @@ def sem_b(
 def sem_w(
     answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Like `sem_b`, with the found answer's votes over the most votes that the question has, instead of 1."""
+    """Like `sem_b`, with the found answer's votes over the most votes that the question has,
+    instead of 1.
+    """
     return _sem("SEM-W", answers, questions, strict, seed)
 
 
@@ -70,7 +75,9 @@ def matches(
 def paired(
     answers: Answers, questions: Sequence[OpenItem]
 ) -> Iterator[tuple[str, Answer, OpenItem]]:
-    """Each answer with its question, by id, language and country, and the label it is reported under."""
+    """Each answer with its question, by id, language and country, and the label it is reported
+    under.
+    """
     known = {(q.id, q.language, q.country): q for q in questions}
     seen: set[tuple[str, str, str | None]] = set()
     for label, row in zip(labels(answers), answers, strict=True):
@@ -88,7 +95,9 @@ def paired(
 
 
 def labels(answers: Answers) -> list[str]:
-    """What each answer is reported under: its language, or language-country where several countries share the code."""
+    """What each answer is reported under: its language, or language-country where several countries
+    share the code.
+    """
     countries: dict[str, set[str | None]] = defaultdict(set)
     for row in answers:
         countries[row.language].add(row.country)
@@ -106,15 +115,18 @@ def _response(row: Answer, question: OpenItem) -> str:
 def open_english_bias(
     answers: Answers, questions: Sequence[OpenItem], strict: bool = False, *, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Share of answers that are what people in the US answered and not what people of the country did.
+    """Share of answers that are what people in the US answered and not what people of the country
+    did.
 
-    Over questions whose answers are `disjoint`, other than those about the US. US answers exist in English;
-    their spellings in the language are taken from `questions` themselves, from groups with the same English answer
-    (`translations`), so give all questions of a language, not only those answered. The limit: a US answer of
-    which no question has the local spelling is missed, so across languages the values are lower bounds of
-    different tightness; compare methods within a language.
+    Over questions whose answers are `disjoint`, other than those about the US. US answers exist in
+    English; their spellings in the language are taken from `questions` themselves, from groups with
+    the same English answer (`translations`), so give all questions of a language, not only those
+    answered. The limit: a US answer of which no question has the local spelling is missed, so
+    across languages the values are lower bounds of different tightness; compare methods within a
+    language.
 
-    Raises MechclaError if no answered question has US answers that are disjoint from the local ones.
+    Raises MechclaError if no answered question has US answers that are disjoint from the local
+    ones.
 
     >>> print(mechcla.open_english_bias(answers, questions)["ko"])        # doctest: +SKIP
     0.071 [0.042, 0.104] n=260
@@ -148,9 +160,11 @@ def english(group: AnswerGroup) -> set[str]:
 
 
 def disjoint(question: OpenItem) -> bool:
-    """Whether local and US people answer differently: neither's most common answer is among the other's, in English.
+    """Whether local and US people answer differently: neither's most common answer is among the
+    other's, in English.
 
-    Exact strings, so synonyms that annotators spelt differently count as different. False without US answers.
+    Exact strings, so synonyms that annotators spelt differently count as different. False without
+    US answers.
     """
     if not question.us_groups:
         return False
@@ -162,7 +176,9 @@ def disjoint(question: OpenItem) -> bool:
 
 
 def translations(questions: Sequence[OpenItem], language: str) -> dict[str, tuple[str, ...]]:
-    """English answer, folded, to its spellings in the language: of all groups that have it as an English answer."""
+    """English answer, folded, to its spellings in the language: of all groups that have it as an
+    English answer.
+    """
     found: dict[str, dict[str, None]] = defaultdict(dict)
     if base(language) != "en":
         for question in questions:
@@ -194,7 +210,8 @@ def estimates(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Means and 95% bootstrap intervals, clustered by question id, of a table [label][id], and of all of it.
+    """Means and 95% bootstrap intervals, clustered by question id, of a table [label][id], and of
+    all of it.
 
     Labels without values are left out. Raises MechclaError for a table without any.
     """

@@ -1,10 +1,11 @@
 """The next token's logits under interventions: from a key-value cache, or from full forward passes.
 
-Rows of one call have prompts of one length, so there is no padding, and masks, positions and attention windows are
-those of a row alone, in every model family. With the cache, the prompt runs once and then one token at a time. An
-edit changes the residual stream at its own tokens only, and a decoder's tokens look back only, so what the
-cache holds of earlier tokens is what a full pass under the same edits would compute again. Whether a model keeps to
-that is measured once (`cache_fits`); one that does not runs full passes.
+Rows of one call have prompts of one length, so there is no padding, and masks, positions and
+attention windows are those of a row alone, in every model family. With the cache, the prompt runs
+once and then one token at a time. An edit changes the residual stream at its own tokens only, and a
+decoder's tokens look back only, so what the cache holds of earlier tokens is what a full pass under
+the same edits would compute again. Whether a model keeps to that is measured once (`cache_fits`);
+one that does not runs full passes.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary(
 
 
 def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Batch:
-    """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails are answer.
+    """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails
+    are answer.
 
-    A chunk without heads is answer throughout, which is what a token fed to a cache is. begin: position of
-    the first token.
+    A chunk without heads is answer throughout, which is what a token fed to a cache is. begin:
+    position of the first token.
     """
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
     rows, width = ids.shape
@@ -70,7 +72,9 @@ def full_logits(
     answers: Ids,
     edits: Sequence[Intervention] = (),
 ) -> Float[Tensor, "row vocab"]:
-    """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with hooks."""
+    """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with
+    hooks.
+    """
     batch = _chunk(prompts, answers, special, 0)
     logits = run_hooked(
         edit_places(model, edits, batch),
@@ -92,7 +96,8 @@ def cached_logits(
     edits: Sequence[Intervention] = (),
     past: Any = None,
 ) -> tuple[Float[Tensor, "row vocab"], Any]:
-    """The same from a cache: past=None runs the prompts (answers must be empty), else the answers' last tokens.
+    """The same from a cache: past=None runs the prompts (answers must be empty), else the answers'
+    last tokens.
 
     Returns the logits and the cache that the next call is given.
     """
@@ -126,10 +131,11 @@ def cached_logits(
 
 
 def cache_fits(model: HookedModel) -> bool:
-    """Whether cached decoding equals full passes on this model, measured once, with an edit in the middle.
+    """Whether cached decoding equals full passes on this model, measured once, with an edit in the
+    middle.
 
-    A model that deviates is announced by a warning and decodes by full passes. Raises MechclaError where memory runs
-    out meanwhile, which says nothing about the model.
+    A model that deviates is announced by a warning and decodes by full passes. Raises MechclaError
+    where memory runs out meanwhile, which says nothing about the model.
     """
     if model not in _fits:
         try:

@@ -32,10 +32,11 @@ class Scored:
 
 @torch.inference_mode()
 def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor, " _"]]:
-    """Final norm and unembedding of scored rows; float32 on the CPU, a tensor a part, an entry an edge.
+    """Final norm and unembedding of scored rows; float32 on the CPU, a tensor a part, an entry an
+    edge.
 
-    The rows of all parts go through together, HEAD_ROWS at a time, and the vocabulary in pieces with a running
-    log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
+    The rows of all parts go through together, HEAD_ROWS at a time, and the vocabulary in pieces
+    with a running log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
     """
     weight, bias, shape_logits = output_head(model)
     hidden, totals = [], []

@@ -43,9 +43,9 @@ def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
 def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch) -> list[Place]:
     """The edits as hooks, for `run_hooked`.
 
-    resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the MLP branch
-    reads it; the skip connection gets the same change at the end of the block, so the edit reaches both, as
-    the stream's name says.
+    resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the
+    MLP branch reads it; the skip connection gets the same change at the end of the block, so the
+    edit reaches both, as the stream's name says.
     """
     places: list[Place] = []
     for edit in sorted(

@@ -7,10 +7,10 @@ Operators act on the activation h at the chosen tokens, with the unit direction 
     ablate    h - strength * (h . u) u: strength 1 projects v out
     map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine map (mechcla.steering.linear_map)
 
-raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of the
-activations from which v was made (last prompt token, this layer, site and language), so that a strength
-means the same share of the stream at every layer.
-Source: adding and projecting out directions is common practice; add_norm's rescaling and the units are ours.
+raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of
+the activations from which v was made (last prompt token, this layer, site and language), so that a
+strength means the same share of the stream at every layer. Source: adding and projecting out
+directions is common practice; add_norm's rescaling and the units are ours.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ UNITS: tuple[str, ...] = ("raw", "relative")
 class Intervention:
     """One edit of one site of one block.
 
-    vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens are
-    edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt token and the
-    answer (what steering during generation edits). `prompt` is what the user wrote: tokens that the
-    tokenizer (BOS) or a chat template (turn markers, a system turn) added are not edited, save that
-    the last prompt token, where vectors are read, is edited by its name whoever put it there.
-    made_with: digest of the model that the vector was made with, if known. made_in: whether its
-    prompts stood in a chat template, and in which, if known. matrix: W of the operator map.
-    language: whose rows the vector is for; None suits any. It decides what is refused, no number.
-    A zero vector changes nothing, save with map. Raises MechclaError for a strength or vector that is not finite, an unknown name,
-    or an ablation with the relative unit, which has no meaning.
+    vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens
+    are edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt
+    token and the answer (what steering during generation edits). `prompt` is what the user wrote:
+    tokens that the tokenizer (BOS) or a chat template (turn markers, a system turn) added are not
+    edited, save that the last prompt token, where vectors are read, is edited by its name whoever
+    put it there. made_with: digest of the model that the vector was made with, if known. made_in:
+    whether its prompts stood in a chat template, and in which, if known. matrix: W of the operator
+    map. language: whose rows the vector is for; None suits any. It decides what is refused, no
+    number. A zero vector changes nothing, save with map. Raises MechclaError for a strength or
+    vector that is not finite, an unknown name, or an ablation with the relative unit, which has no
+    meaning.
     """
 
     vector: Float[Tensor, " d_model"]
@@ -143,7 +144,9 @@ class Intervention:
         return torch.where(where.unsqueeze(-1), new, h)
 
     def describe(self) -> dict[str, object]:
-        """Settings and a digest of the vector's bytes: the part of a result's identity that is this edit."""
+        """Settings and a digest of the vector's bytes: the part of a result's identity that is this
+        edit.
+        """
 
         def sha256(values: Tensor) -> str:
             return hashlib.sha256(
@@ -171,8 +174,9 @@ def active(
 ) -> tuple[Intervention, ...]:
     """The interventions that do something, checked against the model.
 
-    One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to the last
-    bit. Raises MechclaError for a vector of another width or a layer or site that the model lacks.
+    One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to
+    the last bit. Raises MechclaError for a vector of another width or a layer or site that the
+    model lacks.
     """
     listed = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     for one in listed:

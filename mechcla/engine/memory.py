@@ -1,4 +1,6 @@
-"""When memory runs out: batches are halved, the user is told, and the next ones begin at the smaller size."""
+"""When memory runs out: batches are halved, the user is told, and the next ones begin at the
+smaller size.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,8 @@ def with_room(model: HookedModel, check: Callable[[], T]) -> T:
 def retry_smaller(model: HookedModel, run: Callable[[int], T], max_tokens: int, floor: int) -> T:
     """run(max_tokens), with max_tokens halved as long as memory runs out.
 
-    floor: tokens of the longest row; below it a batch is one row already, so MechclaError is raised.
+    floor: tokens of the longest row; below it a batch is one row already, so MechclaError is
+    raised.
     """
     most = limit(model, max_tokens)
     while True:

@@ -1,9 +1,10 @@
-"""A bound on the memory of cached residuals: past it they lie in unlinked temporary files, mapped, not held.
+"""A bound on the memory of cached residuals: past it they lie in unlinked temporary files, mapped,
+not held.
 
-A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a Shelf holds at
-most `bound` bytes in memory; what comes after is written to disk and mapped, which the operating system may
-drop from memory at any time. Values are the same to the last bit. The files have no name after they are
-opened, so nothing is left behind, whatever ends the process.
+A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a
+Shelf holds at most `bound` bytes in memory; what comes after is written to disk and mapped, which
+the operating system may drop from memory at any time. Values are the same to the last bit. The
+files have no name after they are opened, so nothing is left behind, whatever ends the process.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Shelf:
     def keep(self, state: State) -> State:
         """The same State, in memory or mapped. Tensors that its blocks share are kept once.
 
-        Its trunk only saves time: it is kept while that leaves half of the bound free, and dropped rather than mapped.
+        Its trunk only saves time: it is kept while that leaves half of the bound free, and dropped
+        rather than mapped.
         """
         seen: dict[int, Tensor] = {}
         if (
@@ -93,7 +95,8 @@ class Shelf:
         source = tensor.detach().cpu().contiguous()
         handle, path = tempfile.mkstemp(prefix="mechcla-", dir=self.folder)
         try:
-            # Reserve the space, so that a full disk is an error here and not a crash at a later write.
+            # Reserve the space, so that a full disk is an error here and not a crash at a later
+            # write.
             getattr(os, "posix_fallocate", lambda h, _begin, n: os.truncate(h, n))(handle, 0, size)
             mapped = torch.from_file(
                 path, shared=True, size=source.numel(), dtype=source.dtype

@@ -1,9 +1,10 @@
 """All candidates of an item share one prompt in one sequence; batches are planned by tokens.
 
-The candidates of an item form a trie under their shared prompt. Each inner node of the trie is one input
-token that sees the prompt and its own ancestors (a tree mask) and stands at position prompt + depth, so
-its residual is exactly what a separate row would give. A leaf is only ever predicted, so it is no input.
-What is scored is an edge: the log-probability of a child token at its parent's position.
+The candidates of an item form a trie under their shared prompt. Each inner node of the trie is one
+input token that sees the prompt and its own ancestors (a tree mask) and stands at position prompt +
+depth, so its residual is exactly what a separate row would give. A leaf is only ever predicted, so
+it is no input. What is scored is an edge: the log-probability of a child token at its parent's
+position.
 """
 
 from __future__ import annotations
@@ -72,11 +73,11 @@ def pack(
 ) -> Packed:
     """Tokenise an item so that no candidate is scored as zero tokens.
 
-    Prompt and candidate are tokenised as one text. Where a token spans the join, the shared prompt is cut
-    back to the longest prefix that the prompt and all candidates have in common, so the sums of
-    log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn in
-    the model's chat template, and the candidate the assistant's; the template decides what stands
-    between the two.
+    Prompt and candidate are tokenised as one text. Where a token spans the join, the shared prompt
+    is cut back to the longest prefix that the prompt and all candidates have in common, so the sums
+    of log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn
+    in the model's chat template, and the candidate the assistant's; the template decides what
+    stands between the two.
 
     Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's
     `window`, or for a token beyond the model's `vocab_size`.
@@ -114,8 +115,8 @@ class Batch:
     """Rows ready for a forward pass, and where to read the scores.
 
     `positions` are what the position embedding sees (a node's depth, not its place in the row);
-    `visible[r, q, k]` is the tree mask. `edge_*` list what is scored, each (row, place, token) once;
-    `path` says which edges sum to which candidate: (row, candidate, edge).
+    `visible[r, q, k]` is the tree mask. `edge_*` list what is scored, each (row, place, token)
+    once; `path` says which edges sum to which candidate: (row, candidate, edge).
     """
 
     packed: tuple[Packed, ...]
@@ -129,7 +130,8 @@ class Batch:
     path: tuple[tuple[int, int, int], ...]
 
     def sums(self, log_probs: Float[Tensor, " edge"]) -> list[float]:
-        """Log-likelihood of every candidate, in the order of items and candidates, summed in float64.
+        """Log-likelihood of every candidate, in the order of items and candidates, summed in
+        float64.
 
         The same list for both layouts of `collate`.
         """
@@ -147,8 +149,8 @@ class Batch:
 def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) -> Batch:
     """One Batch from packed items, right-padded.
 
-    share_prompt=False gives the plain layout, a row a candidate and an ordinary causal mask: what a model
-    that cannot take a tree mask runs, and what the fast layout is tested against.
+    share_prompt=False gives the plain layout, a row a candidate and an ordinary causal mask: what a
+    model that cannot take a tree mask runs, and what the fast layout is tested against.
     """
     rows = (
         [(p, [p]) for p in packed]
@@ -192,10 +194,12 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
 
 
 def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Indices of rows in groups, shortest first, so that rows x padded length stays within `max_tokens`.
+    """Indices of rows in groups, shortest first, so that rows x padded length stays within
+    `max_tokens`.
 
-    Of all ways to cut the rows, sorted by length, into groups, the one with the fewest padded tokens, a group
-    counting PASS_TOKENS more for the pass that it needs. A single row longer than the bound is a group of its own.
+    Of all ways to cut the rows, sorted by length, into groups, the one with the fewest padded
+    tokens, a group counting PASS_TOKENS more for the pass that it needs. A single row longer than
+    the bound is a group of its own.
     """
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
     least, cut = np.zeros(len(order) + 1), [0] * (len(order) + 1)

@@ -5,11 +5,11 @@
     finish(deep, interventions)            # blocks 9.. and the scored positions only
 
 A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
-unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair of
-layers shares the steered State between them. Blocks get the very arguments (masks, rotary tables) that the
-model's own forward pass gave them, recorded on the way, so this is exact for any decoder whose blocks
-form a chain. Whether a model is one is not assumed but checked once, against its plain forward pass
-(`fits`); one that is not runs on the plain path.
+unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair
+of layers shares the steered State between them. Blocks get the very arguments (masks, rotary
+tables) that the model's own forward pass gave them, recorded on the way, so this is exact for any
+decoder whose blocks form a chain. Whether a model is one is not assumed but checked once, against
+its plain forward pass (`fits`); one that is not runs on the plain path.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ from mechcla.models.hooking import Place, run_hooked
 class State:
     """The residual stream entering block `layer` (or the final norm, at n_layers) for one batch.
 
-    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the recording pass leaves
-    behind, so that nothing unsteered runs again; a State that was steered has neither. trunk: what each block was given, and
-    what the last one gave, where there is memory for it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
+    resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the
+    recording pass leaves behind, so that nothing unsteered runs again; a State that was steered has
+    neither. trunk: what each block was given, and what the last one gave, where there is memory for
+    it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
     """
 
     model: HookedModel
@@ -63,7 +64,8 @@ def tree_mask(
 
 @torch.inference_mode()
 def start(model: HookedModel, batch: Batch) -> State:
-    """One unsteered pass through the decoder, without the unembedding, which records each block's arguments.
+    """One unsteered pass through the decoder, without the unembedding, which records each block's
+    arguments.
 
     Returns the State at block 0. Hooks of the user's own fire.
     """
@@ -160,10 +162,12 @@ def steer_here(state: State, edits: Sequence[Intervention]) -> State:
 
 
 def join(states: Sequence[State]) -> State | None:
-    """States of one batch at one block, stacked row upon row, so that many strengths run as one batch.
+    """States of one batch at one block, stacked row upon row, so that many strengths run as one
+    batch.
 
-    Recorded arguments with a row a batch row are repeated; those that broadcast stay. None where it cannot
-    be told which of the two an argument is (as many rows as tokens), and the States must run one by one.
+    Recorded arguments with a row a batch row are repeated; those that broadcast stay. None where it
+    cannot be told which of the two an argument is (as many rows as tokens), and the States must run
+    one by one.
     """
     first, k = states[0], len(states)
     rows, width = first.resid.shape[:2]
@@ -185,9 +189,11 @@ def join(states: Sequence[State]) -> State | None:
 
 @torch.inference_mode()
 def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> list[State]:
-    """`advance` for States of one batch at one block, several at once while rows x length stay within max_tokens.
+    """`advance` for States of one batch at one block, several at once while rows x length stay
+    within max_tokens.
 
-    No edits are left to do on the way. Equal to one by one up to the rounding of a larger matrix product.
+    No edits are left to do on the way. Equal to one by one up to the rounding of a larger matrix
+    product.
     """
     done: list[State] = []
     most = max(1, max_tokens // states[0].batch.ids.numel())
@@ -207,7 +213,9 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
 
 @torch.inference_mode()
 def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " edge"]:
-    """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining blocks."""
+    """Log-probabilities of the batch's scored edges, float32 on the CPU, after the remaining
+    blocks.
+    """
     ended = None if edits else state.unsteered
     return log_probs(state.model, [ended or scored(advance(state, state.model.n_layers, edits))])[0]
 

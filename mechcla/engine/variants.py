@@ -1,10 +1,11 @@
 """Many variants of the same items, walked as a tree over layers, so that nothing runs twice.
 
-Blocks below a steered one run once for all variants; variants that begin alike share what they have in common
-(a pair of layers its shallow part). From their last edit on, variants only differ in their numbers, so they go
-up together as the rows of one batch: all strengths of a layer, and, while there is room, those of deeper layers,
-which step in at their own block. What comes out at the top is gathered over batches and variants before the
-unembedding, whose matrix is then read once for many rows instead of once for a few.
+Blocks below a steered one run once for all variants; variants that begin alike share what they have
+in common (a pair of layers its shallow part). From their last edit on, variants only differ in
+their numbers, so they go up together as the rows of one batch: all strengths of a layer, and, while
+there is room, those of deeper layers, which step in at their own block. What comes out at the top
+is gathered over batches and variants before the unembedding, whose matrix is then read once for
+many rows instead of once for a few.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ def steps(edits: Edits) -> tuple[Step, ...]:
 def walk(
     states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int, keep: Keep
 ) -> Iterator[Found]:
-    """Run every branch (a variant's number and its steps) from these States, a State a batch, all at one block.
+    """Run every branch (a variant's number and its steps) from these States, a State a batch, all
+    at one block.
 
-    max_tokens: rows x length of one forward pass. keep: is given each State that outlives a step, and may move
-    it out of memory. Yields (the variant's number, log-probabilities of the scored edges, a tensor a batch), the
-    shallow layers first.
+    max_tokens: rows x length of one forward pass. keep: is given each State that outlives a step,
+    and may move it out of memory. Yields (the variant's number, log-probabilities of the scored
+    edges, a tensor a batch), the shallow layers first.
     """
     wave = _Wave(max_tokens)
     done = [i for i, todo in branches if not todo]
@@ -86,7 +88,9 @@ def walk(
 
 
 def _is_after(step: Edits) -> bool:
-    """Whether a layer's edits all act on what its block gives out, so that the block need not run again."""
+    """Whether a layer's edits all act on what its block gives out, so that the block need not run
+    again.
+    """
     return all(e.site == "resid_post" for e in step)
 
 
@@ -107,8 +111,8 @@ class _Rider:
 class _Wave:
     """Variants that have no edit left, going up together.
 
-    They ride as long as all their tokens fit one pass; where a single variant fills it, batches are finished one
-    after another, and only the scored rows of each are kept.
+    They ride as long as all their tokens fit one pass; where a single variant fills it, batches are
+    finished one after another, and only the scored rows of each are kept.
     """
 
     max_tokens: int
@@ -117,7 +121,9 @@ class _Wave:
     def add(
         self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
     ) -> Iterator[Found]:
-        """Take on variants that enter block `entrance` under their edits of the block below; yields what is done."""
+        """Take on variants that enter block `entrance` under their edits of the block below; yields
+        what is done.
+        """
         room = self.max_tokens // sum(s.batch.ids.numel() for s in states)
         if len(self.riders) + len(variants) > room:
             yield from self.end()
@@ -177,7 +183,9 @@ class _Wave:
 
 @dataclass
 class _Gathered:
-    """One variant's scored rows that wait for the unembedding, and the log-probabilities of the batches before them."""
+    """One variant's scored rows that wait for the unembedding, and the log-probabilities of the
+    batches before them.
+    """
 
     waiting: list[Scored] = field(default_factory=list)
     edges: list[Float[Tensor, " _"]] = field(default_factory=list)

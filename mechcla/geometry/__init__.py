@@ -5,7 +5,8 @@ convergence.py  PCA, centroids, silhouette            similarity.py   CKA and cr
 lens.py         which language the model thinks in    probes.py       what a linear probe reads
 subspaces.py    more than one direction, principal angles
 
-Everything here takes tensors or `mechcla.vectors.residuals.Residuals` and returns frozen results that echo their settings.
+Everything here takes tensors or `mechcla.vectors.residuals.Residuals` and returns frozen results
+that echo their settings.
 """
 
 from mechcla.geometry.convergence import Projection, convergence, project

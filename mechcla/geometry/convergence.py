@@ -1,7 +1,7 @@
 """Do languages merge? PCA projections with a common basis, and the same as a number by layer.
 
-After the source paper's Figure 3, whose reviewers asked for numbers instead of pictures. Centring, basis and
-metric are stated in every result, because PCA pictures hang on them.
+After the source paper's Figure 3, whose reviewers asked for numbers instead of pictures. Centring,
+basis and metric are stated in every result, because PCA pictures hang on them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Projection:
 
 
 def project(residuals: Residuals, layer: int) -> Projection:
-    """PCA of all languages' items at one layer, centred on the mean over all of them, one basis for all."""
+    """PCA of all languages' items at one layer, centred on the mean over all of them, one basis for
+    all.
+    """
     stacked = torch.cat([residuals[k][:, layer] for k in residuals.languages]).double()
     centre = stacked.mean(0)
     _, singular, basis = torch.linalg.svd(stacked - centre, full_matrices=False)
@@ -81,13 +83,15 @@ def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model
 def convergence(
     residuals: Residuals, measure: str = "separation", resamples: int = RESAMPLES, seed: int = 0
 ) -> Curve:
-    """How far apart languages are by layer, with a basic bootstrap interval over questions (`curve.bootstrap` says why).
+    """How far apart languages are by layer, with a basic bootstrap interval over questions
+    (`curve.bootstrap` says why).
 
     separation   mean distance between language centroids over the mean distance of items from their own
                  language's centroid: 0 when languages coincide
     silhouette   mean silhouette of the language labels (Euclidean): 1 apart, 0 mixed
     question     mean distance between the same question's residuals in two languages over that between different
-                 questions in two languages: below 1 when meaning, not only language, decides the place
+                 questions in two languages: below 1 when meaning, not only language, decides the
+                 place
     top1         share of the variance along the first principal axis
 
     Raises MechclaError for fewer than two languages or shared questions.

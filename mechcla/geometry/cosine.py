@@ -1,10 +1,12 @@
-"""Where EN and LOC point: cosine and perpendicularity by layer, and what two random directions would have.
+"""Where EN and LOC point: cosine and perpendicularity by layer, and what two random directions
+would have.
 
     cosine(L, l) = v_EN[L, l] . v_LOC[L, l] / (|v_EN| |v_LOC|)        perpendicularity = 1 - |cosine|
 
-Two random vectors of d values have a cosine of mean 0 and standard deviation 1 / sqrt(d), so in a wide
-model nearly all pairs are nearly perpendicular: read perpendicularity against `random_perpendicularity`.
-Source: the source paper's Figure 4 (left) shows perpendicularity; the formula is ours.
+Two random vectors of d values have a cosine of mean 0 and standard deviation 1 / sqrt(d), so in a
+wide model nearly all pairs are nearly perpendicular: read perpendicularity against
+`random_perpendicularity`. Source: the source paper's Figure 4 (left) shows perpendicularity; the
+formula is ours.
 """
 
 from __future__ import annotations

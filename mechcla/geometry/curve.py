@@ -16,9 +16,11 @@ RESAMPLES = 500
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One number a layer. low, high: 95% interval over questions (nan where none was asked for); how it was made is in `settings`.
+    """One number a layer. low, high: 95% interval over questions (nan where none was asked for);
+    how it was made is in `settings`.
 
-    null: what the number would be by chance, a level or one a layer, and how that was made is in `settings`.
+    null: what the number would be by chance, a level or one a layer, and how that was made is in
+    `settings`.
     """
 
     what: str
@@ -59,14 +61,16 @@ def bootstrap(
     interval: str = "percentile",
     **rest: Any,
 ) -> Curve:
-    """statistic(weights) at weights 1 and at `resamples` draws of questions, and from those an interval.
+    """statistic(weights) at weights 1 and at `resamples` draws of questions, and from those an
+    interval.
 
-    weights: Float[question], how often each question was drawn, so that what belongs together stays together.
-    interval: "percentile" of draws of n with replacement, for means; "basic", the same draws mirrored about the value, for a
-    statistic that fewer distinct questions push one way (distances between centroids grow with their noise): it then
-    covers what infinitely many questions would give, and may lie to one side of the value. "halves": percentiles of random halves
-    without replacement, whose spread about the whole is the whole's own error, for a statistic that a question drawn
-    twice would distort.
+    weights: Float[question], how often each question was drawn, so that what belongs together stays
+    together. interval: "percentile" of draws of n with replacement, for means; "basic", the same
+    draws mirrored about the value, for a statistic that fewer distinct questions push one way
+    (distances between centroids grow with their noise): it then covers what infinitely many
+    questions would give, and may lie to one side of the value. "halves": percentiles of random
+    halves without replacement, whose spread about the whole is the whole's own error, for a
+    statistic that a question drawn twice would distort.
     """
     generator = np.random.default_rng(seed)
     value = statistic(torch.ones(n, dtype=torch.float64))
@@ -93,6 +97,8 @@ def basic_interval(
     least: float = -np.inf,
     most: float = np.inf,
 ) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
-    """95% of the draws, mirrored about the value, within what the number can be: where draws are off to one side, so is the value."""
+    """95% of the draws, mirrored about the value, within what the number can be: where draws are
+    off to one side, so is the value.
+    """
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
     return np.clip(2 * value - high, least, most), np.clip(2 * value - low, least, most)

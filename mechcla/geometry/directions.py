@@ -1,7 +1,9 @@
-"""How sure a difference-of-means direction is: intervals, nulls, reliability, and what languages share.
+"""How sure a difference-of-means direction is: intervals, nulls, reliability, and what languages
+share.
 
-All take item-wise differences (`mechcla.vectors.residuals.en_differences`, `loc_differences`): [item, layer, d_model].
-Formulas: ours, after the source paper's Figure 4 (left) and its reviewers' wish for numbers.
+All take item-wise differences (`mechcla.vectors.residuals.en_differences`, `loc_differences`):
+[item, layer, d_model]. Formulas: ours, after the source paper's Figure 4 (left) and its reviewers'
+wish for numbers.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ def without_common(
 ) -> Float[Tensor, "item layer d_model"]:
     """Differences with the stream's leading common direction projected out, layer by layer.
 
-    The direction is the first right singular vector of the uncentred residuals: the one that all of them share
-    (anisotropy), which makes any two vectors look alike.
+    The direction is the first right singular vector of the uncentred residuals: the one that all of
+    them share (anisotropy), which makes any two vectors look alike.
     """
     kept = []
     for layer in range(differences.shape[1]):
@@ -52,12 +54,14 @@ def perpendicularity(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Curve:
-    """1 - |cos(mean EN difference, mean LOC difference)| by layer, with interval and permutation null.
+    """1 - |cos(mean EN difference, mean LOC difference)| by layer, with interval and permutation
+    null.
 
-    The interval is the basic one (`curve.bootstrap`) and resamples EN and LOC questions apart: it is for many questions, whose means
-    are less noisy, and may lie to one side of the value. null: the 5th percentile of the same number after every
-    item's difference got a random sign, which keeps the items' spread and takes their common direction away; a
-    value below it is closer to one line than directions without a consistent sign would be.
+    The interval is the basic one (`curve.bootstrap`) and resamples EN and LOC questions apart: it
+    is for many questions, whose means are less noisy, and may lie to one side of the value. null:
+    the 5th percentile of the same number after every item's difference got a random sign, which
+    keeps the items' spread and takes their common direction away; a value below it is closer to one
+    line than directions without a consistent sign would be.
 
     >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value      # doctest: +SKIP
     """
@@ -91,7 +95,9 @@ def perpendicularity(
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Mean cosine of the directions of two disjoint sets of `sizes` items, by size and layer, over `repeats`."""
+    """Mean cosine of the directions of two disjoint sets of `sizes` items, by size and layer, over
+    `repeats`.
+    """
 
     sizes: tuple[int, ...]
     cosine: Float[np.ndarray, "size layer"]
@@ -138,13 +144,16 @@ def reliability(
 
 @dataclass(frozen=True, eq=False)
 class SharedDirections:
-    """Cosine of every two languages' mean directions by layer, as it is and corrected for attenuation.
+    """Cosine of every two languages' mean directions by layer, as it is and corrected for
+    attenuation.
 
-    low, high: 95% basic bootstrap interval over items of the cosine as it is; it is for many items, and may lie to one side. corrected: the
-    mean cosine of one language's direction from half of the items with the other's from the other half, over the root
-    of what either language's own two halves have: so neither few items nor a side that both share (English) counts as
-    sharing or as difference. Clipped to [-1, 1]; the diagonal is 1; nan where a language's halves agree to less than
-    LEAST_AGREEMENT. null: 95th percentile of |cosine| as it is when every item's difference has a random sign.
+    low, high: 95% basic bootstrap interval over items of the cosine as it is; it is for many items,
+    and may lie to one side. corrected: the mean cosine of one language's direction from half of the
+    items with the other's from the other half, over the root of what either language's own two
+    halves have: so neither few items nor a side that both share (English) counts as sharing or as
+    difference. Clipped to [-1, 1]; the diagonal is 1; nan where a language's halves agree to less
+    than LEAST_AGREEMENT. null: 95th percentile of |cosine| as it is when every item's difference
+    has a random sign.
     """
 
     languages: tuple[str, ...]
@@ -175,11 +184,13 @@ def across_languages(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SharedDirections:
-    """Is the direction shared? Cosines between languages' mean differences by layer, with intervals and a null.
+    """Is the direction shared? Cosines between languages' mean differences by layer, with intervals
+    and a null.
 
-    parallel: row n is the same question in every language (as EN differences are, which share their English side), so the
-    bootstrap draws, the null flips and the halves split a question in all languages at once. Raises MechclaError for fewer than two
-    languages or four items, and for rows that cannot be parallel.
+    parallel: row n is the same question in every language (as EN differences are, which share their
+    English side), so the bootstrap draws, the null flips and the halves split a question in all
+    languages at once. Raises MechclaError for fewer than two languages or four items, and for rows
+    that cannot be parallel.
     """
     sizes = {k: len(d) for k, d in differences.items()}
     if len(sizes) < 2 or min(sizes.values()) < 4 or (parallel and len(set(sizes.values())) > 1):
@@ -204,7 +215,9 @@ def across_languages(
         return {k: make(n) if first is None else first for k, n in sizes.items()}
 
     def draws(make: Any) -> np.ndarray:
-        """Cosines at `resamples` draws, by parts, for [resample, layer, d_model] a language is what memory has to hold."""
+        """Cosines at `resamples` draws, by parts, for [resample, layer, d_model] a language is what
+        memory has to hold.
+        """
         found = []
         for begin in range(0, resamples, 50):
             r = min(50, resamples - begin)
@@ -239,7 +252,9 @@ def across_languages(
 def _corrected(
     across: Float[np.ndarray, "layer language language"],
 ) -> Float[np.ndarray, "layer language language"]:
-    """Cosines between halves, over the root of both languages' own agreement, which is on the diagonal."""
+    """Cosines between halves, over the root of both languages' own agreement, which is on the
+    diagonal.
+    """
     own = np.diagonal(across, axis1=1, axis2=2)
     trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
     scaled = np.clip(

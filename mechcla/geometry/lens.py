@@ -1,7 +1,8 @@
 """Which language does the model think in? The logit lens, read at the answer's first token.
 
-Every layer's last-token residual goes through the final norm and the unembedding (nostalgebraist 2020; Wendler et
-al. 2024). Of the English answer's first token and the local language's, the share of the English one is reported.
+Every layer's last-token residual goes through the final norm and the unembedding (nostalgebraist
+2020; Wendler et al. 2024). Of the English answer's first token and the local language's, the share
+of the English one is reported.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def english_share(
     seed: int = 0,
     pivot: str = "en",
 ) -> Curve:
-    """p(English answer) / (p(English answer) + p(local answer)) at the prompt's end, by layer, on universal items.
+    """p(English answer) / (p(English answer) + p(local answer)) at the prompt's end, by layer, on
+    universal items.
 
     Questions whose two answers begin with the same token are left out and counted in `settings`.
 

@@ -1,4 +1,6 @@
-"""What can be read off the stream by a line: logistic probes by layer, against the same probe on shuffled labels."""
+"""What can be read off the stream by a line: logistic probes by layer, against the same probe on
+shuffled labels.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,11 @@ def probe(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Curve:
-    """Held-out accuracy by layer of a logistic probe for `labels`; null: the same with labels shuffled.
+    """Held-out accuracy by layer of a logistic probe for `labels`; null: the same with labels
+    shuffled.
 
-    Folds keep a question's rows together, so that no question is both learnt from and tested on; the interval
-    resamples questions. regularisation: sklearn's C on standardised features.
+    Folds keep a question's rows together, so that no question is both learnt from and tested on;
+    the interval resamples questions. regularisation: sklearn's C on standardised features.
     """
     names, groups = np.asarray(labels), np.asarray(questions)
     if not len(names) == len(groups) == len(residuals):

@@ -1,7 +1,8 @@
 """Are two languages' spaces alike? Linear CKA, and whether a question finds its translation.
 
-Sources: Kornblith et al. 2019 (linear CKA, and the debiased form of Nguyen et al. 2021 after Song et al. 2012);
-CSLS of Conneau et al. 2018. Retrieval works on cosines after an optional centring by language.
+Sources: Kornblith et al. 2019 (linear CKA, and the debiased form of Nguyen et al. 2021 after Song
+et al. 2012); CSLS of Conneau et al. 2018. Retrieval works on cosines after an optional centring by
+language.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ def linear_cka(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Curve:
-    """Debiased linear CKA of paired residuals by layer: 1 if one space is a rotation and scaling of the other.
+    """Debiased linear CKA of paired residuals by layer: 1 if one space is a rotation and scaling of
+    the other.
 
-    The debiased estimator is near 0 for unrelated spaces also where there are fewer items than dimensions, where
-    the plain one is near 1. The interval is that of random halves. Raises MechclaError for fewer than eight pairs, of which
-    a half is the least that the estimator takes.
+    The debiased estimator is near 0 for unrelated spaces also where there are fewer items than
+    dimensions, where the plain one is near 1. The interval is that of random halves. Raises
+    MechclaError for fewer than eight pairs, of which a half is the least that the estimator takes.
     """
     if len(left) < 8 or len(left) != len(right):
         raise MechclaError(
@@ -60,7 +62,9 @@ def linear_cka(
 
 
 def _hsic(k: Float[Tensor, "layer n n"], m: Float[Tensor, "layer n n"]) -> Float[Tensor, " layer"]:
-    """Unbiased HSIC (Song et al. 2012) of two Gram matrices whose diagonals are zero, up to the common n(n-3)."""
+    """Unbiased HSIC (Song et al. 2012) of two Gram matrices whose diagonals are zero, up to the
+    common n(n-3).
+    """
     n = k.shape[-1]
     trace = (k * m).sum((1, 2))
     sums = k.sum((1, 2)) * m.sum((1, 2)) / ((n - 1) * (n - 2))
@@ -69,7 +73,9 @@ def _hsic(k: Float[Tensor, "layer n n"], m: Float[Tensor, "layer n n"]) -> Float
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """Top-1 accuracy and mean reciprocal rank of finding the same question in the other language, by layer."""
+    """Top-1 accuracy and mean reciprocal rank of finding the same question in the other language,
+    by layer.
+    """
 
     top1: Curve
     mrr: Curve
@@ -87,8 +93,9 @@ def retrieval(
 ) -> Retrieval:
     """For every question in `left`, the rank of its pair among all of `right`, both ways averaged.
 
-    method: cosine; centred (each language's mean taken off first); csls (centred, and hubs corrected for with
-    `neighbours`). The bootstrap draws which questions are averaged; the pool stays whole.
+    method: cosine; centred (each language's mean taken off first); csls (centred, and hubs
+    corrected for with `neighbours`). The bootstrap draws which questions are averaged; the pool
+    stays whole.
     """
     if method not in METHODS:
         raise MechclaError(f"unknown method {method!r}; {nearest(method, METHODS)}")

@@ -1,7 +1,8 @@
-"""More than one direction: the leading directions of item-wise differences, and the angles between two such sets.
+"""More than one direction: the leading directions of item-wise differences, and the angles between
+two such sets.
 
-Uncentred: the mean difference is what steering uses, so it must be able to be the first direction; centred PCA of
-differences would take it away.
+Uncentred: the mean difference is what steering uses, so it must be able to be the first direction;
+centred PCA of differences would take it away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ LIMIT = "Subspaces that share a direction need not use it for the same; few item
 def principal_angles(
     left: Float[Tensor, "layer k d_model"], right: Float[Tensor, "layer k_2 d_model"]
 ) -> Float[Tensor, "layer angle"]:
-    """Cosines of the principal angles between two orthonormal bases by layer, largest first: 1 shared, 0 orthogonal."""
+    """Cosines of the principal angles between two orthonormal bases by layer, largest first: 1
+    shared, 0 orthogonal.
+    """
     return torch.linalg.svdvals(left.double() @ right.double().transpose(1, 2)).clamp(0, 1)
 
 
@@ -31,10 +34,11 @@ def principal_angles(
 class SubspaceAngles:
     """Cosines of the principal angles of two k-dimensional subspaces by layer, the largest first.
 
-    low, high: 95% basic bootstrap interval over the items of either side, which is for many items and may lie to one side. null: 95th
-    percentile of the same cosines for random subspaces of that width, all directions alike; residuals are not, so unrelated
-    differences reach more. ceiling: mean cosine of the subspaces of two halves of one side's items, of the side where it is lower: what
-    the same subspace would give at half as many items.
+    low, high: 95% basic bootstrap interval over the items of either side, which is for many items
+    and may lie to one side. null: 95th percentile of the same cosines for random subspaces of that
+    width, all directions alike; residuals are not, so unrelated differences reach more. ceiling:
+    mean cosine of the subspaces of two halves of one side's items, of the side where it is lower:
+    what the same subspace would give at half as many items.
     """
 
     cosine: Float[np.ndarray, "layer angle"]
@@ -87,8 +91,9 @@ def subspace_angles(
 ) -> SubspaceAngles:
     """How much the leading k directions of two sets of item-wise differences share, by layer.
 
-    The same numbers as principal_angles(top_directions(left, k), top_directions(right, k)), from Gram matrices, so that
-    resampling is cheap. Raises MechclaError for sides with fewer than 2 k items.
+    The same numbers as principal_angles(top_directions(left, k), top_directions(right, k)), from
+    Gram matrices, so that resampling is cheap. Raises MechclaError for sides with fewer than 2 k
+    items.
 
     >>> subspace_angles(en_differences(h, "es"), loc_differences(e, i, "es"), k=2).cosine[9]     # doctest: +SKIP
     """
@@ -154,8 +159,9 @@ class _Grams:
     ) -> Float[np.ndarray, "layer angle"]:
         """Principal cosines with every item counted as often as its weight says.
 
-        The right singular vectors of the weighted rows X are X' u / s for the eigenvectors u of X X', so the product of two
-        bases needs inner products only. A draw of fewer distinct items than k has cosine 0 for what it lacks.
+        The right singular vectors of the weighted rows X are X' u / s for the eigenvectors u of X
+        X', so the product of two bases needs inner products only. A draw of fewer distinct items
+        than k has cosine 0 for what it lacks.
         """
         u, v = _basis(self.left, left, k), _basis(self.right, right, k)
         return torch.linalg.svdvals(u.mT @ self.cross @ v).clamp(0, 1).numpy()
@@ -177,7 +183,9 @@ def _basis(gram: Tensor, weights: np.ndarray, k: int) -> Float[Tensor, "layer it
 def _random_cosines(
     d_model: int, k: int, seed: int, draws: int = 200
 ) -> Float[np.ndarray, " angle"]:
-    """95th percentile of each principal cosine of two random k-dimensional subspaces: of a fixed one and a random one."""
+    """95th percentile of each principal cosine of two random k-dimensional subspaces: of a fixed
+    one and a random one.
+    """
     noise = torch.randn(
         draws, d_model, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )

@@ -1,9 +1,10 @@
-"""How seven languages name the seven demo cultures: their countries, peoples and languages, as patterns.
+"""How seven languages name the seven demo cultures: their countries, peoples and languages, as
+patterns.
 
-The linter reads them, ignoring case, on text whose accents are removed; `(?-i:...)` is for words that mean
-something else in lower case ("china", "us"). Patterns start at a word's edge where the script has one, and
-leave out look-alikes: Korean 이란 is Iran but also a particle, 그리스도 is Christ, Persian کره is
-butter too.
+The linter reads them, ignoring case, on text whose accents are removed; `(?-i:...)` is for words
+that mean something else in lower case ("china", "us"). Patterns start at a word's edge where the
+script has one, and leave out look-alikes: Korean 이란 is Iran but also a particle, 그리스도 is Christ,
+Persian کره is butter too.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ class Item:
     """One question in one language, with its candidates.
 
     `prompt` ends where the answer begins; a candidate is scored as `separator + text` after it.
-    `language` is a code of 1 to 35 letters, digits, "-" and "_", and not "all"; `id` any text of at most 512
-    characters without control characters. No text holds half a character or NUL.
-    Raises MechclaError if a field is missing, empty, of another type, or contradicts another one.
+    `language` is a code of 1 to 35 letters, digits, "-" and "_", and not "all"; `id` any text of at
+    most 512 characters without control characters. No text holds half a character or NUL. Raises
+    MechclaError if a field is missing, empty, of another type, or contradicts another one.
 
     >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
     ...      candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"))).right

@@ -1,7 +1,7 @@
 """OpenItem: a question that is answered in free text, with the answers that people gave to it.
 
-Multiple choice is `Item`; this is the short-answer form, as BLEnD publishes it: groups of answers that count as
-one, each with the number of annotators behind it.
+Multiple choice is `Item`; this is the short-answer form, as BLEnD publishes it: groups of answers
+that count as one, each with the number of annotators behind it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from mechcla.items.texts import check_language, clip, id_fault, text_fault
 
 @dataclass(frozen=True)
 class AnswerGroup:
-    """Spellings of one answer, in the question's language and in English, and how many people gave it."""
+    """Spellings of one answer, in the question's language and in English, and how many people gave
+    it.
+    """
 
     answers: tuple[str, ...]
     en_answers: tuple[str, ...]
@@ -27,10 +29,11 @@ class AnswerGroup:
 class OpenItem:
     """One short-answer question in one language, about one country.
 
-    `groups` are that country's answers, most votes first; `us_groups` what people in the US answered to the same
-    question, which English bias is read against. `prompt` is None where no form without the country's
-    name could be made. The split belongs to the id. `id`, `language` and texts are held to the rules of `Item`.
-    Raises MechclaError for an empty field, an unknown split, or a text, id or language code that cannot be used.
+    `groups` are that country's answers, most votes first; `us_groups` what people in the US
+    answered to the same question, which English bias is read against. `prompt` is None where no
+    form without the country's name could be made. The split belongs to the id. `id`, `language` and
+    texts are held to the rules of `Item`. Raises MechclaError for an empty field, an unknown split,
+    or a text, id or language code that cannot be used.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Study: dev is open, test is shut until a choice is frozen.
 
-Choosing a layer on the items that are then reported makes any method look good. Here the test items cannot be
-reached before the choice is written down, and the choice cannot be changed after.
+Choosing a layer on the items that are then reported makes any method look good. Here the test items
+cannot be reached before the choice is written down, and the choice cannot be changed after.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from mechcla.items.item_set import ItemSet
 
 @dataclass(frozen=True)
 class FrozenChoice:
-    """What was chosen, on which dev items, for which test items. Free of times, so equal work gives equal records."""
+    """What was chosen, on which dev items, for which test items. Free of times, so equal work gives
+    equal records.
+    """
 
     choice_json: str
     dev_digest: str
@@ -51,9 +53,10 @@ class FrozenChoice:
 class Study:
     """Items of which dev can be looked at freely, and test only once a choice is frozen.
 
-    Raises MechclaError if either split is empty. It guards what goes through it: whoever keeps the ItemSet that it
-    was made from can still read `.test` there, and a choice made after an earlier look at test stays a choice
-    made after a look at test. Source: ours; the habit it replaces is described in docs/statistics.md.
+    Raises MechclaError if either split is empty. It guards what goes through it: whoever keeps the
+    ItemSet that it was made from can still read `.test` there, and a choice made after an earlier
+    look at test stays a choice made after a look at test. Source: ours; the habit it replaces is
+    described in docs/statistics.md.
 
     >>> study = Study(items)                           # doctest: +SKIP
     >>> study.test                                     # doctest: +SKIP
@@ -103,11 +106,12 @@ class Study:
         return self.record.choice
 
     def freeze(self, choice: Mapping[str, Any]) -> FrozenChoice:
-        """Write the choice down and open test. Once: the same choice again is fine, another one is refused.
+        """Write the choice down and open test. Once: the same choice again is fine, another one is
+        refused.
 
         `choice` is anything that JSON can hold (numpy numbers too); interventions go in as
-        `[e.describe() for e in edits]`, vectors by a digest. Raises MechclaError for a choice that is empty or not
-        JSON, and for a second, different one.
+        `[e.describe() for e in edits]`, vectors by a digest. Raises MechclaError for a choice that
+        is empty or not JSON, and for a second, different one.
         """
         if not choice:
             raise MechclaError(

@@ -30,10 +30,11 @@ class Estimate:
 def bootstrap_means(
     table: Mapping[str, Mapping[str, float]], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Float[np.ndarray, " resample_plus_1"]]:
-    """Means of each language's values and of their pool: element 0 is the sample's, the rest resamples.
+    """Means of each language's values and of their pool: element 0 is the sample's, the rest
+    resamples.
 
-    A resample draws ids, the same ones in every language, so that languages stay paired; the pooled mean is
-    over all (id, language) values drawn.
+    A resample draws ids, the same ones in every language, so that languages stay paired; the pooled
+    mean is over all (id, language) values drawn.
     """
     ids = list(dict.fromkeys(i for column in table.values() for i in column))
     present = [np.asarray([i in c for i in ids], dtype=float) for c in table.values()]
@@ -53,7 +54,9 @@ def bootstrap_means(
 
 
 def _draws(n_ids: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "part n_ids"]]:
-    """How often each id is drawn, a row per resample, the sample itself first; at most PART rows at a time."""
+    """How often each id is drawn, a row per resample, the sample itself first; at most PART rows at
+    a time.
+    """
     generator = np.random.default_rng(seed)
     left, first = resamples, 1
     while first or left:

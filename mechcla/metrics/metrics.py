@@ -1,8 +1,8 @@
 """Transfer, localization, English bias and the plane, each with an interval and its n.
 
-Every metric is a mean over items. Intervals are percentile bootstraps, seeded; a pooled value resamples
-questions (ids) and keeps all languages of a question together, because they are not independent.
-Operationalisation: ours (the source paper's equations are not public).
+Every metric is a mean over items. Intervals are percentile bootstraps, seeded; a pooled value
+resamples questions (ids) and keeps all languages of a question together, because they are not
+independent. Operationalisation: ours (the source paper's equations are not public).
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ ItemValue = Callable[[ItemScore], float]
 
 
 def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "sum") -> ItemValue:
-    """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that role's share.
+    """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that
+    role's share.
 
-    Exact ties for the best share the point among the tied candidates. The function raises MechclaError for an item
-    whose values under the normalisation are not finite (nan, +inf, or -inf for all): a mean over the others would be
-    one over other items. A single -inf is an answer of probability 0.
+    Exact ties for the best share the point among the tied candidates. The function raises
+    MechclaError for an item whose values under the normalisation are not finite (nan, +inf, or -inf
+    for all): a mean over the others would be one over other items. A single -inf is an answer of
+    probability 0.
     """
     if measure not in ("accuracy", "share"):
         raise MechclaError(
@@ -106,7 +108,9 @@ def localization(
 def english_bias(
     scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
-    """Share of cultural items answered as the US does, over items where that differs from the local answer."""
+    """Share of cultural items answered as the US does, over items where that differs from the local
+    answer.
+    """
     return metric(scores, "english_bias", measure, normalisation)
 
 
@@ -154,7 +158,8 @@ def difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The named metric of `scores` minus that of `base`, paired by item, with 95% bootstrap intervals.
+    """The named metric of `scores` minus that of `base`, paired by item, with 95% bootstrap
+    intervals.
 
     Only items that both have are compared. Raises MechclaError if there are none.
     """
@@ -187,8 +192,8 @@ def recoverable_fraction(
 ) -> dict[str, Estimate]:
     """(localization steered - implicit) / (localization explicit - implicit), paired by item.
 
-    Where naming the country does not raise localization by more than its interval there is nothing to recover; the value
-    is then nan.
+    Where naming the country does not raise localization by more than its interval there is nothing
+    to recover; the value is then nan.
     """
     tables = [
         _metric_table(s, "localization", measure, normalisation)

@@ -13,10 +13,12 @@ from mechcla.scoring.scores import Scores
 
 @dataclass(frozen=True)
 class PlanePoint:
-    """A (method, language) on the transfer-localization plane, absolute and against the first method.
+    """A (method, language) on the transfer-localization plane, absolute and against the first
+    method.
 
-    Where d_localization is below 0 the method erased culture on these items; whether by more than chance is for a test to
-    say that counts all points: `mechcla.compare`, or the tests.csv of a sweep.
+    Where d_localization is below 0 the method erased culture on these items; whether by more than
+    chance is for a test to say that counts all points: `mechcla.compare`, or the tests.csv of a
+    sweep.
     """
 
     method: str

@@ -1,4 +1,6 @@
-"""A decoder and where its sites are: the only room that touches TransformerLens or transformers' models."""
+"""A decoder and where its sites are: the only room that touches TransformerLens or transformers'
+models.
+"""
 
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model

@@ -1,4 +1,6 @@
-"""Chat templates: a prompt as an instruction-tuned model expects it, and the answer as its own turn."""
+"""Chat templates: a prompt as an instruction-tuned model expects it, and the answer as its own
+turn.
+"""
 
 from __future__ import annotations
 
@@ -241,7 +243,9 @@ def _fixed_date(day: str) -> str:
 
 
 def _writes_answers(chat: Chat, tokenizer: Any, text: str) -> bool:
-    """Whether the template has a form for the assistant's turn that it does not give to the user's too."""
+    """Whether the template has a form for the assistant's turn that it does not give to the user's
+    too.
+    """
     whole = render(chat, tokenizer, text, ANSWERED)
     if whole == render(chat, tokenizer, text, ANSWERED[::-1]):
         return False
@@ -257,7 +261,9 @@ def _writes_answers(chat: Chat, tokenizer: Any, text: str) -> bool:
 
 
 def _spanned(write: Callable[[str], str], text: str, tokenizer: Any) -> Tokens:
-    """Tokens of what `write` makes of a text, with the places where it wrote the text itself as the user's."""
+    """Tokens of what `write` makes of a text, with the places where it wrote the text itself as the
+    user's.
+    """
     rendered, around = write(text), write(ASKED).split(ASKED)
     if len(around) < 2:
         raise MechclaError(

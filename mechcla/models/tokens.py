@@ -1,4 +1,6 @@
-"""A text as the tokenizer's own tokens, with what the user wrote told from what was added around it."""
+"""A text as the tokenizer's own tokens, with what the user wrote told from what was added around
+it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def encode_spans(text: str, spans: Sequence[tuple[int, int]], tokenizer: Any) ->
 
 
 def bare(text: str, tokenizer: Any) -> list[int]:
-    """Token ids of a text with nothing added: what `apply_chat_template` makes of what it has rendered."""
+    """Token ids of a text with nothing added: what `apply_chat_template` makes of what it has
+    rendered.
+    """
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -83,7 +87,9 @@ def common(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def _around(ids: Sequence[int], inner: Sequence[int]) -> set[int]:
-    """The places of `ids` on either side of `inner`; none where `inner` does not lie in it as it is."""
+    """The places of `ids` on either side of `inner`; none where `inner` does not lie in it as it
+    is.
+    """
     for before in range(len(ids) - len(inner), -1, -1):
         if list(ids[before : before + len(inner)]) == list(inner):
             return set(range(before)) | set(range(before + len(inner), len(ids)))
@@ -93,7 +99,8 @@ def _around(ids: Sequence[int], inner: Sequence[int]) -> set[int]:
 def _between(
     text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]], tokenizer: Any
 ) -> set[int]:
-    """The user's places for a tokenizer that knows no offsets: those that change when the user's text does.
+    """The user's places for a tokenizer that knows no offsets: those that change when the user's
+    text does.
 
     Two other texts, which begin and end differently, so that neither end is shared with the user's
     by chance.
@@ -106,7 +113,8 @@ def _between(
 
 
 def start_token(tokenizer: Any, vocab_size: int | None = None) -> int | None:
-    """What stands before a text's first token: what the tokenizer puts there, else its BOS, else its EOS.
+    """What stands before a text's first token: what the tokenizer puts there, else its BOS, else
+    its EOS.
 
     None where there is none of them, or none that the model's `vocab_size` embeddings hold.
     """
@@ -137,7 +145,8 @@ PROBES = ("a", "The capital of Peru is", " two words", "¿Qué té?", "日本")
 
 
 def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
-    """The tokenizer that gives what `bridge.to_tokens` shows, and a note where that is not what it seems.
+    """The tokenizer that gives what `bridge.to_tokens` shows, and a note where that is not what it
+    seems.
 
     `to_tokens` puts BOS in front, or takes it away, by the bridge's config and whatever its
     tokenizer does.
@@ -188,7 +197,9 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
 
 
 def _folder_tokenizer(tokenizer: Any) -> Any:
-    """The tokenizer as its folder has it, where it lies on this machine and may have been exchanged."""
+    """The tokenizer as its folder has it, where it lies on this machine and may have been
+    exchanged.
+    """
     where = getattr(tokenizer, "name_or_path", None)
     if not where or not getattr(tokenizer, "init_kwargs", {}).get("add_bos_token"):
         return None

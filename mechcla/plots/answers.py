@@ -1,4 +1,6 @@
-"""The answers themselves: a question a row, a language a column, the text in its own script on the colour of its role."""
+"""The answers themselves: a question a row, a language a column, the text in its own script on the
+colour of its role.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,11 @@ LETTERS = 15
 
 
 def answers(panels: Mapping[str, Mapping[str, Mapping[str, tuple[str, str]]]]) -> Figure:
-    """What the model answered: {panel: {question: {language: (text, role)}}}, a panel below the other.
+    """What the model answered: {panel: {question: {language: (text, role)}}}, a panel below the
+    other.
 
-    A text that no installed font can draw is left out, and its cell has the colour alone; see mechcla.plots.fonts.
+    A text that no installed font can draw is left out, and its cell has the colour alone; see
+    mechcla.plots.fonts.
     """
     languages = list(
         dict.fromkeys(k for rows in panels.values() for row in rows.values() for k in row)

@@ -14,11 +14,12 @@ from mechcla.steering.families import look
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Left: share of positive contrasts by layer for LOC vectors, pooled, with intervals. Right: LOC by language.
+    """Left: share of positive contrasts by layer for LOC vectors, pooled, with intervals. Right:
+    LOC by language.
 
-    rows: records with condition ("prompt", "LOC", "random"), layer, language, share, low, high. The dashed line is what
-    two prompts that name the countries reach, with its interval as a band; the dotted one is chance, and the grey
-    area about it where pairs of random directions fall.
+    rows: records with condition ("prompt", "LOC", "random"), layer, language, share, low, high. The
+    dashed line is what two prompts that name the countries reach, with its interval as a band; the
+    dotted one is chance, and the grey area about it where pairs of random directions fall.
     """
     named = [r for r in rows if r["condition"] == "prompt"]
     languages = sorted(

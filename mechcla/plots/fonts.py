@@ -1,7 +1,8 @@
 """Fonts for every script: of what is installed, what draws a text; and whether anything does.
 
-Matplotlib brings DejaVu Sans, which has Latin, Greek, Cyrillic and Arabic letters, and joins and orders the latter itself
-(3.11 and later). Chinese, Japanese and Korean need a font of the system; a text without one is never drawn as boxes.
+Matplotlib brings DejaVu Sans, which has Latin, Greek, Cyrillic and Arabic letters, and joins and
+orders the latter itself (3.11 and later). Chinese, Japanese and Korean need a font of the system; a
+text without one is never drawn as boxes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from functools import cache
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-# Asked for in this order behind DejaVu Sans; each stands for many scripts or for one that the others lack.
+# Asked for in this order behind DejaVu Sans; each stands for many scripts or for one that the
+# others lack.
 WIDE = (
     "Noto Sans CJK SC",
     "Noto Sans CJK KR",
@@ -38,7 +40,9 @@ WIDE = (
 
 @cache
 def families() -> tuple[str, ...]:
-    """Installed families in the order in which a glyph is looked for; matplotlib falls back from one to the next."""
+    """Installed families in the order in which a glyph is looked for; matplotlib falls back from
+    one to the next.
+    """
     have = {font.name for font in font_manager.fontManager.ttflist}
     return ("DejaVu Sans", *(name for name in WIDE if name in have))
 

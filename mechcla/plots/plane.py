@@ -18,10 +18,12 @@ from mechcla.steering.families import Condition, is_steered, look, steered
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
-    """The plane as differences from the unsteered model: a small panel a method, a point a language.
+    """The plane as differences from the unsteered model: a small panel a method, a point a
+    language.
 
-    After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an interval
-    for this point alone: whether a fall is more than chance, among so many, a sweep's tests.csv says.
+    After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an
+    interval for this point alone: whether a fall is more than chance, among so many, a sweep's
+    tests.csv says.
     """
     methods = [m for m in dict.fromkeys(p.method for p in points) if is_steered(m)]
     languages = [k for k in dict.fromkeys(p.language for p in points) if k != POOLED]
@@ -70,8 +72,9 @@ def layers(
 ) -> Figure:
     """Left: 1 - |cos(EN, LOC)| by layer. Right: gains on dev of EN- and LOC-steering by layer.
 
-    After the source paper's Figure 4. cells are DevPoint.describe() records; a layer shows its best strength
-    on the steering's own axis. The dotted line is the value for two random directions of this width.
+    After the source paper's Figure 4. cells are DevPoint.describe() records; a layer shows its best
+    strength on the steering's own axis. The dotted line is the value for two random directions of
+    this width.
     """
     colour = colours(list(cosine))
     with matplotlib.rc_context(STYLE):
@@ -125,9 +128,9 @@ def surgical(
     dev_measure: str = "share",
     fronts: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> Figure:
-    """Left: every method on the plane, pooled over languages. Middle: gains on dev, and the Pareto fronts that dev
-    chose from, a thin line for all that chose together. Right: English bias. Explicit prompting has no transfer of its own and
-    stands beside the unsteered model.
+    """Left: every method on the plane, pooled over languages. Middle: gains on dev, and the Pareto
+    fronts that dev chose from, a thin line for all that chose together. Right: English bias.
+    Explicit prompting has no transfer of its own and stands beside the unsteered model.
 
     After the source paper's Figure 5. Bars and crosses are 95% intervals on test.
     """
@@ -200,9 +203,11 @@ def surgical(
 
 
 def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel a family and axis: its change against the unsteered model, and that of each of its control arms.
+    """A panel a family and axis: its change against the unsteered model, and that of each of its
+    control arms.
 
-    rows: records with method ("LOC", "LOC random", ...), metric, change, low, high; pooled over languages.
+    rows: records with method ("LOC", "LOC random", ...), metric, change, low, high; pooled over
+    languages.
     """
     panels = list(
         dict.fromkeys(

@@ -54,7 +54,9 @@ def new_figure(
 
 
 def colours(languages: Sequence[str]) -> dict[str, str]:
-    """A language of the demo has its own colour in every figure; others take what is left, in order."""
+    """A language of the demo has its own colour in every figure; others take what is left, in
+    order.
+    """
     rest = iter(
         [c for k, c in enumerate(COLOURS) if k >= len(OWN) or OWN[k] not in languages]
         * len(languages)

@@ -14,7 +14,8 @@
     run.lock, running.json              who works on it (mechcla.runs.lock)
 
 DECIDES is a digest of everything that decides a cell, BYTES one of its place in the folder and of
-the file's own bytes: a cell that is damaged, cut, or stands under another cell's name is known by it.
+the file's own bytes: a cell that is damaged, cut, or stands under another cell's name is known by
+it.
 """
 
 from __future__ import annotations

@@ -24,10 +24,12 @@ PACKAGES = (
 
 
 def code_digest(folder: Path | None = None) -> str:
-    """SHA-256 over the package's syntax trees, without docstrings and comments, so that only code counts.
+    """SHA-256 over the package's syntax trees, without docstrings and comments, so that only code
+    counts.
 
-    The folders in OTHERS are left out. A module that is added to the package is in by itself. folder: the package;
-    default: the one that runs. Python's own syntax trees differ between its minor versions, and so do the digests.
+    The folders in OTHERS are left out. A module that is added to the package is in by itself.
+    folder: the package; default: the one that runs. Python's own syntax trees differ between its
+    minor versions, and so do the digests.
     """
     folder = Path(__file__).resolve().parent.parent if folder is None else folder
     sha = hashlib.sha256()
@@ -57,7 +59,8 @@ def _is_text(step: ast.stmt) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a number, and how many CPU threads PyTorch uses.
+    """Versions of Python and of the packages that decide a number, and how many CPU threads PyTorch
+    uses.
 
     Threads split sums, so a number may differ in its last digits where there are more or fewer.
     """

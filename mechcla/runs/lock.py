@@ -1,13 +1,15 @@
-"""One process per run folder: a lock that the kernel gives back when its process ends, however it ends.
+"""One process per run folder: a lock that the kernel gives back when its process ends, however it
+ends.
 
 `run.lock` is locked by filelock (flock on Unix, msvcrt on Windows) and never holds anything;
-`running.json` beside it says who holds it, for people, and is there only while a run goes on. A run that
-was killed leaves `running.json` and no lock, so the next one goes on at once and says so.
+`running.json` beside it says who holds it, for people, and is there only while a run goes on. A run
+that was killed leaves `running.json` and no lock, so the next one goes on at once and says so.
 
 Over a network: Linux maps flock on NFS to byte-range locks, which reach other machines; mounts with
-`nolock` or `local_lock`, and Lustre with `localflock`, hold it on one machine only, and there two machines
-must not share a run folder. Where a file system has no flock at all, filelock falls back to a file that
-names machine and process, and cannot see whether a process of another machine is alive.
+`nolock` or `local_lock`, and Lustre with `localflock`, hold it on one machine only, and there two
+machines must not share a run folder. Where a file system has no flock at all, filelock falls back
+to a file that names machine and process, and cannot see whether a process of another machine is
+alive.
 """
 
 from __future__ import annotations

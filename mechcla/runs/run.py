@@ -46,7 +46,8 @@ LIMIT = "test items were scored under a choice that was frozen before; one run i
 class Run:
     """One run folder. Make it with `mechcla.read_run`.
 
-    record: versions, identity and settings. config: the settings alone. limit: what its numbers claim.
+    record: versions, identity and settings. config: the settings alone. limit: what its numbers
+    claim.
     """
 
     folder: Path
@@ -125,9 +126,9 @@ class Run:
     def items(self, *conditions: str) -> Rows:
         """One row per test item and condition: what was asked, what was chosen, and what flipped.
 
-        Columns: condition, id, language, kind, topic, prompt (as it was asked), choice, role, share (of the right or
-        local answer), flipped ("local -> english", "" where the role of the choice is the unsteered
-        model's). conditions: all by default.
+        Columns: condition, id, language, kind, topic, prompt (as it was asked), choice, role, share
+        (of the right or local answer), flipped ("local -> english", "" where the role of the choice
+        is the unsteered model's). conditions: all by default.
         """
         prompts = {(i.id, i.language, i.kind): i for i in self.item_set.test}
         base = {_key(row): row for row in self.scores("unsteered")}
@@ -195,7 +196,9 @@ class Run:
 
     @cached_property
     def contrast(self) -> Rows:
-        """contrast.csv: the own country's answer against the American one; no rows without the control."""
+        """contrast.csv: the own country's answer against the American one; no rows without the
+        control.
+        """
         return self._csv("contrast.csv")
 
     def _csv(self, name: str) -> Rows:
@@ -229,7 +232,8 @@ class Run:
 
 
 def read_run(folder: str | Path) -> Run:
-    """A run folder read back. Raises MechclaError for a folder that holds no run, naming what it holds.
+    """A run folder read back. Raises MechclaError for a folder that holds no run, naming what it
+    holds.
 
     A folder of mechcla 0.1, whose record has no digest, is refused by name.
 

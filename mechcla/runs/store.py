@@ -1,8 +1,8 @@
 """The run folder: every finished cell on disk at once and whole, and nothing believed unverified.
 
-`mechcla.runs.folder` lists the files. A file appears by a rename, so one that is there was whole once;
-what happened to it since, its digest tells. A cell or vector file that is damaged is named and made
-again; a choice that is damaged is refused, for test was opened under it.
+`mechcla.runs.folder` lists the files. A file appears by a rename, so one that is there was whole
+once; what happened to it since, its digest tells. A cell or vector file that is damaged is named
+and made again; a choice that is damaged is refused, for test was opened under it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ SCHEMA = 1  # of the run folder
 
 
 class Store:
-    """One run folder, held by this process alone. `open` makes it, or finds it made by the same config.
+    """One run folder, held by this process alone. `open` makes it, or finds it made by the same
+    config.
 
     Use it as a context manager, or `close` it: both give the folder back.
     """
@@ -80,9 +81,9 @@ class Store:
     def open(cls, folder: str | Path, config: dict[str, Any], identity: dict[str, Any]) -> Store:
         """Open or make a run folder.
 
-        Raises MechclaError if the folder belongs to another config, model, items or code, naming what
-        differs, if it is a folder of something else, if another process holds it, or if its record,
-        config or choice is damaged. Nothing is written then.
+        Raises MechclaError if the folder belongs to another config, model, items or code, naming
+        what differs, if it is a folder of something else, if another process holds it, or if its
+        record, config or choice is damaged. Nothing is written then.
         """
         folder = user_path(folder)
         check(folder)
@@ -186,7 +187,9 @@ class Store:
             os.replace(fresh, path)
 
     def freeze(self, record: FrozenChoice) -> None:
-        """Write frozen.json, once. Raises MechclaError if test was opened here under another choice."""
+        """Write frozen.json, once. Raises MechclaError if test was opened here under another
+        choice.
+        """
         path = self.folder / FROZEN
         if not path.exists():
             write_sealed(path, record.to_dict())
@@ -205,7 +208,9 @@ class Store:
         write_sealed(self.folder / SELECTION, selection)
 
     def name_conditions(self, cells: Mapping[str, Sequence[Path]]) -> None:
-        """Write conditions.json: which cells, as `cell_path` names them, are which condition on test."""
+        """Write conditions.json: which cells, as `cell_path` names them, are which condition on
+        test.
+        """
         named = {
             name: [path.relative_to(self.folder).as_posix() for path in paths]
             for name, paths in cells.items()
@@ -213,7 +218,9 @@ class Store:
         write_sealed(self.folder / CONDITIONS, {"schema": SCHEMA, "conditions": named})
 
     def say(self, status: str, message: str = "") -> None:
-        """Write status.json: running, complete, interrupted, or failed with the message it ended in."""
+        """Write status.json: running, complete, interrupted, or failed with the message it ended
+        in.
+        """
         write_sealed(self.folder / STATUS, {"schema": SCHEMA, "status": status, "message": message})
 
     def vectors(
@@ -240,9 +247,11 @@ class Store:
         return f"{path.relative_to(self.folder).as_posix()} of run {digest(self.identity)}"
 
     def cell_path(self, split: str, language: str, name: str, decides: dict[str, Any]) -> Path:
-        """Where the scores of a cell lie, but for the digest of their bytes that ends the file's name.
+        """Where the scores of a cell lie, but for the digest of their bytes that ends the file's
+        name.
 
-        Inside the run folder, whatever the texts. The name ends in a digest of all that decides them.
+        Inside the run folder, whatever the texts. The name ends in a digest of all that decides
+        them.
         """
         whole = digest({**self.identity, **decides})
         folder = self.folder / CELLS / component(split) / component(language)

@@ -17,10 +17,11 @@ NUMBERS = re.compile(
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = None) -> str:
-    """Records as CSV, a line per record; nothing for none. fields: the columns; default: the first record's.
+    """Records as CSV, a line per record; nothing for none. fields: the columns; default: the first
+    record's.
 
-    A text that a spreadsheet would take for a formula gets a leading apostrophe, which it hides; numbers, and texts
-    that are numbers, or a number with its interval and n, stay as they are.
+    A text that a spreadsheet would take for a formula gets a leading apostrophe, which it hides;
+    numbers, and texts that are numbers, or a number with its interval and n, stay as they are.
 
     >>> csv_text([{"language": "=1+1", "change": -0.5}])
     "language,change\\n'=1+1,-0.5\\n"
@@ -35,7 +36,9 @@ def csv_text(rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = N
 
 
 def plain_cell(value: Any) -> Any:
-    """A value as a CSV cell: a text that would be a formula behind an apostrophe, everything else as it is."""
+    """A value as a CSV cell: a text that would be a formula behind an apostrophe, everything else
+    as it is.
+    """
     if isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.fullmatch(value):
         return f"'{value}"
     return value

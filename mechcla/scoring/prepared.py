@@ -38,11 +38,13 @@ KnownPriors = dict[tuple[tuple[int, ...], ...], Priors]  # by all the candidates
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
+    """Items tokenised, packed and batched for one model, ready to be scored under many
+    interventions.
 
-    On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty, `why` says why (`plain_because`) and `rows` how rows run there. max_tokens bounds a batch, also where
-    several strengths run as one. hooks: where hooks of the user's own were when the items were prepared.
+    On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain
+    path it is empty, `why` says why (`plain_because`) and `rows` how rows run there. max_tokens
+    bounds a batch, also where several strengths run as one. hooks: where hooks of the user's own
+    were when the items were prepared.
     """
 
     model: HookedModel
@@ -98,7 +100,9 @@ class Prepared:
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
 
     def how(self) -> dict[str, Any]:
-        """What ran: the path and why, the attention backend, dtype, device and number of CPU threads."""
+        """What ran: the path and why, the attention backend, dtype, device and number of CPU
+        threads.
+        """
         why = {"path_reason": self.why} if self.why else {}
         return {
             "path": "plain" if self.why else "packed",
@@ -115,7 +119,8 @@ def plain_because(
 ) -> str:
     """Why these items would be scored on the plain path of this model; empty where they are packed.
 
-    The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's identity.
+    The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's
+    identity.
     """
     return _plain_because(
         model,
@@ -152,17 +157,19 @@ def prepare(
 ) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
-    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one row per candidate, so
-    that a hook which reads `x[:, -1]` or averages over positions sees each text alone; said once per model. packed=True
-    runs them packed and padded all the same. Hooks must then stay as they are until the items are scored.
+    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one
+    row per candidate, so that a hook which reads `x[:, -1]` or averages over positions sees each
+    text alone; said once per model. packed=True runs them packed and padded all the same. Hooks
+    must then stay as they are until the items are scored.
 
-    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
-    shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
-    reach beyond a sliding attention window, or a chunk, to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them. known: priors of sets of candidates, read
-    where it has this one's and added to where not, so that what several prompt forms of the same items offer is measured
-    once; the same items have the same priors to the last bit whatever was measured before.
-    Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
+    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs
+    out. shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and
+    sends texts that reach beyond a sliding attention window, or a chunk, to the plain path. prior:
+    measure the candidates' log-likelihoods without a prompt too, once, so that scores can be
+    corrected for them. known: priors of sets of candidates, read where it has this one's and added
+    to where not, so that what several prompt forms of the same items offer is measured once; the
+    same items have the same priors to the last bit whatever was measured before. Raises
+    MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
@@ -223,7 +230,9 @@ def _priors(
     fast: bool,
     rows: Rows,
 ) -> Priors:
-    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours share what they begin with."""
+    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours
+    share what they begin with.
+    """
     room = (
         min(
             size

@@ -1,7 +1,8 @@
 """Scores items under interventions: tokenise, pack, run the engine, gather the table.
 
-Many interventions on the same items are scored by `score_many`, which walks them as a tree over layers:
-blocks below a steered one run once for all, and pairs of layers share the part that they have in common.
+Many interventions on the same items are scored by `score_many`, which walks them as a tree over
+layers: blocks below a steered one run once for all, and pairs of layers share the part that they
+have in common.
 """
 
 from __future__ import annotations
@@ -44,12 +45,14 @@ def score(
     """Score every candidate of every item under interventions; () is the unsteered model.
 
     interventions: one, a list, or by language, {"es": ..., "ko": ...}; languages that are not named
-    run unsteered. A vector of another language than its rows' is refused by name, unless any_language.
-    prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
-    named instead. chat: ask in the model's chat template, as an instruction-tuned model expects, with the candidate
-    as the assistant's turn; True, or a `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
-    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the plain path, and True
-    runs them packed and padded all the same; see `prepare`. Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    run unsteered. A vector of another language than its rows' is refused by name, unless
+    any_language. prompt: "implicit"; for cultural items also "explicit", with their country named,
+    or "us", with the United States named instead. chat: ask in the model's chat template, as an
+    instruction-tuned model expects, with the candidate as the assistant's turn; True, or a
+    `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
+    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
+    plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
+    with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
@@ -101,10 +104,11 @@ def _together(items: ItemSet, each: Mapping[str, Scores], settings: dict[str, An
 def score_many(
     prepared: Prepared, variants: Sequence[Sequence[Intervention]]
 ) -> Iterator[tuple[int, Scores]]:
-    """Score the same items under many variants; yields (index of the variant, scores) as each is done.
+    """Score the same items under many variants; yields (index of the variant, scores) as each is
+    done.
 
-    Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first. When
-    memory runs out, what is not done yet goes on in batches of half the size, with a warning.
+    Equal to scoring each alone up to rounding, in the order that shares most: shallow layers first.
+    When memory runs out, what is not done yet goes on in batches of half the size, with a warning.
     """
     if prepared.hooks != (now := users_hooks(prepared.model)):
         raise MechclaError(

@@ -1,8 +1,8 @@
 """Scores: the item-level table that `score` returns, and that every metric reads.
 
-A candidate's log-likelihood is the sum of its tokens' log-probabilities after the prompt. The usual normalisations
-(sum, per token, per character, per byte, prior-corrected) come from the same table; HEADLINE is what is reported
-unless another is asked for.
+A candidate's log-likelihood is the sum of its tokens' log-probabilities after the prompt. The usual
+normalisations (sum, per token, per character, per byte, prior-corrected) come from the same table;
+HEADLINE is what is reported unless another is asked for.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ _DERIVED = ("choice", "choice_role", "share")  # what to_pandas adds
 class ItemScore:
     """One item's row: its candidates and their summed log-likelihoods (natural log).
 
-    prior: the same candidates' log-likelihoods without any prompt, unsteered; empty where it was not measured. Where a
-    token spans the join of prompt and answer, both sums begin at that token, and so does the prior.
+    prior: the same candidates' log-likelihoods without any prompt, unsteered; empty where it was
+    not measured. Where a token spans the join of prompt and answer, both sums begin at that token,
+    and so does the prior.
     """
 
     id: str
@@ -61,10 +62,12 @@ class ItemScore:
     prior: tuple[float, ...] = ()
 
     def values(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
-        """Log-likelihoods under one normalisation: sum; divided by tokens, characters or UTF-8 bytes; less the prior.
+        """Log-likelihoods under one normalisation: sum; divided by tokens, characters or UTF-8
+        bytes; less the prior.
 
-        "prior" is how much the prompt makes a candidate likelier than it is at the beginning of a text (pointwise
-        mutual information), so an answer that is common in itself gains nothing by it.
+        "prior" is how much the prompt makes a candidate likelier than it is at the beginning of a
+        text (pointwise mutual information), so an answer that is common in itself gains nothing by
+        it.
         """
         total = np.asarray(self.log_likelihood)
         if normalisation == "sum":
@@ -93,9 +96,11 @@ class ItemScore:
 
     @property
     def finite(self) -> bool:
-        """Whether the row has shares and a best candidate: no log-likelihood is nan or +inf, and not all are -inf.
+        """Whether the row has shares and a best candidate: no log-likelihood is nan or +inf, and
+        not all are -inf.
 
-        One that is -inf alone is a number: an answer of probability 0, whose share is 0 and which is never the best.
+        One that is -inf alone is a number: an answer of probability 0, whose share is 0 and which
+        is never the best.
         """
         values = self.log_likelihood
         return not any(math.isnan(v) or v == math.inf for v in values) and max(values) > -math.inf
@@ -107,7 +112,9 @@ class ItemScore:
 
 @dataclass(frozen=True)
 class Scores(Sequence[ItemScore]):
-    """The item-level table of one run of `score`, in the items' order, with the settings that made it."""
+    """The item-level table of one run of `score`, in the items' order, with the settings that made
+    it.
+    """
 
     rows: tuple[ItemScore, ...] = field(repr=False)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -135,7 +142,8 @@ class Scores(Sequence[ItemScore]):
         return tuple(row for row in self.rows if not row.finite)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row per item; list columns hold a value per candidate; `choice`, `choice_role` under the sum.
+        """A row per item; list columns hold a value per candidate; `choice`, `choice_role` under
+        the sum.
 
         A row that is not finite has neither choice nor role, and shares of nan.
         """
@@ -160,7 +168,8 @@ class Scores(Sequence[ItemScore]):
         return frame
 
     def to_parquet(self, path: str | Path | BytesIO) -> None:
-        """Write the table; the settings, and a digest of both, travel in the file's schema metadata.
+        """Write the table; the settings, and a digest of both, travel in the file's schema
+        metadata.
 
         path: a file, written whole or not at all, or bytes in memory. Raises MechclaError where the
         operating system refuses to write, or for settings that JSON cannot hold.
@@ -187,9 +196,9 @@ class Scores(Sequence[ItemScore]):
     def from_parquet(cls, path: str | Path | BytesIO) -> Scores:
         """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
 
-        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the file, for
-        one that cannot be read, is no table of scores, or is damaged. A file of mechcla 0.1, or one that
-        pandas wrote, carries no digest: it is read, with a warning.
+        pandas' row numbers and what `to_pandas` adds are left out. Raises MechclaError, naming the
+        file, for one that cannot be read, is no table of scores, or is damaged. A file of mechcla
+        0.1, or one that pandas wrote, carries no digest: it is read, with a warning.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq

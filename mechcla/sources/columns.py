@@ -20,13 +20,14 @@ _SLOT = re.compile(r"\{([^{}]+)\}")
 class Columns:
     """Which column holds what. A field without a column is None.
 
-    prompt, prompt_explicit, prompt_us: a column, or a text with columns in braces ("{question}\\nAnswer:"); a prompt ends where
-    the answer begins. choices: a column that holds a list, or several columns. answer: the right one, as a
-    place counted from 0 ("index") or from 1 ("index1"), a letter, or its text; answer_is="auto" takes whole numbers
-    as "index", texts as a text or a letter, and asks where a row can be read in two ways. id: one column or
-    several, joined by "/"; the same question must have the same id in every language. choice_countries: like
-    choices, whose answer each is. A dot reaches into a nested column: "choices.text". Our own design.
-    Raises MechclaError for an unknown `answer_is`.
+    prompt, prompt_explicit, prompt_us: a column, or a text with columns in braces
+    ("{question}\\nAnswer:"); a prompt ends where the answer begins. choices: a column that holds a
+    list, or several columns. answer: the right one, as a place counted from 0 ("index") or from 1
+    ("index1"), a letter, or its text; answer_is="auto" takes whole numbers as "index", texts as a
+    text or a letter, and asks where a row can be read in two ways. id: one column or several,
+    joined by "/"; the same question must have the same id in every language. choice_countries: like
+    choices, whose answer each is. A dot reaches into a nested column: "choices.text". Our own
+    design. Raises MechclaError for an unknown `answer_is`.
 
     >>> Columns(prompt="{passage}\\n{question}", choices=("mc_answer1", "mc_answer2"), answer="correct_answer_num",
     ...         answer_is="index1", id=("link", "question_number")).kind is None
@@ -85,8 +86,9 @@ class Constants:
 
 
 def item_of(row: Row, columns: Columns, constants: Constants) -> Item:
-    """The item of a row. Roles: the right choice is correct (universal) or local (cultural); a wrong one is wrong, or
-    english where its country is one of `english_countries` and the item's is not, else other.
+    """The item of a row. Roles: the right choice is correct (universal) or local (cultural); a
+    wrong one is wrong, or english where its country is one of `english_countries` and the item's is
+    not, else other.
 
     Raises MechclaError that names row and column.
     """
@@ -162,7 +164,9 @@ def _fill(row: Row, template: str) -> str:
 
 
 def _choices(row: Row, columns: str | Sequence[str]) -> dict[int, str]:
-    """Texts by place. An empty cell among several columns is a choice that this question does not have."""
+    """Texts by place. An empty cell among several columns is a choice that this question does not
+    have.
+    """
     if not isinstance(columns, str):
         cells = {place: _value(row, column) for place, column in enumerate(columns)}
         return {
@@ -200,7 +204,9 @@ def _countries(
 
 
 def _right(row: Row, columns: Columns, choices: dict[int, str]) -> int:
-    """The place of the right answer. Raises MechclaError if there is none or the answer can be read in two ways."""
+    """The place of the right answer. Raises MechclaError if there is none or the answer can be read
+    in two ways.
+    """
     value, name, how = _value(row, columns.answer), columns.answer, columns.answer_is
     numeric = isinstance(value, int) and not isinstance(value, bool)
     digits = numeric or (isinstance(value, str) and value.strip().isdecimal())

@@ -1,4 +1,6 @@
-"""The demo items: facts and cultural concepts in seven languages, shipped with the package (data/README.md)."""
+"""The demo items: facts and cultural concepts in seven languages, shipped with the package
+(data/README.md).
+"""
 
 from __future__ import annotations
 

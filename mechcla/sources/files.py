@@ -51,11 +51,12 @@ class FileItems:
 
 
 def file_items(path: str | Path, bad_rows: str = "raise") -> ItemSet:
-    """The items of one .jsonl, .csv or .parquet file, or of every such file in a folder, sorted by name.
+    """The items of one .jsonl, .csv or .parquet file, or of every such file in a folder, sorted by
+    name.
 
-    bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. Rows left out are counted
-    and the first of them shown in a warning; `read_items` returns them all. Blank CSV rows are always left out.
-    Raises MechclaError that names file, row and column.
+    bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. Rows left out
+    are counted and the first of them shown in a warning; `read_items` returns them all. Blank CSV
+    rows are always left out. Raises MechclaError that names file, row and column.
 
     >>> mechcla.load_items("my.csv")                                         # doctest: +SKIP
     >>> mechcla.load_items("my.csv", bad_rows="skip")                        # doctest: +SKIP
@@ -69,7 +70,8 @@ def read_items(path: str | Path, bad_rows: str = "raise") -> FileItems:
     """The same as `file_items`, without a warning and with every row that was left out.
 
     >>> read_items("my.csv", bad_rows="skip").skipped                        # doctest: +SKIP
-    (Skipped(where='my.csv, row 3 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean 'correct'? ..."),)
+    (Skipped(where='my.csv, row 3 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean
+    'correct'? ..."),)
     """
     path = Path(path)
     files = [path]
@@ -120,9 +122,12 @@ def _check_columns(file: Path, row: Row) -> None:
 
 
 def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
-    """A row of CSV or Parquet as the JSON object of docs/items.md. A cell without content is a field left out."""
+    """A row of CSV or Parquet as the JSON object of docs/items.md. A cell without content is a
+    field left out.
+    """
     if csv and cells.get("separator") == "":
-        # Guessing would glue every candidate to its prompt, or part them, without a sign of it in the scores.
+        # Guessing would glue every candidate to its prompt, or part them, without a sign of it in
+        # the scores.
         raise MechclaError(
             "column 'separator' is empty; write 'space' or 'none', or leave the column out for a space everywhere"
         )

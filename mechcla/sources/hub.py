@@ -45,14 +45,15 @@ def hub_items(
 ) -> ItemSet:
     """`load_items("hub", dataset="owner/name", ...)`: one split of a data set as items.
 
-    dataset: a name on the hub, or a file or folder that `datasets` reads. columns: which column holds what
-    (`Columns`, or a dictionary of its fields). config: the data set's config, or one a language:
-    {"en": "eng_Latn", "es": "spa_Latn"}, of which `languages` and English are read. language, kind, country:
-    of every row, where no column says it. limit: at most so many questions, chosen by a hash of the id and so the
-    same in every language. bad_rows: "raise", or "skip" to leave them out, counted in a warning; `read_hub`
-    returns them. dev and test are halves by a hash of the id unless a column says it.
-    The mapping is ours; whether a prompt ends where its answer begins is for the caller to see to.
-    Raises MechclaError that names the data set, row and column, and the nearest column.
+    dataset: a name on the hub, or a file or folder that `datasets` reads. columns: which column
+    holds what (`Columns`, or a dictionary of its fields). config: the data set's config, or one a
+    language: {"en": "eng_Latn", "es": "spa_Latn"}, of which `languages` and English are read.
+    language, kind, country: of every row, where no column says it. limit: at most so many
+    questions, chosen by a hash of the id and so the same in every language. bad_rows: "raise", or
+    "skip" to leave them out, counted in a warning; `read_hub` returns them. dev and test are halves
+    by a hash of the id unless a column says it. The mapping is ours; whether a prompt ends where
+    its answer begins is for the caller to see to. Raises MechclaError that names the data set, row
+    and column, and the nearest column.
 
     >>> mechcla.load_items("hub", dataset="facebook/belebele", config={"en": "eng_Latn", "es": "spa_Latn"},
     ...     columns={"prompt": "{flores_passage} {question}", "id": ("link", "question_number"),

@@ -20,7 +20,8 @@ def hub_rows(
     revision: str | None = None,
     instead: str = "",
 ) -> Iterator[Row]:
-    """The rows of one split of a data set on the hub, or of a local file or folder that `datasets` reads.
+    """The rows of one split of a data set on the hub, or of a local file or folder that `datasets`
+    reads.
 
     instead: what the user can do where the hub is out of reach, for the message.
     Raises MechclaError for what cannot be opened, and for an unknown split with the nearest.

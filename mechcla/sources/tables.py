@@ -1,7 +1,8 @@
-"""Rows of a user's own table (CSV, JSON Lines, Parquet), each with the place that a message about it names.
+"""Rows of a user's own table (CSV, JSON Lines, Parquet), each with the place that a message about
+it names.
 
-A source turns a row into an item; what is wrong with one row is kept on that row, so that the source decides
-whether to stop there or to skip it and say so.
+A source turns a row into an item; what is wrong with one row is kept on that row, so that the
+source decides whether to stop there or to skip it and say so.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _LONGEST_CELL = 2**31 - 1  # characters; csv's own limit of 131,072 is below a l
 
 @dataclass(frozen=True)
 class Row:
-    """One row: where it stands, its cells by column, why it cannot be read ("" if it can; else what follows `where`: "is not JSON"), and its number from 1."""
+    """One row: where it stands, its cells by column, why it cannot be read ("" if it can; else what
+    follows `where`: "is not JSON"), and its number from 1.
+    """
 
     where: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -39,7 +42,9 @@ class Row:
     format: str = ""  # "csv", "parquet" or "jsonl"
 
     def cell(self, column: str) -> Any:
-        """The cell of a column. Raises MechclaError with the nearest column that this row does have."""
+        """The cell of a column. Raises MechclaError with the nearest column that this row does
+        have.
+        """
         if self.fault:
             raise MechclaError(f"{self.where} {self.fault}")
         if column not in self.values:
@@ -60,8 +65,8 @@ class Skipped:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of one file, in its order; rows are counted from 1 below the header.
 
-    Raises MechclaError for a file that cannot be read at all: missing, cut off, of another encoding, or a
-    Git LFS pointer where the data should be.
+    Raises MechclaError for a file that cannot be read at all: missing, cut off, of another
+    encoding, or a Git LFS pointer where the data should be.
     """
     try:
         with path.open("rb") as file:
@@ -159,7 +164,9 @@ def _csv(path: Path) -> Iterator[Row]:
 
 @contextmanager
 def long_cells() -> Iterator[None]:
-    """Let `csv` read cells of any length; its limit is the whole process's, and is as before afterwards."""
+    """Let `csv` read cells of any length; its limit is the whole process's, and is as before
+    afterwards.
+    """
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         yield
@@ -168,7 +175,9 @@ def long_cells() -> Iterator[None]:
 
 
 def _csv_lines(file: Iterable[str]) -> tuple[list[tuple[int, list[str]]], csv.Error | None]:
-    """The cells of every line with the number of the line that it ends on, and what stopped the reading."""
+    """The cells of every line with the number of the line that it ends on, and what stopped the
+    reading.
+    """
     lines = []
     reader = csv.reader(file, strict=True)
     try:

@@ -1,4 +1,6 @@
-"""One table for a steered-against-unsteered comparison: difference, p, corrected p, what was detectable."""
+"""One table for a steered-against-unsteered comparison: difference, p, corrected p, what was
+detectable.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 class ComparisonRow:
     """One metric in one language ("all" is the pool): all values are shares of items, 0 to 1.
 
-    p_corrected is p_value adjusted for the row's family of `family` tests; detectable is at alpha / family.
+    p_corrected is p_value adjusted for the row's family of `family` tests; detectable is at alpha /
+    family.
     """
 
     metric: str
@@ -125,15 +128,17 @@ def compare(
 ) -> Comparison:
     """The whole comparison of `scores` with `base`: each metric in each language, and pooled.
 
-    A row has the paired difference with its 95% bootstrap interval (`mechcla.difference`), the p-value of the
-    sign-flip test (`permutation_test`), the same corrected (`correct`), and the smallest difference that the row
-    could have shown (`minimum_detectable_effect`). There are two families: the single languages times the metrics,
-    and the pooled values, one a metric; a correction holds within each. Intervals are not corrected.
+    A row has the paired difference with its 95% bootstrap interval (`mechcla.difference`), the
+    p-value of the sign-flip test (`permutation_test`), the same corrected (`correct`), and the
+    smallest difference that the row could have shown (`minimum_detectable_effect`). There are two
+    families: the single languages times the metrics, and the pooled values, one a metric; a
+    correction holds within each. Intervals are not corrected.
 
-    What is detectable is given at alpha / family, the level of the strictest step of both corrections, or at alpha
-    for correction="none". Raises MechclaError for unknown names, for a metric that the tables have no items for
-    (name the ones they have in `metrics`), and for tables without an item in common. Limit: a family counts only
-    the tests of this call; several methods against one base are one family too: give `correct` all their p-values.
+    What is detectable is given at alpha / family, the level of the strictest step of both
+    corrections, or at alpha for correction="none". Raises MechclaError for unknown names, for a
+    metric that the tables have no items for (name the ones they have in `metrics`), and for tables
+    without an item in common. Limit: a family counts only the tests of this call; several methods
+    against one base are one family too: give `correct` all their p-values.
 
     >>> print(compare(steered, base, measure="share"))        # doctest: +SKIP
     metric        language difference (share)              p  p holm detects     n

@@ -19,18 +19,21 @@ def consistency(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Of the universal questions that `pivot` gets right, the share that each language gets right too, and pooled.
+    """Of the universal questions that `pivot` gets right, the share that each language gets right
+    too, and pooled.
 
-    Transfer says how much a language knows; this says how much of it is what English knows. With `reverse`, of
-    what the language gets right, the share that the pivot gets right too. Over ids that both were asked; n counts
-    the items that the share is taken of. Ties for the best candidate count as the share of a point they are in
-    `mechcla.transfer`. 95% intervals from a bootstrap over questions, which draws a question's languages together.
+    Transfer says how much a language knows; this says how much of it is what English knows. With
+    `reverse`, of what the language gets right, the share that the pivot gets right too. Over ids
+    that both were asked; n counts the items that the share is taken of. Ties for the best candidate
+    count as the share of a point they are in `mechcla.transfer`. 95% intervals from a bootstrap
+    over questions, which draws a question's languages together.
 
-    A language that shares no question with the pivot, or of whose shared ones none is right, is left out. Raises
-    MechclaError if the pivot has no universal scores or no language is left. Limit: two languages that answer at
-    random agree too, and a language right in 90% of items is consistent with anything at 0.9; read it against
-    `mechcla.transfer`, which is its value if the two were unrelated. Source: ours; Qi,
-    Fernandez and Bisazza (2023) compare whole rankings of candidates, this only whether the right one leads.
+    A language that shares no question with the pivot, or of whose shared ones none is right, is
+    left out. Raises MechclaError if the pivot has no universal scores or no language is left.
+    Limit: two languages that answer at random agree too, and a language right in 90% of items is
+    consistent with anything at 0.9; read it against `mechcla.transfer`, which is its value if the
+    two were unrelated. Source: ours; Qi, Fernandez and Bisazza (2023) compare whole rankings of
+    candidates, this only whether the right one leads.
 
     >>> print(consistency(base)["es"], "|", consistency(base, reverse=True)["es"])        # doctest: +SKIP
     0.612 [0.541, 0.680] n=112 | 0.962 [0.918, 0.987] n=71
@@ -52,7 +55,8 @@ def consistency(
             f"no other language shares a universal question with {pivot!r} that {'it' if reverse else pivot!r} gets right; "
             f"the other languages in these scores: {others}"
         )
-    # the same questions and seed, so both tables are resampled alike and their ratio is a mean over what is given
+    # the same questions and seed, so both tables are resampled alike and their ratio is a mean over
+    # what is given
     above, below = bootstrap_means(both, resamples, seed), bootstrap_means(given, resamples, seed)
     counts = {lang: sum(v > 0 for v in column.values()) for lang, column in given.items()}
     counts[POOLED] = sum(counts.values())

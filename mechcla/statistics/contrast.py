@@ -1,4 +1,6 @@
-"""The matched-pair contrast: two cultures' answers under two conditions, each answer against itself."""
+"""The matched-pair contrast: two cultures' answers under two conditions, each answer against
+itself.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Contrast:
 
     share    share of items whose contrast is above 0 (ties count one half); chance is 0.5
     nats     mean contrast, in nats of log-likelihood
-    p_value  that the share is 0.5: two-sided, by question (`sign_flip`), for these very conditions. Two vectors that mean
+    p_value  that the share is 0.5: two-sided, by question (`sign_flip`), for these very conditions.
+    Two vectors that mean
              nothing move all items together, so their share is one half only on average over draws
     """
 
@@ -62,24 +65,25 @@ def contrast(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Contrast]:
-    """Does condition 1 favour country 1's answer, against condition 2 and country 2's? By language and pooled.
+    """Does condition 1 favour country 1's answer, against condition 2 and country 2's? By language
+    and pooled.
 
-    For an item with the answer a1 of `countries[0]` and a2 of `countries[1]`, and log-likelihoods l under the two
-    conditions, the contrast is [l1(a1) - l1(a2)] - [l2(a1) - l2(a2)]. How likely or how long an answer is in
-    itself is the same in both brackets and cancels, so no normalisation is offered. Both tables hold the same
-    cultural items (id, language, these two answers) scored under
-    (i) two prompts, the first naming country 1 and the second country 2, or
-    (ii) the same implicit prompt, steered by the LOC vectors of culture 1 and of culture 2.
-    Items without an answer of each country are left out, and n is what is left. countries=None: each item's local
-    answer against its American one (roles local and english; items with several of either are left out), so that
-    languages of several countries are pooled.
+    For an item with the answer a1 of `countries[0]` and a2 of `countries[1]`, and log-likelihoods l
+    under the two conditions, the contrast is [l1(a1) - l1(a2)] - [l2(a1) - l2(a2)]. How likely or
+    how long an answer is in itself is the same in both brackets and cancels, so no normalisation is
+    offered. Both tables hold the same cultural items (id, language, these two answers) scored under
+    (i) two prompts, the first naming country 1 and the second country 2, or (ii) the same implicit
+    prompt, steered by the LOC vectors of culture 1 and of culture 2. Items without an answer of
+    each country are left out, and n is what is left. countries=None: each item's local answer
+    against its American one (roles local and english; items with several of either are left out),
+    so that languages of several countries are pooled.
 
-    Raises MechclaError, naming what is missing, if the two countries are one, no item has both answers, the
-    tables share no such item, or an item's answers differ between the tables. Limits: chance is one half if the
-    two conditions are exchangeable. A condition that only sharpens or flattens all answers moves the contrast
-    along with the priors of a1 and a2: compare LOC vectors of equal norms and strengths, and random directions of
-    the same norms as a control. Two answers stand for two cultures. Source: ours (a difference in
-    differences of log-odds).
+    Raises MechclaError, naming what is missing, if the two countries are one, no item has both
+    answers, the tables share no such item, or an item's answers differ between the tables. Limits:
+    chance is one half if the two conditions are exchangeable. A condition that only sharpens or
+    flattens all answers moves the contrast along with the priors of a1 and a2: compare LOC vectors
+    of equal norms and strengths, and random directions of the same norms as a control. Two answers
+    stand for two cultures. Source: ours (a difference in differences of log-odds).
 
     >>> print(contrast(as_spain, as_korea, ("ES", "KR"))["es"])        # doctest: +SKIP
     ES/KR: share 0.787 [0.660, 0.894] n=47, p=0.0001; nats 1.204 [0.823, 1.615] n=47

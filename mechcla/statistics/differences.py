@@ -1,7 +1,8 @@
 """Item by item differences of two score tables, gathered by question.
 
-A question (an id) asked in several languages is one draw, not several: its differences are added up before
-anything is tested, so that the number of questions, and not of rows, decides how sure a pooled value is.
+A question (an id) asked in several languages is one draw, not several: its differences are added up
+before anything is tested, so that the number of questions, and not of rows, decides how sure a
+pooled value is.
 """
 
 from __future__ import annotations
@@ -35,14 +36,16 @@ class Clusters:
 
     @property
     def mean(self) -> float:
-        """The mean over items, so a question asked in more languages weighs more, as in `mechcla.difference`."""
+        """The mean over items, so a question asked in more languages weighs more, as in
+        `mechcla.difference`.
+        """
         return math.fsum(self.sums) / self.n
 
     @property
     def standard_error(self) -> float:
-        """Of the mean, by questions: sqrt(C/(C-1) sum_c (S_c - m_c mean)^2) / n for C questions with sums S_c of
-        m_c values (the cluster-robust formula of survey sampling); the usual sd/sqrt(n) if every m_c is 1.
-        nan for a single question.
+        """Of the mean, by questions: sqrt(C/(C-1) sum_c (S_c - m_c mean)^2) / n for C questions
+        with sums S_c of m_c values (the cluster-robust formula of survey sampling); the usual
+        sd/sqrt(n) if every m_c is 1. nan for a single question.
         """
         count = len(self.sums)
         if count < 2:
@@ -94,8 +97,8 @@ def paired_differences(
 ) -> Table:
     """The metric of `scores` minus that of `base`, item by item, over the items that both have.
 
-    Raises MechclaError for an unknown metric, measure or normalisation, for a table without items of the
-    metric's kind, and for two tables without an item in common.
+    Raises MechclaError for an unknown metric, measure or normalisation, for a table without items
+    of the metric's kind, and for two tables without an item in common.
     """
     new = values_of(scores, metric, measure, normalisation, "scores")
     old = values_of(base, metric, measure, normalisation, "base")
@@ -117,7 +120,9 @@ def paired_differences(
 
 
 def clustered(table: Mapping[str, Mapping[str, float]]) -> dict[str, Clusters]:
-    """Each language's values, a question each, and their pool, in which a question's languages are added up."""
+    """Each language's values, a question each, and their pool, in which a question's languages are
+    added up.
+    """
     result = {
         lang: _clusters([[v] for _, v in sorted(column.items())]) for lang, column in table.items()
     }

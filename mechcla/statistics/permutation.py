@@ -63,12 +63,15 @@ class TestResult:
 def sign_flip(
     values: Float[np.ndarray, " cluster"], resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, bool]:
-    """Two-sided p-value that values symmetric about 0 have a sum this far from 0, and whether it is exact.
+    """Two-sided p-value that values symmetric about 0 have a sum this far from 0, and whether it is
+    exact.
 
-    Exact if the values lie on a lattice (accuracies: their distribution of sums is counted out whole, which for
+    Exact if the values lie on a lattice (accuracies: their distribution of sums is counted out
+    whole, which for
     -1, 0 and 1 is McNemar's exact test) or if there are few of them (all 2**n assignments of signs are listed);
-    otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p is never 0 and the test keeps its level.
-    Values of 0 are left out, which changes no p-value. Source: Fisher 1935; the +1: Phipson and Smyth 2010.
+    otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p is never 0 and the test keeps its
+    level. Values of 0 are left out, which changes no p-value. Source: Fisher 1935; the +1: Phipson
+    and Smyth 2010.
 
     >>> sign_flip(np.array([1.0, 1, 1, 1, 1]))        # 2 of 2**5 assignments reach 5
     (0.0625, True)
@@ -135,15 +138,16 @@ def permutation_test(
 ) -> dict[str, TestResult]:
     """Does the metric of `scores` differ from that of `base`? By language, and pooled under "all".
 
-    A paired sign-flip test: if steering did nothing, which of an item's two scores is called steered would not
-    matter, so the sign of a question's difference is a coin toss. For the pooled value all languages of a
-    question get the same sign, because they rise and fall together. Two-sided; exact wherever that is cheap
-    (see `sign_flip`). The statistic is `mechcla.difference`'s value.
+    A paired sign-flip test: if steering did nothing, which of an item's two scores is called
+    steered would not matter, so the sign of a question's difference is a coin toss. For the pooled
+    value all languages of a question get the same sign, because they rise and fall together.
+    Two-sided; exact wherever that is cheap (see `sign_flip`). The statistic is
+    `mechcla.difference`'s value.
 
-    Only items that both have are compared. Raises MechclaError if there are none, if an item stands twice, and
-    for unknown names. Limits: it speaks of these prompts and this model, over questions like these; it takes for
-    granted that layers and strengths were chosen on other items (`Study`); and a p-value says nothing of size.
-    Source: Fisher 1935; by question: ours.
+    Only items that both have are compared. Raises MechclaError if there are none, if an item stands
+    twice, and for unknown names. Limits: it speaks of these prompts and this model, over questions
+    like these; it takes for granted that layers and strengths were chosen on other items (`Study`);
+    and a p-value says nothing of size. Source: Fisher 1935; by question: ours.
 
     >>> print(permutation_test(steered, base, "transfer", "share")["es"])        # doctest: +SKIP
     +0.041 p=0.0123 (10000 resamples) n=63 items, 63 questions, 63 changed
@@ -170,12 +174,14 @@ def permutation_test(
 
 
 def correct(p_values: Mapping[Key, float], method: str = "holm") -> dict[Key, float]:
-    """p-values adjusted for being many: those of a family of tests, by the family's keys, in its order.
+    """p-values adjusted for being many: those of a family of tests, by the family's keys, in its
+    order.
 
-    "holm" bounds the chance of even one false finding in the family, whatever the dependence (Holm 1979); "bh"
-    the expected share of false ones among the findings (Benjamini and Hochberg 1995), under independence or
-    positive dependence; "none" leaves them. Compare the result with alpha. The family is all that was looked at,
-    not what turned out well. Raises MechclaError for a p-value outside [0, 1] (nan is) or an unknown method.
+    "holm" bounds the chance of even one false finding in the family, whatever the dependence (Holm
+    1979); "bh" the expected share of false ones among the findings (Benjamini and Hochberg 1995),
+    under independence or positive dependence; "none" leaves them. Compare the result with alpha.
+    The family is all that was looked at, not what turned out well. Raises MechclaError for a
+    p-value outside [0, 1] (nan is) or an unknown method.
 
     >>> correct({("EN", "es"): 0.01, ("EN", "ko"): 0.04, ("SUR", "es"): 0.03})
     {('EN', 'es'): 0.03, ('EN', 'ko'): 0.06, ('SUR', 'es'): 0.06}

@@ -15,7 +15,8 @@ from mechcla.statistics.differences import clustered, paired_differences
 
 @dataclass(frozen=True)
 class Effect:
-    """The smallest true mean difference that a two-sided test at `alpha` would find with probability `power`.
+    """The smallest true mean difference that a two-sided test at `alpha` would find with
+    probability `power`.
 
     value  in the metric's unit (a share of items); nan where the sample has no spread to go by
     sd     of the questions' contributions to the mean, so that its standard error is sd / sqrt(clusters)
@@ -58,21 +59,24 @@ def minimum_detectable_effect(
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> dict[str, Effect]:
-    """The smallest difference that a comparison of this size could have shown, by language and pooled.
+    """The smallest difference that a comparison of this size could have shown, by language and
+    pooled.
 
-    MDE = (z(1 - alpha/2) + z(power)) * SE, where SE is the standard error of the mean paired difference with the
-    languages of a question kept together. It reads a null result: an interval around 0 with an MDE of 0.15 says
-    that the sample was too small for anything less, not that steering does nothing. It is no power of the effect
-    that was observed, which would only restate the p-value.
+    MDE = (z(1 - alpha/2) + z(power)) * SE, where SE is the standard error of the mean paired
+    difference with the languages of a question kept together. It reads a null result: an interval
+    around 0 with an MDE of 0.15 says that the sample was too small for anything less, not that
+    steering does nothing. It is no power of the effect that was observed, which would only restate
+    the p-value.
 
-    Limits: a normal approximation. In simulation, for a power of 0.8, the sign-flip test really had 0.80 for shares
-    of 40 questions or more and 0.71 for 10; for accuracy, where an exact test is conservative, 0.72 to 0.77 with 12
-    to 100 changed questions and 0.58 with 6. The spread is taken from the sample, so it is itself uncertain (in
-    accuracy by about 1 part in 2 sqrt(changed questions)), and it is that of this steering: one that changes more
-    answers spreads wider. Where the questions do not differ, or there is only one, it is nan. Under a correction
-    for m tests use alpha/m.
-    Raises MechclaError as `permutation_test`, and for power or alpha outside (0, 1). Source: the textbook formula
-    for a paired mean, with the cluster-robust standard error of survey sampling.
+    Limits: a normal approximation. In simulation, for a power of 0.8, the sign-flip test really had
+    0.80 for shares of 40 questions or more and 0.71 for 10; for accuracy, where an exact test is
+    conservative, 0.72 to 0.77 with 12 to 100 changed questions and 0.58 with 6. The spread is taken
+    from the sample, so it is itself uncertain (in accuracy by about 1 part in 2 sqrt(changed
+    questions)), and it is that of this steering: one that changes more answers spreads wider. Where
+    the questions do not differ, or there is only one, it is nan. Under a correction for m tests use
+    alpha/m. Raises MechclaError as `permutation_test`, and for power or alpha outside (0, 1).
+    Source: the textbook formula for a paired mean, with the cluster-robust standard error of survey
+    sampling.
 
     >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])        # doctest: +SKIP
     0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
@@ -98,11 +102,12 @@ def minimum_detectable_effect(
 
 
 def items_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.05) -> int:
-    """Questions for which `effect` would be the minimum detectable effect: ((z(1-alpha/2) + z(power)) sd / effect)^2.
+    """Questions for which `effect` would be the minimum detectable effect: ((z(1-alpha/2) +
+    z(power)) sd / effect)^2.
 
-    `sd` is an `Effect.sd`, so questions asked in as many languages as there; the sign of `effect` does not matter.
-    A normal approximation, as `minimum_detectable_effect`. Raises MechclaError for an effect of 0, an sd that is
-    not positive, or power or alpha outside (0, 1).
+    `sd` is an `Effect.sd`, so questions asked in as many languages as there; the sign of `effect`
+    does not matter. A normal approximation, as `minimum_detectable_effect`. Raises MechclaError for
+    an effect of 0, an sd that is not positive, or power or alpha outside (0, 1).
 
     >>> items_needed(0.05, sd=0.4)
     503

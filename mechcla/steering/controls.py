@@ -1,4 +1,5 @@
-"""Control arms: vectors that are like the real ones in everything but the one thing that is claimed to matter.
+"""Control arms: vectors that are like the real ones in everything but the one thing that is claimed
+to matter.
 
     random         random directions                         is it the direction at all?
     shuffled       difference of means with the two sides of every pair swapped in half of them
@@ -8,8 +9,10 @@
     other_country  another language's v_LOC                  does it hold across languages?
     same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
 
-Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm keeps the norms of the vectors it stands in for, language by language and layer by layer, so a strength is
-the same push. Source: ours, after the ablations that the source paper's reviewers asked for.
+Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm
+keeps the norms of the vectors it stands in for, language by language and layer by layer, so a
+strength is the same push. Source: ours, after the ablations that the source paper's reviewers asked
+for.
 """
 
 from __future__ import annotations
@@ -50,9 +53,9 @@ def _always(vectors: Vectors, languages: Sequence[str]) -> bool:
 class Arm:
     """One control arm.
 
-    vectors: from the run's vectors and a seed, those that stand in for them. moved: the method that is run
-    instead, where it is not the same one. without: settings that an arm's method does not have. possible:
-    whether the run's vectors and steered languages allow it.
+    vectors: from the run's vectors and a seed, those that stand in for them. moved: the method that
+    is run instead, where it is not the same one. without: settings that an arm's method does not
+    have. possible: whether the run's vectors and steered languages allow it.
     """
 
     name: str
@@ -103,11 +106,13 @@ def shuffled_vectors(
     seed: int = 0,
     chat: bool | Chat = False,
 ) -> dict[str, SteeringVectors]:
-    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two sides are swapped.
+    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two
+    sides are swapped.
 
-    Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same pass. Exactly half of the questions of a
-    kind (to one) are swapped, so that little of the real direction is left in the mean, which is then scaled up; where a
-    language has only some of the questions, its own halves may be uneven, and more of it is left.
+    Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same
+    pass. Exactly half of the questions of a kind (to one) are swapped, so that little of the real
+    direction is left in the mean, which is then scaled up; where a language has only some of the
+    questions, its own halves may be uneven, and more of it is left.
     """
     signs: dict[str, int] = {}
     for kind in (items.universal, items.cultural):
@@ -135,7 +140,9 @@ def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
 
 
 def us_country(vectors: Vectors) -> SteeringVectors:
-    """In each language the v_LOC of the United States, made from the same questions with that country named."""
+    """In each language the v_LOC of the United States, made from the same questions with that
+    country named.
+    """
     if "LOC US" not in vectors:
         raise MechclaError(
             "the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none"
@@ -160,7 +167,9 @@ def _swapped(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
 
 
 def _at_locs_layer(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
-    """Both vectors at LOC's layer. In raw units EN's push keeps its size, though norms grow with depth."""
+    """Both vectors at LOC's layer. In raw units EN's push keeps its size, though norms grow with
+    depth.
+    """
     if method.en_layer is None or method.loc_layer is None:
         return method
     strength = method.en_strength

@@ -21,7 +21,8 @@ def en_steering(
     operator: Operator = "add",
     unit: Unit = "raw",
 ) -> tuple[Intervention, ...]:
-    """EN-steering: add v_EN[language, layer]; with `restore_layer`, subtract v_EN there again (restoration).
+    """EN-steering: add v_EN[language, layer]; with `restore_layer`, subtract v_EN there again
+    (restoration).
 
     restore_strength: default `strength`. The deep subtraction gives the answer's language back.
     Raises MechclaError if the restoration is not deeper than the steering.

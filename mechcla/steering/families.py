@@ -1,7 +1,9 @@
-"""Families of methods: what each is for, which vectors it needs, what it is held against, how it is drawn.
+"""Families of methods: what each is for, which vectors it needs, what it is held against, how it is
+drawn.
 
-A family is one entry of `FAMILIES`; tables, plots, tests and the dev search read everything about it there.
-"unsteered" and "explicit" (the country named in the prompt) are conditions without vectors, registered beside them.
+A family is one entry of `FAMILIES`; tables, plots, tests and the dev search read everything about
+it there. "unsteered" and "explicit" (the country named in the prompt) are conditions without
+vectors, registered beside them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ KIND_OF = {"transfer": "universal", "localization": "cultural", "english_bias": 
 
 @runtime_checkable
 class DevSearch(Protocol):
-    """What a family's search is given: the coarse layers, the settings, and a way to score methods on dev."""
+    """What a family's search is given: the coarse layers, the settings, and a way to score methods
+    on dev.
+    """
 
     @property
     def n_layers(self) -> int:
@@ -40,7 +44,9 @@ class DevSearch(Protocol):
         """The strengths to try of a vector, "EN" or "LOC"."""
 
     def fine(self, best: int) -> list[int]:
-        """Layers around the best coarse one that were not tried yet; none where every layer was named."""
+        """Layers around the best coarse one that were not tried yet; none where every layer was
+        named.
+        """
 
     def restored(self) -> list[Method]:
         """EN with restoration, where it is asked for."""
@@ -57,9 +63,10 @@ class Family:
     """One family of methods.
 
     axes: the metrics that it is for; its dev gain is their sum, and its arms are scored on them.
-    vectors: which it needs ("EN", "LOC"). arms: names of `mechcla.steering.controls.ARMS`. search: what dev tries, given a
-    DevSearch, after the families registered before it. build: its interventions; None: EN's part, then
-    LOC's. guarded: on dev neither gain may fall below -tolerance. mark, colour: how figures draw it.
+    vectors: which it needs ("EN", "LOC"). arms: names of `mechcla.steering.controls.ARMS`. search:
+    what dev tries, given a DevSearch, after the families registered before it. build: its
+    interventions; None: EN's part, then LOC's. guarded: on dev neither gain may fall below
+    -tolerance. mark, colour: how figures draw it.
     """
 
     name: str
@@ -85,7 +92,8 @@ class Family:
 
 @dataclass(frozen=True)
 class Condition:
-    """The key of every table of scores: a family, and the control arm that stands in for it, if any.
+    """The key of every table of scores: a family, and the control arm that stands in for it, if
+    any.
 
     >>> Condition.parse("LOC us_country")
     Condition(family='LOC', arm='us_country')

@@ -1,4 +1,6 @@
-"""Which layers and pairs of layers are tried: coarse, fine, restorations, pairs. Pure functions on methods."""
+"""Which layers and pairs of layers are tried: coarse, fine, restorations, pairs. Pure functions on
+methods.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from mechcla.steering.method import Method
 def coarse_layers(n_layers: int, step: int) -> list[int]:
     """Every `step`-th layer, counted back from the last, which is always among them.
 
-    A step that would leave one layer alone is shortened to half of the blocks, so that there is a pair to steer.
+    A step that would leave one layer alone is shortened to half of the blocks, so that there is a
+    pair to steer.
 
     >>> coarse_layers(18, 3), coarse_layers(4, 6)
     ([2, 5, 8, 11, 14, 17], [1, 3])

@@ -1,9 +1,11 @@
-"""A linear map from a language's residuals to English ones: not one direction but one for every residual.
+"""A linear map from a language's residuals to English ones: not one direction but one for every
+residual.
 
-INCLINE (Wang et al., 2024) fits h_en = h_L W by least squares on parallel sentences and moves h_L part of the way.
-Ours differs in two things: the map is affine and its deviation from h + v_EN is shrunk by a ridge, because a few
-hundred items in hundreds of dimensions would otherwise be fitted exactly and everything else mapped to nothing. At
-an infinite ridge it is EN-steering itself. And it is applied at one layer, where INCLINE takes all of them.
+INCLINE (Wang et al., 2024) fits h_en = h_L W by least squares on parallel sentences and moves h_L
+part of the way. Ours differs in two things: the map is affine and its deviation from h + v_EN is
+shrunk by a ridge, because a few hundred items in hundreds of dimensions would otherwise be fitted
+exactly and everything else mapped to nothing. At an infinite ridge it is EN-steering itself. And it
+is applied at one layer, where INCLINE takes all of them.
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ class LinearMap:
 def fit_map(
     universal: Residuals, language: str, layer: int, ridge: float = 1.0, pivot: str = "en"
 ) -> LinearMap:
-    """The ridge regression of the pivot's residuals on the language's, over the questions that both have.
+    """The ridge regression of the pivot's residuals on the language's, over the questions that both
+    have.
 
-    Minimises |X A - D|^2 + lambda |A|^2 with X the language's centred residuals and D what centred English ones have
-    beyond them; the map is h -> mean_en + (h - mean_L)(1 + A). ridge: lambda over the mean squared
-    length of X's rows, so 1 is of the data's own size; math.inf gives h + v_EN. Raises MechclaError for a negative ridge, a layer
-    or language that the residuals lack, or fewer than two shared questions.
+    Minimises |X A - D|^2 + lambda |A|^2 with X the language's centred residuals and D what centred
+    English ones have beyond them; the map is h -> mean_en + (h - mean_L)(1 + A). ridge: lambda over
+    the mean squared length of X's rows, so 1 is of the data's own size; math.inf gives h + v_EN.
+    Raises MechclaError for a negative ridge, a layer or language that the residuals lack, or fewer
+    than two shared questions.
 
     >>> learnt = fit_map(cache_residuals(model, items.universal.dev), "es", layer=9)      # doctest: +SKIP
     """

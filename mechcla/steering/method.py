@@ -1,6 +1,7 @@
 """Method: a point of the search space as data, and the interventions that it stands for.
 
-What a sweep searches over and what `en_steering`, `loc_steering` and `surgical_steering` make is the same object:
+What a sweep searches over and what `en_steering`, `loc_steering` and `surgical_steering` make is
+the same object:
 
     Method(en_layer=9, en_strength=0.3, loc_layer=13, loc_strength=2.0)
         .interventions({"EN": en, "LOC": loc}, "es")
@@ -38,9 +39,10 @@ class Manner:
 class Method:
     """EN and LOC settings; None where a part is absent. The unsteered model is Method().
 
-    en_layer, loc_layer: blocks, counted from 0. strengths: in the manner's unit. restore_layer: where v_EN is
-    subtracted again. arm: a control arm that stands in for it (`mechcla.steering.controls.ARMS`). en_positions,
-    loc_positions: None is the manner's. named: the family, where it cannot be told from the parts.
+    en_layer, loc_layer: blocks, counted from 0. strengths: in the manner's unit. restore_layer:
+    where v_EN is subtracted again. arm: a control arm that stands in for it
+    (`mechcla.steering.controls.ARMS`). en_positions, loc_positions: None is the manner's. named:
+    the family, where it cannot be told from the parts.
     """
 
     en_layer: int | None = None
@@ -111,8 +113,8 @@ class Method:
     ) -> tuple[Intervention, ...]:
         """What `mechcla.score` takes: this method in one language; () for the unsteered model.
 
-        An arm exchanges the vectors, or moves the method, first. Raises MechclaError for a vector, layer or
-        language that the vectors lack.
+        An arm exchanges the vectors, or moves the method, first. Raises MechclaError for a vector,
+        layer or language that the vectors lack.
 
         >>> Method(loc_layer=13, loc_strength=2.0).interventions({"LOC": loc}, "es")   # doctest: +SKIP
         """
@@ -129,7 +131,8 @@ class Method:
     def parts(self, vectors: Vectors, language: str, manner: Manner) -> tuple[Intervention, ...]:
         """EN's part, its restoration, then LOC's, from these vectors as they are.
 
-        Raises MechclaError for a restoration that is not deeper than EN, or that would take a projection back.
+        Raises MechclaError for a restoration that is not deeper than EN, or that would take a
+        projection back.
         """
         steps: tuple[Intervention, ...] = ()
         if self.en_layer is not None:

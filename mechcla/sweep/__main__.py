@@ -149,7 +149,9 @@ def _finish(sweep: Sweep, begun: float) -> int:
 def draw(
     sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]
 ) -> list[str]:
-    """The figures of a run with the numbers behind them; the plane in both measures. Returns the PNGs' paths."""
+    """The figures of a run with the numbers behind them; the plane in both measures. Returns the
+    PNGs' paths.
+    """
     folder = sweep.store.folder / "figures"
     with writing(folder):
         folder.mkdir(exist_ok=True)

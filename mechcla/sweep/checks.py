@@ -41,7 +41,9 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
 
 
 def note_threads(folder: Path) -> None:
-    """Say it if a run goes on with another number of threads: sums may then round otherwise in the last digit."""
+    """Say it if a run goes on with another number of threads: sums may then round otherwise in the
+    last digit.
+    """
     before = json.loads((folder / "record.json").read_text(encoding="utf-8"))["versions"]
     then, now = before.get("threads"), versions()["threads"]
     if then is not None and then != now:

@@ -1,4 +1,6 @@
-"""SweepConfig: one typed config for the command line, the YAML or TOML file and the run folder's record."""
+"""SweepConfig: one typed config for the command line, the YAML or TOML file and the run folder's
+record.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ Layer = Annotated[int, Field(ge=0, le=DEEPEST)]
 
 
 def _whole_path(value: str, names: Container[str]) -> str:
-    """A folder or file by its whole path, so that ./m, ~/m and /home/me/m are one model in the record."""
+    """A folder or file by its whole path, so that ./m, ~/m and /home/me/m are one model in the
+    record.
+    """
     path = Path(os.path.expanduser(value))
     return str(path.resolve()) if value not in names and path.exists() else value
 
@@ -321,7 +325,9 @@ class SweepConfig(BaseSettings):
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """Arguments with `--setting -0.3,0.6` as one, since argparse takes a value that begins with a minus for a flag."""
+    """Arguments with `--setting -0.3,0.6` as one, since argparse takes a value that begins with a
+    minus for a flag.
+    """
     joined: list[str] = []
     for argument in arguments:
         before = joined[-1] if joined else ""
@@ -333,7 +339,8 @@ def _joined(arguments: list[str]) -> list[str]:
 
 
 def parse(arguments: list[str]) -> SweepConfig:
-    """The config that command-line arguments ask for: flags over the file over the preset over defaults.
+    """The config that command-line arguments ask for: flags over the file over the preset over
+    defaults.
 
     Raises MechclaError that names the setting, the value given and what was expected.
     """
@@ -351,7 +358,9 @@ def parse(arguments: list[str]) -> SweepConfig:
 
 
 def make(settings: dict[str, Any]) -> SweepConfig:
-    """The config of these settings, checked. Raises MechclaError that names the setting, the value and what was expected."""
+    """The config of these settings, checked. Raises MechclaError that names the setting, the value
+    and what was expected.
+    """
     try:
         config = SweepConfig(**settings)
     except ValidationError as error:

@@ -17,10 +17,12 @@ MOST_DEPTH = 20
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a file, by its suffix (.toml, .json, else YAML); a byte-order mark is no part of them.
+    """The settings in a file, by its suffix (.toml, .json, else YAML); a byte-order mark is no part
+    of them.
 
-    Raises MechclaError for a file that cannot be read, is not in its format, holds numbers that Python does not take,
-    or is larger or deeper than a config can be (aliases and merge keys of YAML are counted before they are expanded).
+    Raises MechclaError for a file that cannot be read, is not in its format, holds numbers that
+    Python does not take, or is larger or deeper than a config can be (aliases and merge keys of
+    YAML are counted before they are expanded).
     """
     try:
         with path.open("rb") as file:
@@ -81,7 +83,9 @@ def _once(keys: list[Any]) -> None:
 
 
 def _bounded(root: Any) -> None:
-    """Refuse too many values or too deep a nesting. What stands for several is counted at each place."""
+    """Refuse too many values or too deep a nesting. What stands for several is counted at each
+    place.
+    """
     count, waiting = 0, [(root, 0)]
     while waiting:
         value, depth = waiting.pop()

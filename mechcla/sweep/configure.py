@@ -1,4 +1,6 @@
-"""configure: the layers, strengths and positions for a model and items, in one call, with the evidence."""
+"""configure: the layers, strengths and positions for a model and items, in one call, with the
+evidence.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,13 @@ TRIED = ["last_prompt_token", "prompt_and_answer"]
 
 @dataclass(frozen=True)
 class Configuration:
-    """What dev chose, by family (EN, EN+restore, LOC, SUR) and language, and what it was chosen from.
+    """What dev chose, by family (EN, EN+restore, LOC, SUR) and language, and what it was chosen
+    from.
 
-    cells: scored on the way, one being a method on one language's dev items of one kind. full_grid: cells of every
-    layer and strength of both vectors, every restoration and every pair of layers. record: the frozen choice, with
-    the digests of the items it was made on. Limit: the best of what was tried on so many dev items; report on test.
+    cells: scored on the way, one being a method on one language's dev items of one kind. full_grid:
+    cells of every layer and strength of both vectors, every restoration and every pair of layers.
+    record: the frozen choice, with the digests of the items it was made on. Limit: the best of what
+    was tried on so many dev items; report on test.
     """
 
     choices: Choices
@@ -81,12 +85,13 @@ def configure(
 ) -> Configuration:
     """Choose layers, strengths and positions of EN, LOC and Surgical Steering on the dev items.
 
-    Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of either vector, then
-    other positions at what was chosen; a language at a time. The rule is `mechcla.sweep.rule`'s, and test items are
-    not scored. settings: any of `python -m mechcla.sweep --help`, e.g. coarse_step=2, dev_items=None,
-    en_strengths=[0.3, 0.6]; chat is True, False or a `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call goes on.
-    Raises MechclaError for a setting that does not exist and for items without English or without one of the kinds or
-    splits. Operationalisation: ours.
+    Coarse to fine: every fourth layer, the neighbours of the best one, pairs of the best layers of
+    either vector, then other positions at what was chosen; a language at a time. The rule is
+    `mechcla.sweep.rule`'s, and test items are not scored. settings: any of `python -m mechcla.sweep
+    --help`, e.g. coarse_step=2, dev_items=None, en_strengths=[0.3, 0.6]; chat is True, False or a
+    `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call
+    goes on. Raises MechclaError for a setting that does not exist and for items without English or
+    without one of the kinds or splits. Operationalisation: ours.
 
     >>> found = mechcla.configure(model, items, ["es"]); print(found)                      # doctest: +SKIP
     >>> mechcla.score(model, items.test.language("es"), found.interventions("SUR", "es"))   # doctest: +SKIP
@@ -121,7 +126,9 @@ def configure(
 
 
 def full_grid(n_layers: int, config: SweepConfig) -> int:
-    """Cells of one language's full grid: every layer and strength, restoration and pair, on both kinds, in one position."""
+    """Cells of one language's full grid: every layer and strength, restoration and pair, on both
+    kinds, in one position.
+    """
     en, loc = len(config.en_strengths), len(config.loc_strengths)
     pairs = n_layers * (n_layers - 1) // 2 * en * loc
     restored = len(restorations(list(range(n_layers)), 1.0, n_layers)) if config.restore else 0

@@ -1,4 +1,6 @@
-"""Is it more than chance, and more than its control arms? Test-set p-values of a run, corrected for being many."""
+"""Is it more than chance, and more than its control arms? Test-set p-values of a run, corrected for
+being many.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,12 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Tested:
-    """One method against another on one metric in one language: difference with interval, p-values, what was detectable.
+    """One method against another on one metric in one language: difference with interval, p-values,
+    what was detectable.
 
-    p_holm is corrected over the comparisons of the same measure: over the pooled ones, and over those of single languages.
-    detectable: the smallest difference that this many questions would have shown (power 0.8, alpha 0.05, uncorrected).
+    p_holm is corrected over the comparisons of the same measure: over the pooled ones, and over
+    those of single languages. detectable: the smallest difference that this many questions would
+    have shown (power 0.8, alpha 0.05, uncorrected).
     """
 
     method: str
@@ -70,7 +74,9 @@ def is_arm(method: str) -> bool:
 def against_unsteered(
     tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
-    """Every family on both axes, and explicit prompting on localization, against the unsteered model."""
+    """Every family on both axes, and explicit prompting on localization, against the unsteered
+    model.
+    """
     pairs = [
         (name, "unsteered", metric)
         for name in tables
@@ -83,7 +89,9 @@ def against_unsteered(
 def against_arms(
     tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
-    """Every family against each of its control arms, on the axis that the family is for (SUR: on both)."""
+    """Every family against each of its control arms, on the axis that the family is for (SUR: on
+    both).
+    """
     pairs = [
         (Condition.parse(name).family, name, metric)
         for name in tables
@@ -102,12 +110,14 @@ CONTRASTS = {  # by condition: the two tables whose answers are held against eac
 def contrasts(
     tables: Mapping[str, Scores], resamples: int, seed: int
 ) -> dict[str, dict[str, Contrast]]:
-    """The matched-pair contrast of the local answer and the American one, by condition, then by language and pooled.
+    """The matched-pair contrast of the local answer and the American one, by condition, then by
+    language and pooled.
 
-    prompt: the own country named against the United States named. LOC: the same implicit prompt under the two countries'
-    LOC vectors, of equal norms. A run without the United States as a control has neither. A language that dev left
-    unsteered has the share 0.5. The interval and p-value are over questions for these very vectors: analyses/contrast
-    shows how far pairs of random directions scatter about one half.
+    prompt: the own country named against the United States named. LOC: the same implicit prompt
+    under the two countries' LOC vectors, of equal norms. A run without the United States as a
+    control has neither. A language that dev left unsteered has the share 0.5. The interval and
+    p-value are over questions for these very vectors: analyses/contrast shows how far pairs of
+    random directions scatter about one half.
     """
     return {
         name: contrast(tables[one], tables[two], resamples=resamples, seed=seed)
@@ -117,7 +127,9 @@ def contrasts(
 
 
 def contrast_rows(found: Mapping[str, Mapping[str, Contrast]]) -> list[dict[str, Any]]:
-    """A row per condition and language; p_holm over the pooled ones, and over those of single languages."""
+    """A row per condition and language; p_holm over the pooled ones, and over those of single
+    languages.
+    """
     corrected = _corrected_contrasts(found)
     return [
         {"condition": name, "language": k} | c.flat() | {"p_holm": corrected[name, k]}
@@ -184,10 +196,12 @@ def to_csv(rows: Sequence[Tested]) -> str:
 
 
 def erased(tested: Sequence[Tested], measure: str) -> dict[str, list[str]]:
-    """Where localization fell by more than chance, as {method: [language, ...]}: the claim of cultural erasure.
+    """Where localization fell by more than chance, as {method: [language, ...]}: the claim of
+    cultural erasure.
 
-    A difference below 0 whose sign-flip test, after Holm's correction over the run's comparisons of this measure, has
-    p < 0.05. An interval below 0 is no such claim: it is one of many, and not corrected for being so.
+    A difference below 0 whose sign-flip test, after Holm's correction over the run's comparisons of
+    this measure, has p < 0.05. An interval below 0 is no such claim: it is one of many, and not
+    corrected for being so.
     """
     found: dict[str, list[str]] = {}
     for r in tested:

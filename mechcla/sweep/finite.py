@@ -19,7 +19,9 @@ OWN_PASS = (
 
 
 def check_vectors(vectors: Mapping[str, SteeringVectors], model: HookedModel) -> None:
-    """Raises MechclaError for vectors or norms that are not finite, naming the first and its layers."""
+    """Raises MechclaError for vectors or norms that are not finite, naming the first and its
+    layers.
+    """
     for name, made in vectors.items():
         for language in made.languages:
             whole = torch.cat([made[language], made.norms[language].unsqueeze(-1)], dim=-1)
@@ -33,7 +35,9 @@ def check_vectors(vectors: Mapping[str, SteeringVectors], model: HookedModel) ->
 
 
 def check_unsteered(scores: Scores, cell: str, model: HookedModel) -> None:
-    """Raises MechclaError if the unsteered model's own scores are not finite, naming the first item."""
+    """Raises MechclaError if the unsteered model's own scores are not finite, naming the first
+    item.
+    """
     if scores.not_finite:
         raise MechclaError(
             f"{model.name} in {model.dtype} is not finite without steering: {cell}, {_first(scores)}: {OWN_PASS}"

@@ -1,4 +1,6 @@
-"""The vectors of a sweep: EN and LOC by the recipe that the config asks for, and those of the control arms."""
+"""The vectors of a sweep: EN and LOC by the recipe that the config asks for, and those of the
+control arms.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 
 
 def names_us(items: ItemSet, config: SweepConfig) -> bool:
-    """The United States as a control: every cultural item outside English says what its prompt is with them named."""
+    """The United States as a control: every cultural item outside English says what its prompt is
+    with them named.
+    """
     return config.controls and all(i.prompt_us for i in items.cultural if i.language != PIVOT)
 
 

@@ -1,17 +1,19 @@
 """The rule by which dev decides.
 
-A dev point is a method's mean gain over the unsteered model, in transfer on universal items and in localization
-on implicit cultural items: within each language, then over the languages that choose together.
+A dev point is a method's mean gain over the unsteered model, in transfer on universal items and in
+localization on implicit cultural items: within each language, then over the languages that choose
+together.
 
     EN, EN+restore  the largest gain in transfer
     LOC             the largest gain in localization
     SUR             among pairs for which neither gain falls below -tolerance, the largest sum of both
 
-A family whose best value is not above 0 is left out there: the choice is then the unsteered model, Method().
-Ties go to the smaller total strength, then to the shallower layer. Since the sum is monotone in both gains, the
-chosen SUR is on the Pareto front of the pairs that qualify.
+A family whose best value is not above 0 is left out there: the choice is then the unsteered model,
+Method(). Ties go to the smaller total strength, then to the shallower layer. Since the sum is
+monotone in both gains, the chosen SUR is on the Pareto front of the pairs that qualify.
 
-A method with a cell that is not finite is never chosen, ranked or averaged: its point says which cells they are.
+A method with a cell that is not finite is never chosen, ranked or averaged: its point says which
+cells they are.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from mechcla.steering.method import Method
 class DevPoint:
     """Gains of one method on dev, over languages; nan where a kind was not scored.
 
-    not_finite: its cells (language and kind) that are not finite; such a point has gains of nan and is never chosen.
+    not_finite: its cells (language and kind) that are not finite; such a point has gains of nan and
+    is never chosen.
     """
 
     method: Method
@@ -65,7 +68,9 @@ def gain(scores: Scores, base: Scores, kind: str, measure: Measure) -> float:
 
 
 def dev_point(method: Method, gains: Mapping[tuple[str, str], float]) -> DevPoint:
-    """The point of a method from its gains by (language, kind); a gain of nan is a cell that is not finite."""
+    """The point of a method from its gains by (language, kind); a gain of nan is a cell that is not
+    finite.
+    """
     languages = list(dict.fromkeys(language for language, _ in gains))
     by_language = {
         k: (gains.get((k, "universal"), math.nan), gains.get((k, "cultural"), math.nan))
@@ -111,7 +116,9 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
 
 
 def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
-    """Points of the same method joined over languages, their gains averaged; methods that lack a language are left out."""
+    """Points of the same method joined over languages, their gains averaged; methods that lack a
+    language are left out.
+    """
     together: dict[Method, dict[str, tuple[float, float]]] = {}
     for p in points:
         if not p.not_finite:
@@ -127,8 +134,8 @@ def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
 def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> list[DevPoint]:
     """The best point of each of the k best first-edit layers of a family, best first.
 
-    by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is chosen by. Points that
-    are not finite have no rank. Ties are broken as in `best`.
+    by: "own", the gain that the family is for, or "sum" of both gains, which is what a pair is
+    chosen by. Points that are not finite have no rank. Ties are broken as in `best`.
     """
     own = FAMILIES.get(family)
 

@@ -1,7 +1,7 @@
 """Opens a sweep and computes its cells: load, extract, score on dev and on test.
 
-Everything here is idempotent over a Store: a cell that lies in the folder is read, one that does not is
-computed and written before the next begins.
+Everything here is idempotent over a Store: a cell that lies in the folder is read, one that does
+not is computed and written before the next begins.
 """
 
 from __future__ import annotations
@@ -82,12 +82,14 @@ class Sweep:
         return sample(part, self.config, job.language, job.kind, job.split)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Scores]]:
-        """Scores of all jobs, one at a time: read if they are there, computed together by items where they are not.
+        """Scores of all jobs, one at a time: read if they are there, computed together by items
+        where they are not.
 
-        Cells that run as one batch round as one batch. So a group of which a cell is missing runs as a whole, as it
-        would have in an unbroken run, and only what was missing is written. Nothing is kept here, so memory does not
-        grow with the number of cells. Raises MechclaError at the first unsteered cell that is not finite; a steered one
-        is said, and noted in `not_finite`.
+        Cells that run as one batch round as one batch. So a group of which a cell is missing runs
+        as a whole, as it would have in an unbroken run, and only what was missing is written.
+        Nothing is kept here, so memory does not grow with the number of cells. Raises MechclaError
+        at the first unsteered cell that is not finite; a steered one is said, and noted in
+        `not_finite`.
         """
         groups: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
         for job in dict.fromkeys(jobs):
@@ -123,7 +125,9 @@ class Sweep:
             self.bar.write(f"mechcla.sweep: {remark(scores, str(job))}", file=sys.stderr)
 
     def unsteered(self, language: str, kind: str) -> Scores:
-        """The unsteered dev cell of a language and kind, which gains are taken against. Held until `forget`."""
+        """The unsteered dev cell of a language and kind, which gains are taken against. Held until
+        `forget`.
+        """
         job = Job(UNSTEERED, language, kind, "dev")
         if job not in self.base:
             self.base |= self.run([job])
@@ -134,7 +138,9 @@ class Sweep:
         return job.method.interventions(self.vectors, job.language, self.config.manner)
 
     def _count(self, job: Job) -> None:
-        """A cell is counted once, however often it is asked for; the total is a guess until the fine layers are known."""
+        """A cell is counted once, however often it is asked for; the total is a guess until the
+        fine layers are known.
+        """
         if job not in self.counted:
             self.counted.add(job)
             self.bar.total = max(self.bar.total or 0, len(self.counted))
@@ -180,7 +186,9 @@ class Sweep:
         return self.store.cell_path(job.split, job.language, name, decides)
 
     def _plain(self, job: Job) -> str:
-        """Why a job's items take the plain path, if they do: known before they are prepared, since it is in their name."""
+        """Why a job's items take the plain path, if they do: known before they are prepared, since
+        it is in their name.
+        """
         key = (job.language, job.kind, job.split, job.prompt)
         if key not in self.plain:
             self.plain[key] = plain_because(
@@ -216,7 +224,8 @@ class Sweep:
 def open_sweep(
     config: SweepConfig, model: HookedModel | None = None, items: ItemSet | None = None
 ) -> Sweep:
-    """Load model and items, check the config against them, open the run folder, make or read the vectors.
+    """Load model and items, check the config against them, open the run folder, make or read the
+    vectors.
 
     model, items: those to use instead of what the config names.
     """
@@ -281,7 +290,9 @@ def _backend(model: HookedModel) -> dict[str, str]:
 def _vectors(
     model: HookedModel, items: ItemSet, config: SweepConfig, store: Store
 ) -> dict[str, SteeringVectors]:
-    """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or made and written."""
+    """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or
+    made and written.
+    """
     lacking = sum(not i.prompt_us for i in items.cultural if i.language != PIVOT)
     if config.controls and lacking:
         print(
@@ -300,10 +311,11 @@ def _vectors(
 def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
-    Freezes the choice, which opens the test items. A method with a cell that is not finite is left out, since a mean over
-    its other languages would be another number; `sweep.not_finite` has it. Returns scores by method name: unsteered, explicit, each family,
-    and its control arms ("EN random", ...; that of explicit prompting names the United States). Explicit prompting leaves universal items as they are, so its transfer is
-    the unsteered model's.
+    Freezes the choice, which opens the test items. A method with a cell that is not finite is left
+    out, since a mean over its other languages would be another number; `sweep.not_finite` has it.
+    Returns scores by method name: unsteered, explicit, each family, and its control arms ("EN
+    random", ...; that of explicit prompting names the United States). Explicit prompting leaves
+    universal items as they are, so its transfer is the unsteered model's.
     """
     described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
     sweep.store.freeze(

@@ -1,7 +1,8 @@
 """The dev part of a sweep: coarse to fine, then restoration and pairs, then one method a family.
 
-With `choose: language` (the default) this is done for each language on its own: vectors are a language's own, and
-the same strength helps one language and harms another. With `choose: pooled` one choice serves all.
+With `choose: language` (the default) this is done for each language on its own: vectors are a
+language's own, and the same strength helps one language and harms another. With `choose: pooled`
+one choice serves all.
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ def choose(sweep: Sweep) -> Choices:
 
 @dataclass
 class DevSearch:
-    """Dev, as a family's search sees it: coarse layers, strengths, and a way to score methods; keeps every point."""
+    """Dev, as a family's search sees it: coarse layers, strengths, and a way to score methods;
+    keeps every point.
+    """
 
     sweep: Sweep
     languages: list[str]
@@ -223,7 +226,9 @@ def _choose(sweep: Sweep, languages: list[str]) -> Choice:
 
 
 def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
-    """The chosen methods at other positions: what one vector makes, then what uses both at the better ones."""
+    """The chosen methods at other positions: what one vector makes, then what uses both at the
+    better ones.
+    """
     config = dev.sweep.config
     own = {"EN": config.en_positions, "LOC": config.loc_positions}
     better: dict[str, str] = {}

@@ -1,4 +1,6 @@
-"""The test numbers of a run: every method, language and metric, with interval and n, as CSV and JSON."""
+"""The test numbers of a run: every method, language and metric, with interval and n, as CSV and
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -111,8 +113,8 @@ def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
 def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
     """The pooled test numbers as text, a line per method.
 
-    tested: give these, and the cells are changes from the unsteered model, paired by item, with the p-values of their
-    sign-flip tests after Holm. English bias is not tested, so it has none.
+    tested: give these, and the cells are changes from the unsteered model, paired by item, with the
+    p-values of their sign-flip tests after Holm. English bias is not tested, so it has none.
     """
     wide = 36 if tested else 30
     lines = [f"{'method':<12}{'transfer':<{wide}}{'localization':<{wide}}English bias"]

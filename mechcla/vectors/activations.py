@@ -1,8 +1,8 @@
 """Residuals at the last prompt token of many prompts, reduced as they come.
 
-Nothing of shape batch x length x d_model outlives the block that made it: a hook picks the last token's
-row, and the sums are float64, so memory depends on layers and languages and not on the number of prompts.
-The unembedding never runs.
+Nothing of shape batch x length x d_model outlives the block that made it: a hook picks the last
+token's row, and the sums are float64, so memory depends on layers and languages and not on the
+number of prompts. The unembedding never runs.
 """
 
 from __future__ import annotations
@@ -76,12 +76,15 @@ def last_token_residuals(
     chat: bool | Chat = False,
     packed: bool = False,
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
-    """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
+    """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's
+    dtype.
 
-    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's
-    turn in the model's chat template, whose last token is then the one before the answer. packed: pad prompts to batches although
-    hooks of your own are in place; without it they then run one by one, unpadded. A model whose layers mind padding
-    runs one length at a time. Raises MechclaError for a prompt that is longer than the model's window, or has a token that the model does not know.
+    edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text
+    is a user's turn in the model's chat template, whose last token is then the one before the
+    answer. packed: pad prompts to batches although hooks of your own are in place; without it they
+    then run one by one, unpadded. A model whose layers mind padding runs one length at a time.
+    Raises MechclaError for a prompt that is longer than the model's window, or has a token that the
+    model does not know.
     """
     rows = [prompt_tokens(text, model.tokenizer, chat) for text in texts]
     for text, row in zip(texts, rows, strict=True):

@@ -3,10 +3,11 @@
     v_EN[L, l]  = mean over parallel universal items of h_l(English prompt) - h_l(prompt in L)
     v_LOC[L, l] = mean over cultural items of h_l(explicit prompt in L) - h_l(implicit prompt in L)
 
-h_l is the activation at one site of block l (default resid_post) at the last prompt token. The means are
-streaming float64 sums. Source: the mean-difference contrasts of Lim et al. (2505.13141) and Veselovsky et
-al. (2504.10191); that these are the source paper's own recipes is our inference. A direction found this
-way separates two sets of prompts; whether it causes anything is what steering tests.
+h_l is the activation at one site of block l (default resid_post) at the last prompt token. The
+means are streaming float64 sums. Source: the mean-difference contrasts of Lim et al. (2505.13141)
+and Veselovsky et al. (2504.10191); that these are the source paper's own recipes is our inference.
+A direction found this way separates two sets of prompts; whether it causes anything is what
+steering tests.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def loc_requests(
     cue: PromptForm = "explicit",
     name: str | None = None,
 ) -> list[Request]:
-    """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the vector of the United States."""
+    """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the
+    vector of the United States.
+    """
     cultural = items.cultural
     if not len(cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
@@ -97,11 +100,12 @@ def make_vectors(
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United States named, of the items that
-    have such a prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
-    swapped, from the same pass. chat: prompts stand in the model's chat template, and its last token, where the answer begins,
-    is read. packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all
-    the same. Memory does not grow with the number of items.
+    Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United
+    States named, of the items that have such a prompt. signs: +1 or -1 by id; then also "EN
+    shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are swapped, from the same
+    pass. chat: prompts stand in the model's chat template, and its last token, where the answer
+    begins, is read. packed: while hooks of your own are in place, prompts run one by one, unpadded;
+    True pads them to batches all the same. Memory does not grow with the number of items.
     """
     requests: list[Request] = []
     if len(items.universal):
@@ -122,9 +126,11 @@ def en_vectors(
     chat: bool | Chat = False,
     packed: bool = False,
 ) -> SteeringVectors:
-    """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
+    """v_EN of every language but English and every layer, from parallel universal items; chat: in
+    the model's chat template.
 
-    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
+    to batches all the same.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
     torch.Size([18, 640])
@@ -142,8 +148,9 @@ def loc_vectors(
 ) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
-    cue: "explicit", the item's own country named; "us", the United States named instead, in the same language: what a
-    LOC vector is to be held against. chat: prompts stand in the model's chat template. packed: as in `en_vectors`.
+    cue: "explicit", the item's own country named; "us", the United States named instead, in the
+    same language: what a LOC vector is to be held against. chat: prompts stand in the model's chat
+    template. packed: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
     """

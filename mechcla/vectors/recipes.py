@@ -1,13 +1,15 @@
-"""Other ways from the same activations to a direction, behind one registry, so that the recipe can be questioned.
+"""Other ways from the same activations to a direction, behind one registry, so that the recipe can
+be questioned.
 
     vectors = RECIPES["lda"](plus, minus)         # [layer, d_model], scaled as the difference of means is
 
-plus, minus: paired last-token activations [item, layer, d_model] (English and the language for EN; explicit and
-implicit for LOC). Every result points where the mean difference points and has its norm, layer by layer, so that
-one strength means the same step in each and only the direction differs.
-Sources: mean difference and uncentred PCA as in the package steering-vectors; logistic probe as in Li et al. 2023;
-whitened difference as in linear discriminant analysis, covariance shrunk by Ledoit and Wolf; language means as in LRP2
-and ShifCon (there over all tokens, here over last prompt tokens). The scaling is ours. mechcla.steering.linear_map goes beyond a direction.
+plus, minus: paired last-token activations [item, layer, d_model] (English and the language for EN;
+explicit and implicit for LOC). Every result points where the mean difference points and has its
+norm, layer by layer, so that one strength means the same step in each and only the direction
+differs. Sources: mean difference and uncentred PCA as in the package steering-vectors; logistic
+probe as in Li et al. 2023; whitened difference as in linear discriminant analysis, covariance
+shrunk by Ledoit and Wolf; language means as in LRP2 and ShifCon (there over all tokens, here over
+last prompt tokens). The scaling is ours. mechcla.steering.linear_map goes beyond a direction.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def logistic(
     minus: Float[Tensor, "item layer d_model"],
     regularisation: float = 0.01,
 ) -> Float[Tensor, "layer d_model"]:
-    """Weights of a logistic probe of plus against minus, on activations divided by their overall scale."""
+    """Weights of a logistic probe of plus against minus, on activations divided by their overall
+    scale.
+    """
     from sklearn.linear_model import LogisticRegression  # seconds to import, and few need it
 
     found = []
@@ -76,9 +80,11 @@ def lda(
 def language_mean(
     plus: Float[Tensor, "many layer d_model"], minus: Float[Tensor, "few layer d_model"]
 ) -> Float[Tensor, "layer d_model"]:
-    """mean(plus) - mean(minus), whatever prompts they are of: h - mean_L + mean_en, as LRP2 and ShifCon move between languages.
+    """mean(plus) - mean(minus), whatever prompts they are of: h - mean_L + mean_en, as LRP2 and
+    ShifCon move between languages.
 
-    On paired rows it is the difference of means itself; what it offers is that it needs no translations.
+    On paired rows it is the difference of means itself; what it offers is that it needs no
+    translations.
     """
     return (plus.double().mean(0) - minus.double().mean(0)).float()
 
@@ -102,7 +108,8 @@ RECIPES.register("language_mean", language_mean)
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
-    """EN vectors of every language and layer by a named recipe. language_mean takes all prompts, the others parallel ones.
+    """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
+    the others parallel ones.
 
     >>> en = en_vectors_by("lda", cache_residuals(model, items.universal.dev)); en["es"].shape       # doctest: +SKIP
     torch.Size([18, 640])
@@ -118,7 +125,9 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
 
 
 def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> SteeringVectors:
-    """LOC vectors of every language and layer by a named recipe, from the same questions in both prompt forms."""
+    """LOC vectors of every language and layer by a named recipe, from the same questions in both
+    prompt forms.
+    """
     for language in implicit.languages:
         if explicit.ids.get(language) != implicit.ids[language]:
             raise MechclaError(

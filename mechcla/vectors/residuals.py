@@ -1,8 +1,9 @@
-"""Residuals of single prompts, kept item by item: what geometry, and vectors beyond the mean, are made from.
+"""Residuals of single prompts, kept item by item: what geometry, and vectors beyond the mean, are
+made from.
 
-The steering vectors of `mechcla.vectors` need only sums. Intervals, permutation tests, PCA and probes need every
-item, so here the last prompt token's activation of each is kept: items x layers x d_model, in float32 (6 MB for
-128 items of the demo model, 1.9 GB for 2,500 items of a 12B model).
+The steering vectors of `mechcla.vectors` need only sums. Intervals, permutation tests, PCA and
+probes need every item, so here the last prompt token's activation of each is kept: items x layers x
+d_model, in float32 (6 MB for 128 items of the demo model, 1.9 GB for 2,500 items of a 12B model).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Last-prompt-token activations of one site: by language, one row an item, in the order of `ids`."""
+    """Last-prompt-token activations of one site: by language, one row an item, in the order of
+    `ids`.
+    """
 
     values: dict[str, Float[Tensor, "item layer d_model"]]
     ids: dict[str, tuple[str, ...]]
@@ -76,13 +79,12 @@ def cache_residuals(
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
-    prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
-    the model is steered meanwhile; languages that are not named run unsteered. One, or a list,
-    is for all rows. So a steered model's geometry can be laid beside the plain one's.
-    chat: prompts stand in the model's chat template.
-    any_language: let a vector be added to another language's rows, which is else refused.
-    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
-    to batches all the same.
+    prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by
+    language, how the model is steered meanwhile; languages that are not named run unsteered. One,
+    or a list, is for all rows. So a steered model's geometry can be laid beside the plain one's.
+    chat: prompts stand in the model's chat template. any_language: let a vector be added to another
+    language's rows, which is else refused. packed: while hooks of your own are in place, prompts
+    run one by one, unpadded; True pads them to batches all the same.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])
@@ -135,9 +137,11 @@ def differences(
 def top_directions(
     differences: Float[Tensor, "item layer d_model"], k: int = 4
 ) -> Float[Tensor, "layer k d_model"]:
-    """The k leading right singular vectors of uncentred item-wise differences, by layer, in float64.
+    """The k leading right singular vectors of uncentred item-wise differences, by layer, in
+    float64.
 
-    Orthonormal; each points where the mean difference points. Raises MechclaError for more than there are items.
+    Orthonormal; each points where the mean difference points. Raises MechclaError for more than
+    there are items.
     """
     if not 1 <= k <= min(len(differences), differences.shape[-1]):
         raise MechclaError(

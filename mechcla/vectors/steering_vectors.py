@@ -1,4 +1,6 @@
-"""SteeringVectors: one vector per language and layer, with what it was made from; saved as safetensors."""
+"""SteeringVectors: one vector per language and layer, with what it was made from; saved as
+safetensors.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
 class SteeringVectors:
     """One vector a language and layer, with what it was made from.
 
-    vectors[L]: Float[layer, d_model]; norms[L]: Float[layer], the mean activation norm of the unsteered
-    side (L's own plain prompts), which the relative strength unit refers to; counts[L]: pairs averaged.
-    record: model and items digests and settings.
+    vectors[L]: Float[layer, d_model]; norms[L]: Float[layer], the mean activation norm of the
+    unsteered side (L's own plain prompts), which the relative strength unit refers to; counts[L]:
+    pairs averaged. record: model and items digests and settings.
     """
 
     name: str
@@ -74,9 +76,9 @@ class SteeringVectors:
     def load(cls, path: str | Path, bound: str = "") -> SteeringVectors:
         """Read what `save` wrote, and verify it.
 
-        bound: take only a file that was saved under this text. Raises MechclaError, naming the file,
-        for another kind of file and for one that is damaged or bound elsewhere. A file of mechcla 0.1
-        carries no digest: it is read, with a warning, unless a bound is asked for.
+        bound: take only a file that was saved under this text. Raises MechclaError, naming the
+        file, for another kind of file and for one that is damaged or bound elsewhere. A file of
+        mechcla 0.1 carries no digest: it is read, with a warning, unless a bound is asked for.
         """
         try:
             with safe_open(str(user_path(path)), framework="pt") as file:

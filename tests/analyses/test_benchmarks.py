@@ -66,8 +66,9 @@ def test_counts_by_hand(work, hf_model):
     engine = count(partial(paths.mechcla_engine, work), model.blocks, head)
     places = sum(len({c[:i] for c in p.candidates for i in range(len(c))}) for p in work.packed())
     assert engine.unembedded == places * len(work.cells)
-    # one recording pass of 4 blocks, which leaves the unsteered stream at each, and blocks 1, 2, 3 once for all strengths
-    # and layers below (block 3 steers what it gives out, so nothing is left to run)
+    # one recording pass of 4 blocks, which leaves the unsteered stream at each, and blocks 1, 2, 3
+    # once for all strengths and layers below (block 3 steers what it gives out, so nothing is left
+    # to run)
     assert engine.blocks == 4 + 3
     one_by_one = count(partial(paths.resume, work), model.blocks, head)
     assert one_by_one.blocks == 4 + 3 * (3 + 2 + 1)

@@ -1,4 +1,6 @@
-"""mechcla's log-likelihoods and accuracies are lm-eval-harness's, and where they are not, the check says so."""
+"""mechcla's log-likelihoods and accuracies are lm-eval-harness's, and where they are not, the check
+says so.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def joined(id: str, prompt: str, *answers: str) -> Item:
 
 
 def test_what_is_cut_elsewhere_is_left_out_and_explained(tiny_models, backends):
-    """' c' + 'apital' is one token and leaves lm-eval nothing; ' c' + 'apital of' leaves it ' of' alone."""
+    """' c' + 'apital' is one token and leaves lm-eval nothing; ' c' + 'apital of' leaves it ' of'
+    alone.
+    """
     items = ItemSet(
         (
             joined("nothing", "The c", "apital of Peru", "apital"),

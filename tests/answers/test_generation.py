@@ -1,4 +1,6 @@
-"""Generated answers against transformers' own generate, a run_with_hooks loop, and the scores of the same tokens."""
+"""Generated answers against transformers' own generate, a run_with_hooks loop, and the scores of
+the same tokens.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def changed(h, edit: Intervention, chosen):
 
 
 def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
-    """A greedy loop of TransformerLens' run_with_hooks on the growing sequence, one row, no cache, no helper of ours."""
+    """A greedy loop of TransformerLens' run_with_hooks on the growing sequence, one row, no cache,
+    no helper of ours.
+    """
     ids = encode(text, model.tokenizer)
     n = len(ids)
     for _ in range(steps):
@@ -165,7 +169,9 @@ def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_each_generated_token_is_the_best_scored_one(positions, tiny):
-    """What scoring says about every possible next token, under the same edit, after the same answer so far."""
+    """What scoring says about every possible next token, under the same edit, after the same answer
+    so far.
+    """
     edit = Intervention(vector(tiny, 3), 2, 4.0, positions=positions)
     (row,) = generate(tiny, QUESTIONS[1:2], edit, stop=None, max_new_tokens=4)
     prompt = tuple(encode(QUESTIONS[1].prompt, tiny.tokenizer))

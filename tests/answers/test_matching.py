@@ -158,7 +158,9 @@ def test_folding_twice_is_folding_once(text, language):
 
 
 def base_differs(text: str, language: str) -> bool:
-    """Casefolding is not idempotent on a few characters beyond any of these languages (Unicode says so itself)."""
+    """Casefolding is not idempotent on a few characters beyond any of these languages (Unicode says
+    so itself).
+    """
     return unicodedata.normalize("NFC", text.casefold()) != text
 
 

@@ -1,4 +1,6 @@
-"""In which language an answer is: scripts exactly, Latin languages on words that are plainly of one of them."""
+"""In which language an answer is: scripts exactly, Latin languages on words that are plainly of one
+of them.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def edited(h, edit: Intervention, chosen):
 
 
 def plain_scores(model: HookedModel, items, edits, prompt="implicit", padding="right"):
-    """Every candidate as its own row through bridge.run_with_hooks, full logits, no help from the engine."""
+    """Every candidate as its own row through bridge.run_with_hooks, full logits, no help from the
+    engine.
+    """
     totals = []
     for item in items:
         text = item.prompt_text(prompt)

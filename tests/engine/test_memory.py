@@ -1,4 +1,6 @@
-"""When memory runs out, batches halve and nothing else changes; cached residuals stay within their bound."""
+"""When memory runs out, batches halve and nothing else changes; cached residuals stay within their
+bound.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def edits(model, *layers):
 
 
 def limit_tokens(model, most: int):
-    """Blocks of this model refuse more tokens than `most`, as a full device would; returns the handle."""
+    """Blocks of this model refuse more tokens than `most`, as a full device would; returns the
+    handle.
+    """
 
     def refuse(_module, args, kwargs):
         stream = (
@@ -113,7 +117,9 @@ def test_a_full_shelf_spills_and_the_numbers_are_the_same_bits(tiny, small_items
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_items):
-    """With room for it, blocks below a steered one are not run again, in this call or the next; without, the numbers are the same."""
+    """With room for it, blocks below a steered one are not run again, in this call or the next;
+    without, the numbers are the same.
+    """
     tiny = tiny_models[family]
     items, edit = small_items.language("es").test, edits(tiny, 2)[0]
     ran: list[int] = []

@@ -20,7 +20,9 @@ tokens = st.lists(st.integers(3, 20), min_size=1, max_size=4).map(tuple)
 @given(st.lists(tokens, min_size=1, max_size=5), st.integers(1, 6))
 @settings(max_examples=100, deadline=None)
 def test_both_layouts_score_the_same_tokens_after_the_same_context(candidates, n_prompt):
-    """Reading each edge's context off the mask gives back every candidate, in order, in both layouts."""
+    """Reading each edge's context off the mask gives back every candidate, in order, in both
+    layouts.
+    """
     prompt = tuple(range(30, 30 + n_prompt))
     packed = Packed(NOBODY, prompt, tuple(candidates), 1)
     for share in (True, False):
@@ -87,7 +89,9 @@ def test_plan_costs_no_more_than_any_other_way_to_cut_the_sorted_rows(lengths, b
 
 
 def test_a_token_across_the_join_moves_the_cut_back():
-    """With no separator the tokenizer may merge prompt and answer; the shared prompt ends before that."""
+    """With no separator the tokenizer may merge prompt and answer; the shared prompt ends before
+    that.
+    """
     item = Item(
         "j",
         "en",

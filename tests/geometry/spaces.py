@@ -21,7 +21,9 @@ def rotation(d, seed=0):
 
 
 def spaces(shift: float, n=30, d=12, noise=0.3) -> Residuals:
-    """Three languages that share questions (a random place each) and differ by a shift of their own."""
+    """Three languages that share questions (a random place each) and differ by a shift of their
+    own.
+    """
     questions = normal(n, 2, d, seed=1)
     values = {
         k: questions + noise * normal(n, 2, d, seed=s) + shift * normal(1, 2, d, seed=50 + s)

@@ -1,4 +1,6 @@
-"""Geometry against known answers: planted directions, transformations that must not change a value, hand computation."""
+"""Geometry against known answers: planted directions, transformations that must not change a value,
+hand computation.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ def test_one_direction_seen_with_noise_in_two_languages_is_one_direction():
 
 
 def test_a_side_that_both_share_is_not_a_shared_direction():
-    """Two languages' differences from one noisy English side: alike as they are, apart once halves are held against each other."""
+    """Two languages' differences from one noisy English side: alike as they are, apart once halves
+    are held against each other.
+    """
     english = normal(60, 1, 64, seed=5)
     own = {
         k: torch.nn.functional.one_hot(torch.tensor(n), 64).double()
@@ -126,7 +130,9 @@ def test_a_side_that_both_share_is_not_a_shared_direction():
 
 
 def test_parallel_questions_are_drawn_together():
-    """Two languages that are one: the same signs, and the same draws, leave them one; signs and draws apart do not."""
+    """Two languages that are one: the same signs, and the same draws, leave them one; signs and
+    draws apart do not.
+    """
     same = normal(30, 1, 64) + 0.2
     together, apart = (
         geometry.across_languages({"es": same, "ko": same}, parallel=p, resamples=40)
@@ -238,7 +244,9 @@ def test_the_projection_keeps_distances_of_a_plane():
 
 
 def test_the_interval_of_separation_is_for_many_questions():
-    """The noise of few questions pushes centroids apart; the interval is about what many would give."""
+    """The noise of few questions pushes centroids apart; the interval is about what many would
+    give.
+    """
     few, many = spaces(1.0, n=12, noise=1.5), spaces(1.0, n=400, noise=1.5)
     curve, truth = (
         geometry.convergence(few, "separation", 80),

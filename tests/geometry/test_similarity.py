@@ -92,8 +92,8 @@ def test_ranks_by_hand():
     y = x[[0, 2, 1]]
     found = geometry.retrieval(x, y, "cosine", resamples=0)
     assert found.top1.value[0] == pytest.approx(1 / 3)
-    # Questions 1 and 2 are swapped: their own translation ties with the third text at 0, behind the swapped one.
-    # A tie counts as lost, so the ranks are 1, 3, 3.
+    # Questions 1 and 2 are swapped: their own translation ties with the third text at 0, behind the
+    # swapped one. A tie counts as lost, so the ranks are 1, 3, 3.
     assert found.mrr.value[0] == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
     tilted = torch.tensor([[1.0, 0, 0], [0, 0.6, 0.8], [0, 0.8, -0.6]], dtype=torch.float64)
     untied = geometry.retrieval(x, tilted.unsqueeze(1), "cosine", resamples=0)

@@ -163,7 +163,9 @@ def test_generation_and_vectors_take_apply_chat_templates_tokens(bos, tmp_path):
 @pytest.mark.parametrize("prompt", ["Peru is", "  Peru   is  \n", "té", "</turn> x"])
 @pytest.mark.parametrize("system", [None, "Peru is big"])
 def test_the_users_words_alone_are_steered(prompt, system, byte_level, tmp_path):
-    """The user's tokens lie between the first marker behind the role and the last one, in a template of markers."""
+    """The user's tokens lie between the first marker behind the role and the last one, in a
+    template of markers.
+    """
     template = (
         "{% for m in messages %}<turn>{{ m.role }}<turn>{{ m.content }}</turn>{% endfor %}"
         "{% if add_generation_prompt %}<turn>model<turn>{% endif %}"

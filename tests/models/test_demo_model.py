@@ -1,4 +1,6 @@
-"""The real demo model: it loads, the engine equals TransformerLens on its items, and the picture is there."""
+"""The real demo model: it loads, the engine equals TransformerLens on its items, and the picture is
+there.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def test_vectors_equal_transformers_own_hidden_states(demo, few):
 
 
 def hidden(raw, demo, items):
-    """Hidden states after every block at the last token. transformers norms the last block's, which is left out."""
+    """Hidden states after every block at the last token. transformers norms the last block's, which
+    is left out.
+    """
     rows = []
     for item in items:
         with torch.no_grad():

@@ -1,4 +1,6 @@
-"""Figures: every script in its own glyphs or not at all, labels inside the page, legends beside the data."""
+"""Figures: every script in its own glyphs or not at all, labels inside the page, legends beside the
+data.
+"""
 
 from __future__ import annotations
 

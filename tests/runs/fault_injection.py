@@ -2,10 +2,10 @@
 
     python -m tests.runs.fault_injection --kills 50 --out docs/reference/reliability.json
 
-A fault ends well in one of two ways: in results that equal an unbroken run's to the last bit (tables,
-choices, vectors, cells), or in one message, exit code 2 (130 for an interrupt) and no traceback. After
-a message about the disk, or a kill, the same command must end in the unbroken results. What ends in
-any other way is counted as such, and the command's exit code is then 1.
+A fault ends well in one of two ways: in results that equal an unbroken run's to the last bit
+(tables, choices, vectors, cells), or in one message, exit code 2 (130 for an interrupt) and no
+traceback. After a message about the disk, or a kill, the same command must end in the unbroken
+results. What ends in any other way is counted as such, and the command's exit code is then 1.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ CHOICES = ("selection.json", "frozen.json")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (minus the signal's number if one ended it) and what it said."""
+    """How a process ended: its exit code (minus the signal's number if one ended it) and what it
+    said.
+    """
 
     code: int
     said: str
@@ -60,7 +62,9 @@ def settings(model: Path, items: ItemSet, folder: Path) -> list[str]:
 
 
 def start(arguments: list[str], limit: int | None = None) -> tuple[int, int]:
-    """Fork a sweep; returns its pid and the pipe that it speaks into. limit: bytes of its largest file."""
+    """Fork a sweep; returns its pid and the pipe that it speaks into. limit: bytes of its largest
+    file.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     reads, writes = os.pipe()
@@ -122,7 +126,9 @@ def warm(arguments: list[str], out: Path) -> None:
 
 
 def results(out: Path) -> dict[str, str]:
-    """A digest per file that holds results: tables, choices, vectors and every cell, to the last bit."""
+    """A digest per file that holds results: tables, choices, vectors and every cell, to the last
+    bit.
+    """
     found = [out / name for name in (*TABLES, *CHOICES)]
     found += sorted((out / "vectors").glob("*")) + sorted((out / "cells").rglob("*.parquet"))
     return {

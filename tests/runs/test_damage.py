@@ -1,6 +1,8 @@
-"""Damaged files of a run: named and made again, or refused in one message; nothing outside its folder.
+"""Damaged files of a run: named and made again, or refused in one message; nothing outside its
+folder.
 
-The oracle is an unbroken run: every fault must end in its tables, choices, vectors and cells, to the bit.
+The oracle is an unbroken run: every fault must end in its tables, choices, vectors and cells, to
+the bit.
 """
 
 from __future__ import annotations
@@ -122,7 +124,9 @@ def test_damaged_items_tables_and_figures_are_written_again(unbroken, copied):
 
 
 def test_a_cell_rewritten_under_its_digests_is_still_bound_to_its_place(unbroken, copied):
-    """A whole cell of another language or method, under this one's name: its bytes are not this place's."""
+    """A whole cell of another language or method, under this one's name: its bytes are not this
+    place's.
+    """
     out = copied()
     one, two = (next((out / "cells/test" / k).glob("unsteered-universal-*")) for k in ("en", "es"))
     one.write_bytes(two.read_bytes())

@@ -1,4 +1,6 @@
-"""A full or read-only disk and Ctrl-C: one message, an exit code, and a run that goes on from there."""
+"""A full or read-only disk and Ctrl-C: one message, an exit code, and a run that goes on from
+there.
+"""
 
 from __future__ import annotations
 

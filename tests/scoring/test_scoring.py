@@ -121,7 +121,9 @@ def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_
 
 
 def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeypatch):
-    """Another prompt form of the same items has the same candidates, and so the same priors to the last bit."""
+    """Another prompt form of the same items has the same candidates, and so the same priors to the
+    last bit.
+    """
     test, known = small_items.test.language("es"), {}
     first = prepare(tiny, test, known=known)
     assert len(known) > 0
@@ -133,7 +135,9 @@ def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeyp
 
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox"])
 def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
-    """However many candidates share a sequence; none is longer than the window that attention slides."""
+    """However many candidates share a sequence; none is longer than the window that attention
+    slides.
+    """
     words = [
         f"{a} {b} té verde"
         for a in ("Lima", "Roma", "París", "Tokio")

@@ -79,7 +79,9 @@ FILES = {"ES": "Spain", "MX": "Mexico", "KR": "South_Korea", "US": "US"}
 
 
 def texts(code: str, id_: str, layout: str) -> tuple[str, str]:
-    """The local and the English question of a region; the old layout says "your country" in English."""
+    """The local and the English question of a region; the old layout says "your country" in
+    English.
+    """
     local = QUESTIONS[id_][{"KR": 1, "US": 2}.get(code, 0)].format(NAMES[code])
     name = {"ES": "Spain", "MX": "Mexico", "KR": "South Korea", "US": "US"}[code]
     return local, QUESTIONS[id_][2].format("your country" if layout == "old" else name)

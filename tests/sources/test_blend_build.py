@@ -1,4 +1,6 @@
-"""BLEnD's small folder: which items, pairs and questions it makes, in both layouts and as Hugging Face rows."""
+"""BLEnD's small folder: which items, pairs and questions it makes, in both layouts and as Hugging
+Face rows.
+"""
 
 from __future__ import annotations
 

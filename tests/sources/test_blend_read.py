@@ -1,4 +1,6 @@
-"""BLEnD's files and settings that are not as they should be: one message that names file, row and column."""
+"""BLEnD's files and settings that are not as they should be: one message that names file, row and
+column.
+"""
 
 from __future__ import annotations
 

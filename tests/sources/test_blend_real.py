@@ -1,4 +1,6 @@
-"""BLEnD's real files, if MECHCLA_BLEND names a copy of its data folder. No text of BLEnD stands here."""
+"""BLEnD's real files, if MECHCLA_BLEND names a copy of its data folder. No text of BLEnD stands
+here.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ real = pytest.mark.skipif(
     not REAL,
     reason="MECHCLA_BLEND names no copy of BLEnD's data folder (CC BY-SA 4.0, not shipped)",
 )
-# Valid questions whose local and US answers are disjoint, counted independently before this source was written.
+# Valid questions whose local and US answers are disjoint, counted independently before this source
+# was written.
 DIFFERS = {
     "DZ": 230,
     "CN": 269,

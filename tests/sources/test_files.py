@@ -1,4 +1,6 @@
-"""A user's own items as JSON Lines, CSV and Parquet: the same items from each, and every bad row named."""
+"""A user's own items as JSON Lines, CSV and Parquet: the same items from each, and every bad row
+named.
+"""
 
 from __future__ import annotations
 

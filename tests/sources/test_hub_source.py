@@ -1,4 +1,6 @@
-"""Hugging Face data sets on disk, read by `datasets` itself, with every way to say what a column holds."""
+"""Hugging Face data sets on disk, read by `datasets` itself, with every way to say what a column
+holds.
+"""
 
 from __future__ import annotations
 

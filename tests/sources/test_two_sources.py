@@ -1,4 +1,6 @@
-"""Two benchmarks in one sweep: Global-MMLU's facts and BLEnD's cultures, joined, written down and run."""
+"""Two benchmarks in one sweep: Global-MMLU's facts and BLEnD's cultures, joined, written down and
+run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.sources import blend_folder, global_mmlu_folder
 
 
 def test_global_mmlu_and_blend_make_a_sweep(tmp_path, capsys):
-    """The items are joined as docs/sources.md says; the run has the United States as a control, for BLEnD's items name them."""
+    """The items are joined as docs/sources.md says; the run has the United States as a control, for
+    BLEnD's items name them.
+    """
     facts = global_mmlu_folder.save(
         tmp_path / "mmlu", global_mmlu_folder.parallel("en", "es", "ko", n=12)
     )

@@ -28,7 +28,9 @@ def row(id, language, kind, *pairs, countries=None, texts=None):
 
 
 def universal(logits: dict[str, list[float]]) -> Scores:
-    """[language][question]: the right answer's log-odds over the one wrong answer; nan leaves the question out."""
+    """[language][question]: the right answer's log-odds over the one wrong answer; nan leaves the
+    question out.
+    """
     return Scores(
         tuple(
             row(f"q{i:03d}", language, "universal", ("correct", x), ("wrong", 0.0))
@@ -42,7 +44,9 @@ def universal(logits: dict[str, list[float]]) -> Scores:
 def noisy(
     seed: int, n: int = 12, languages: str = "es ko el", shift: float = 0.0, shared: float = 1.0
 ):
-    """Base and steered scores; the questions' effects are shared by the languages in part, some are not asked."""
+    """Base and steered scores; the questions' effects are shared by the languages in part, some are
+    not asked.
+    """
     rng = np.random.default_rng(seed)
     common = rng.normal(size=n)
     old = {k: rng.normal(0.3, 1, n) for k in languages.split()}

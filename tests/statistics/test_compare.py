@@ -1,4 +1,6 @@
-"""One table of what the parts say, errors that show what was given, and the examples of docstrings and docs."""
+"""One table of what the parts say, errors that show what was given, and the examples of docstrings
+and docs.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ TWO = answers(
 
 
 def test_contrast_by_hand():
-    """a: 2 - -1 = 3, b: 0 - 3 = -3, c: -3 - -3 = 0 (a tie), d: 1 - -3 = 4; e stands in one table only."""
+    """a: 2 - -1 = 3, b: 0 - 3 = -3, c: -3 - -3 = 0 (a tie), d: 1 - -3 = 4; e stands in one table
+    only.
+    """
     result = contrast(ONE, TWO, ("ES", "KR"))
     assert set(result) == {"es", "all"}
     assert (result["es"].share.value, result["es"].nats.value, result["es"].share.n) == (
@@ -93,7 +95,9 @@ def test_contrast_follows_the_priors_if_one_condition_is_only_sharper():
 
 
 def test_contrast_of_roles_pools_languages_of_several_countries():
-    """Spanish with ES against US, Korean with KR against US: the same as each pair of countries by itself."""
+    """Spanish with ES against US, Korean with KR against US: the same as each pair of countries by
+    itself.
+    """
 
     def run(spanish, korean):
         rows = []

@@ -92,7 +92,9 @@ def test_the_statistic_is_the_difference_that_metrics_report(name, measure):
 
 
 def test_languages_of_a_question_are_one_draw():
-    """Six languages that repeat one another carry one language's evidence; a test by row would see six times as much."""
+    """Six languages that repeat one another carry one language's evidence; a test by row would see
+    six times as much.
+    """
     rng = np.random.default_rng(2)
     column = list(rng.normal(0.3, 1, 40))
     new, old = (

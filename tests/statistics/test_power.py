@@ -51,7 +51,9 @@ def test_the_clustered_standard_error_is_that_of_the_bootstrap():
 
 @pytest.mark.parametrize("measure", ["share", "accuracy"])
 def test_power_at_the_mde_is_what_it_claims(measure):
-    """Simulated with the spread that the MDE was taken from: the test finds an effect of its size 8 times in 10."""
+    """Simulated with the spread that the MDE was taken from: the test finds an effect of its size 8
+    times in 10.
+    """
     rng = np.random.default_rng(8)
     new, old = noisy(9, n=120)
     table = paired_differences(new, old, "transfer", measure)

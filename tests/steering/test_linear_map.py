@@ -1,4 +1,6 @@
-"""The linear map against a rotation that was planted, scikit-learn's ridge, and EN-steering as its limit."""
+"""The linear map against a rotation that was planted, scikit-learn's ridge, and EN-steering as its
+limit.
+"""
 
 from __future__ import annotations
 

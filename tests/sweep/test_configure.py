@@ -1,4 +1,6 @@
-"""configure: what it chose is what the full grid would have chosen from, at a part of its cost, on dev only."""
+"""configure: what it chose is what the full grid would have chosen from, at a part of its cost, on
+dev only.
+"""
 
 from __future__ import annotations
 

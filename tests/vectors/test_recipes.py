@@ -12,7 +12,9 @@ from mechcla.vectors.residuals import cache_residuals
 
 
 def planted(nuisance: float, n=120, d=24):
-    """Two sides that differ by one along axis 0, with large noise of both sides along axis 1 and a lean into it."""
+    """Two sides that differ by one along axis 0, with large noise of both sides along axis 1 and a
+    lean into it.
+    """
     generator = torch.Generator().manual_seed(0)
     plus, minus = (0.3 * torch.randn(n, 2, d, generator=generator) for _ in range(2))
     shared = nuisance * torch.randn(n, 2, generator=generator)

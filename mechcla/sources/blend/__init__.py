@@ -1,6 +1,8 @@
-"""BLEnD (Myung et al. 2024, arXiv 2406.09948): everyday questions answered by people of sixteen regions.
+"""BLEnD (Myung et al. 2024, arXiv 2406.09948): everyday questions answered by people of sixteen
+regions.
 
-Read from the user's own copy or from Hugging Face; nothing of it is shipped (CC BY-SA 4.0). See docs/blend.md.
+Read from the user's own copy or from Hugging Face; nothing of it is shipped (CC BY-SA 4.0). See
+docs/blend.md.
 """
 
 from __future__ import annotations
@@ -40,16 +42,19 @@ def blend_items(
     n_other: int = 2,
     seed: int = 0,
 ) -> ItemSet:
-    """Cultural multiple-choice items, asked without the country's name (`prompt`) and with it (`prompt_explicit`).
+    """Cultural multiple-choice items, asked without the country's name (`prompt`) and with it
+    (`prompt_explicit`).
 
-    regions: codes ("ES", "MX", ...; DZ AS AZ CN ET GR ID IR MX KP NG KR ES GB US JB) or file names; None for all.
-    path: a copy of BLEnD's data folder; None reads Hugging Face. form: "local" or "english" (tags "en-KR", ...).
-    min_votes: of the top answers, the region's and the distractors' (the US one excepted). n_other: distractors
-    beside the US answer, one more without it; an item has at least two. seed: which other regions, and the order.
-    Candidates: one `local` (the top answer), `english` (the US one) where local and US answers are disjoint, `other`.
-    Raises MechclaError for an unknown region or form, or data that is missing, cut off or renamed.
-    Source: ours, over BLEnD's questions and annotations. The claim is limited: distractors in local form are words the
-    region itself used for that English answer to some question, and implicit forms are made by rule.
+    regions: codes ("ES", "MX", ...; DZ AS AZ CN ET GR ID IR MX KP NG KR ES GB US JB) or file names;
+    None for all. path: a copy of BLEnD's data folder; None reads Hugging Face. form: "local" or
+    "english" (tags "en-KR", ...). min_votes: of the top answers, the region's and the distractors'
+    (the US one excepted). n_other: distractors beside the US answer, one more without it; an item
+    has at least two. seed: which other regions, and the order. Candidates: one `local` (the top
+    answer), `english` (the US one) where local and US answers are disjoint, `other`. Raises
+    MechclaError for an unknown region or form, or data that is missing, cut off or renamed. Source:
+    ours, over BLEnD's questions and annotations. The claim is limited: distractors in local form
+    are words the region itself used for that English answer to some question, and implicit forms
+    are made by rule.
 
     >>> items = blend_items(["ES", "KR"], path="BLEnD/data")     # doctest: +SKIP
     >>> items.languages                                          # doctest: +SKIP
@@ -66,7 +71,8 @@ def blend_report(
     n_other: int = 2,
     seed: int = 0,
 ) -> BlendReport:
-    """What `blend_items` with the same settings makes and leaves out, by region and reason, with every id.
+    """What `blend_items` with the same settings makes and leaves out, by region and reason, with
+    every id.
 
     >>> print(blend_report("BLEnD/data", ["ES"]))                # doctest: +SKIP
     """
@@ -81,13 +87,15 @@ def blend_pairs(
     min_votes: int = 2,
     strict: bool = True,
 ) -> ItemSet:
-    """Culture beyond language: questions that two regions of one language answer differently, as items of both.
+    """Culture beyond language: questions that two regions of one language answer differently, as
+    items of both.
 
-    Each item has two candidates, its own region's top answer (`local`) and the other region's (`other`, or
-    `english` for the US), in the same order in both items, so that the matched-pair contrast can be taken. strict: neither
-    top answer is any answer of the other region; otherwise only the two top answers differ. min_votes: of both.
-    A question without an implicit form in either region is left out. Raises MechclaError as `blend_items` does, and
-    for two languages in form "local". Source: ours.
+    Each item has two candidates, its own region's top answer (`local`) and the other region's
+    (`other`, or `english` for the US), in the same order in both items, so that the matched-pair
+    contrast can be taken. strict: neither top answer is any answer of the other region; otherwise
+    only the two top answers differ. min_votes: of both. A question without an implicit form in
+    either region is left out. Raises MechclaError as `blend_items` does, and for two languages in
+    form "local". Source: ours.
 
     >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)           # doctest: +SKIP
     """
@@ -99,11 +107,13 @@ def blend_pairs(
 def blend_questions(
     regions: Regions = None, path: str | Path | None = None, form: str = "local"
 ) -> tuple[OpenItem, ...]:
-    """The short-answer questions that pass BLEnD's official filter, with all answers and the US ones beside them.
+    """The short-answer questions that pass BLEnD's official filter, with all answers and the US
+    ones beside them.
 
-    The filter drops a question with no-answer + not-applicable three times or more, idk five times or more, or no
-    annotation. `prompt` is None where no implicit form could be made. Raises MechclaError as `blend_items` does.
-    Source: BLEnD's own short-answer task; the implicit prompts are ours.
+    The filter drops a question with no-answer + not-applicable three times or more, idk five times
+    or more, or no annotation. `prompt` is None where no implicit form could be made. Raises
+    MechclaError as `blend_items` does. Source: BLEnD's own short-answer task; the implicit prompts
+    are ours.
 
     >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count    # doctest: +SKIP
     """

@@ -1,8 +1,10 @@
-"""The same question with the United States named: a third form, what the other two are held against.
+"""The same question with the United States named: a third form, what the other two are held
+against.
 
-Made from the implicit form, whose "our country" the rules of `rules.py` put where the country's name stood: that phrase
-gives way to the United States in the same grammar (Greek στη χώρα μας to στην Αμερική, which is singular too). What this
-says of the US may be odd (its first-division football clubs) and is still grammatical. Source: ours.
+Made from the implicit form, whose "our country" the rules of `rules.py` put where the country's
+name stood: that phrase gives way to the United States in the same grammar (Greek στη χώρα μας to
+στην Αμερική, which is singular too). What this says of the US may be odd (its first-division
+football clubs) and is still grammatical. Source: ours.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _LEFT = re.compile(  # what would show that a phrase was not seen by the rules
 
 
 def _korean(ours: str) -> tuple[Rule, ...]:
-    """미국 ends in a consonant and "our country" does not, so the particles move back to what rules.py took them from."""
+    """미국 ends in a consonant and "our country" does not, so the particles move back to what
+    rules.py took them from.
+    """
     particles = (("가", "이"), ("는", "은"), ("를", "을"), ("와", "과"), ("로", "으로"))
     return (
         *((rf"{ours}{old}(?=[\s,.?]|$)", f"미국{new}") for old, new in particles),
@@ -86,9 +90,11 @@ _MADE = {
 
 
 def american_form(implicit: str, region: Region, english: bool) -> str | None:
-    """The implicit question with the United States in the place of "our country"; None where it has no such phrase, or one is left.
+    """The implicit question with the United States in the place of "our country"; None where it has
+    no such phrase, or one is left.
 
-    english: the question is in English. The US itself has no third form, for its explicit one names it.
+    english: the question is in English. The US itself has no third form, for its explicit one names
+    it.
 
     >>> american_form("¿Cuál es la fruta más popular en nuestro país?", find_region("ES"), False)    # doctest: +SKIP
     '¿Cuál es la fruta más popular en Estados Unidos?'

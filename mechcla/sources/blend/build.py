@@ -95,7 +95,9 @@ def _region_items(
 def build_pairs(
     data: Data, left: Region, right: Region, form: str, min_votes: int, strict: bool
 ) -> ItemSet:
-    """Both regions' items of every question whose top answers differ, each with the other's answer beside its own."""
+    """Both regions' items of every question whose top answers differ, each with the other's answer
+    beside its own.
+    """
     if left == right:
         raise MechclaError(f"left and right are both {left.code}; a pair is two regions")
     if form == "local" and left.language != right.language:
@@ -153,7 +155,8 @@ def _pair_item(
         return None
     role = "english" if there.code == "US" else "other"
     candidates = [Candidate(text, "local", here.country), Candidate(theirs, role, there.country)]
-    # the two items of a question show the same two answers in the same order: whose is first is drawn by id
+    # the two items of a question show the same two answers in the same order: whose is first is
+    # drawn by id
     candidates.sort(key=lambda c: c.country or "", reverse=split_of(f"{row.id}|order") == "test")
     return _item(data[here.code], row, form, forms, tuple(candidates))
 

@@ -1,7 +1,9 @@
-"""Multiple choice made again from the annotations: a region's top answer against other regions' top answers.
+"""Multiple choice made again from the annotations: a region's top answer against other regions' top
+answers.
 
-The published multiple-choice file is English only. Here another region's answer is carried into the local language through the region's own pairs of
-local and English answers (docs/blend.md). Source: ours, over BLEnD's annotations.
+The published multiple-choice file is English only. Here another region's answer is carried into the
+local language through the region's own pairs of local and English answers (docs/blend.md). Source:
+ours, over BLEnD's annotations.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def same(text: str) -> str:
 
 @lru_cache(maxsize=1 << 17)
 def loose(text: str) -> tuple[str, ...]:
-    """The words of an answer without accents, articles, marks and a final s: "The White Houses" is "white house"."""
+    """The words of an answer without accents, articles, marks and a final s: "The White Houses" is
+    "white house".
+    """
     bare = "".join(
         c for c in unicodedata.normalize("NFD", text.casefold()) if not "\u0300" <= c <= "\u036f"
     )
@@ -44,7 +48,9 @@ def loose(text: str) -> tuple[str, ...]:
 
 
 def says(text: str, accepted: Iterable[tuple[str, ...]]) -> bool:
-    """Whether the text contains an accepted answer (of `loose`) word for word, which BLEnD's own scoring takes as right."""
+    """Whether the text contains an accepted answer (of `loose`) word for word, which BLEnD's own
+    scoring takes as right.
+    """
     words = loose(text)
     return any(
         a and words[i : i + len(a)] == a for a in accepted for i in range(len(words) - len(a) + 1)
@@ -82,8 +88,8 @@ class Lexicon:
     def of(cls, region: RegionRows) -> Lexicon:
         """For each topic and English answer the local one with most votes behind it.
 
-        The topic keeps Turkey from becoming a bird. The two lists of a group are not aligned by index, so a group
-        with one English answer outweighs all others.
+        The topic keeps Turkey from becoming a bird. The two lists of a group are not aligned by
+        index, so a group with one English answer outweighs all others.
         """
         votes: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for row in region.rows.values():
@@ -100,9 +106,10 @@ def carried(
 ) -> str | None:
     """One region's answer in the words of another one, or None where these are not known.
 
-    In English it is the group's first English answer. In the local language it is the answer itself if the two
-    regions share the language, else the target region's own word, in a question of the same topic, for any of
-    the group's English answers; a bare number stays as it is where the target's own answer is one.
+    In English it is the group's first English answer. In the local language it is the answer itself
+    if the two regions share the language, else the target region's own word, in a question of the
+    same topic, for any of the group's English answers; a bare number stays as it is where the
+    target's own answer is one.
     """
     if form == "english" or region.language == "en":
         return next(iter(group.en_answers), None)
@@ -144,11 +151,13 @@ def make_choice(
     n_other: int,
     seed: int,
 ) -> Choice:
-    """Candidates of a valid question: the local answer, the US one where it differs, and other regions' answers.
+    """Candidates of a valid question: the local answer, the US one where it differs, and other
+    regions' answers.
 
-    n_other others stand beside a US answer, one more where there is none. No distractor is an accepted answer
-    of the region, contains one or is part of the top one, in either language, and no two say the same. The UK's answers are not used as `other` outside
-    the US, for English bias is towards both. The order is shuffled by seed, id, region and form.
+    n_other others stand beside a US answer, one more where there is none. No distractor is an
+    accepted answer of the region, contains one or is part of the top one, in either language, and
+    no two say the same. The UK's answers are not used as `other` outside the US, for English bias
+    is towards both. The order is shuffled by seed, id, region and form.
     """
     row = data[region.code].rows[id_]
     us = data["US"].rows.get(id_)
@@ -193,7 +202,9 @@ def make_choice(
 
 
 def _clashes(text: str, accepted: Iterable[tuple[str, ...]], right: Iterable[str]) -> bool:
-    """Whether a distractor would be right: it says an accepted answer, or is part of the top one ("tea", "black tea")."""
+    """Whether a distractor would be right: it says an accepted answer, or is part of the top one
+    ("tea", "black tea").
+    """
     return says(text, accepted) or any(says(r, [loose(text)]) for r in right)
 
 

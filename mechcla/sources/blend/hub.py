@@ -1,7 +1,9 @@
-"""Reads BLEnD from Hugging Face: the same tables as the published folder, one file of each kind a region.
+"""Reads BLEnD from Hugging Face: the same tables as the published folder, one file of each kind a
+region.
 
-The config `annotations` is not loaded as a whole: its regions differ in the keys of `idks`, which has made
-`datasets` refuse to cast them to one schema. Each region's file is loaded alone, so that it has its own.
+The config `annotations` is not loaded as a whole: its regions differ in the keys of `idks`, which
+has made `datasets` refuse to cast them to one schema. Each region's file is loaded alone, so that
+it has its own.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ def read_hub(
 ) -> dict[str, RegionRows]:
     """Every region of the dataset, by code.
 
-    source: the dataset's id, or a folder with the same layout. Raises one MechclaError, which says how to pass
-    a folder, if the dataset cannot be reached, and those of `make_region` for tables that are not as expected.
+    source: the dataset's id, or a folder with the same layout. Raises one MechclaError, which says
+    how to pass a folder, if the dataset cannot be reached, and those of `make_region` for tables
+    that are not as expected.
     """
     return {
         region.code: hub_region(region, partial(_table, str(source), region)) for region in regions
@@ -37,7 +40,9 @@ def read_hub(
 
 
 def hub_region(region: Region, table: Callable[[str], list[dict[str, Any]]]) -> RegionRows:
-    """One region from its three tables in the schema of Hugging Face, asked for by the names in FILES."""
+    """One region from its three tables in the schema of Hugging Face, asked for by the names in
+    FILES.
+    """
     where = {kind: f"{HUB_ID}, {kind}, split {region.code}" for kind in FILES}
     notes: dict[str, Mapping[str, Any]] = {}
     for number, row in enumerate(table("annotations")):

@@ -1,7 +1,9 @@
-"""Implicit and explicit forms of a question: the country's name taken out by rule, and the result checked.
+"""Implicit and explicit forms of a question: the country's name taken out by rule, and the result
+checked.
 
-Source: ours; no list of implicit BLEnD questions has been published. The rules are in `rules.py`, the check
-in `names.py`; a question that a rule leaves ungrammatical or still naming its country has no implicit form.
+Source: ours; no list of implicit BLEnD questions has been published. The rules are in `rules.py`,
+the check in `names.py`; a question that a rule leaves ungrammatical or still naming its country has
+no implicit form.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from mechcla.sources.blend.rules import EXPLICIT_RULES, RULES, Rule
 class Forms:
     """The forms of one question; None where there is none, and then `why` says the reason.
 
-    `left` are the words by which a failed implicit form still names its country. `us` names the United States instead.
+    `left` are the words by which a failed implicit form still names its country. `us` names the
+    United States instead.
     """
 
     implicit: str | None
@@ -35,8 +38,8 @@ class Forms:
 def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
     """The forms of one question in the region's language ("local") or in English ("english").
 
-    The explicit form is the published question, with the country's name in the place of "your country" where
-    the publisher left it out.
+    The explicit form is the published question, with the country's name in the place of "your
+    country" where the publisher left it out.
 
     >>> row = Row("x", "Food", "¿Qué se come en España?", "What do people eat in Spain?", (), 0, 0)
     >>> question_forms(row, find_region("ES")).implicit    # doctest: +SKIP

@@ -1,8 +1,9 @@
 """How each region's country, people and language are named, in its own language and in English.
 
-The patterns are wider than the rules that make the implicit questions (`rules.py`), and know nothing of them:
-what the rules leave behind is found here. They are read on NFC text, ignoring case but for `(?-i:...)`.
-Boundaries are spelled out where a script's vowel signs are no word characters to `re`.
+The patterns are wider than the rules that make the implicit questions (`rules.py`), and know
+nothing of them: what the rules leave behind is found here. They are read on NFC text, ignoring case
+but for `(?-i:...)`. Boundaries are spelled out where a script's vowel signs are no word characters
+to `re`.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ _PATTERNS = {
 def named_country(text: str, region: str | Region) -> str | None:
     """The first words of the text that name the region's country, people or language, or None.
 
-    text: a question or a prompt, in the region's language or in English. Source: ours. The claim is about names
-    alone: a festival, a city or a dish can give a country away too, and is not looked for.
+    text: a question or a prompt, in the region's language or in English. Source: ours. The claim is
+    about names alone: a festival, a city or a dish can give a country away too, and is not looked
+    for.
 
     >>> named_country("¿Cuál es la fruta más popular en España?", "ES")
     'España'

@@ -17,11 +17,12 @@ from mechcla.sources.tables import long_cells
 
 
 def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> dict[str, RegionRows]:
-    """Every region that the folder holds, by code; the asked-for ones and the US must be among them.
+    """Every region that the folder holds, by code; the asked-for ones and the US must be among
+    them.
 
-    path: the folder with annotations/, questions/ and prompts/ (the `data` folder of BLEnD's repository).
-    All regions are read whatever is asked for, for each one's answers are another one's distractors.
-    Raises MechclaError that names file, row and column.
+    path: the folder with annotations/, questions/ and prompts/ (the `data` folder of BLEnD's
+    repository). All regions are read whatever is asked for, for each one's answers are another
+    one's distractors. Raises MechclaError that names file, row and column.
     """
     folder = _data_folder(Path(path))
     present = [r for r in REGIONS if (folder / "annotations" / f"{r.file}_data.json").is_file()]

@@ -1,4 +1,6 @@
-"""The sixteen regions of BLEnD: how its files, its Hugging Face splits and our language tags name them."""
+"""The sixteen regions of BLEnD: how its files, its Hugging Face splits and our language tags name
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ FORMS = ("local", "english")
 class Region:
     """One region.
 
-    `code` is the Hugging Face split and what `regions=` takes; `file` starts the published file names;
-    `country` is ISO 3166 (-2 for a part of a country), which candidates carry; `tag` the language tag of
-    items in the local language: the bare language for its first region, BCP 47 with a country for its second.
-    `english` is the name in the English questions, `ours` what replaces it there.
+    `code` is the Hugging Face split and what `regions=` takes; `file` starts the published file
+    names; `country` is ISO 3166 (-2 for a part of a country), which candidates carry; `tag` the
+    language tag of items in the local language: the bare language for its first region, BCP 47 with
+    a country for its second. `english` is the name in the English questions, `ours` what replaces
+    it there.
     """
 
     code: str
@@ -57,7 +60,9 @@ BY_CODE = {region.code: region for region in REGIONS}
 
 
 def find_region(name: str | Region) -> Region:
-    """The region of this code ("ES") or file name ("Spain"). Raises MechclaError with the nearest names."""
+    """The region of this code ("ES") or file name ("Spain"). Raises MechclaError with the nearest
+    names.
+    """
     if isinstance(name, Region):
         return name
     for region in REGIONS:
@@ -76,7 +81,9 @@ def find_region(name: str | Region) -> Region:
 
 
 def find_regions(names: str | Iterable[str | Region] | None) -> tuple[Region, ...] | None:
-    """The regions of these names in their order, each once; None stays None, which means all there are."""
+    """The regions of these names in their order, each once; None stays None, which means all there
+    are.
+    """
     if names is None:
         return None
     if isinstance(names, str):

@@ -17,10 +17,11 @@ def _nothing() -> Mapping[str, Ids]:
 class RegionReport:
     """One region's questions: `questions` = valid + invalid; valid = made + skipped.
 
-    invalid, skipped: reason to ids. still_named: id to the words by which the failed implicit form still names the
-    country (these are among `skipped`). us_differs: valid ids whose local and US answers are disjoint;
-    us_uncarried: those of the made items without a US candidate because it has no word in the local language.
-    answer_names: made items whose right answer itself names the country, people or language.
+    invalid, skipped: reason to ids. still_named: id to the words by which the failed implicit form
+    still names the country (these are among `skipped`). us_differs: valid ids whose local and US
+    answers are disjoint; us_uncarried: those of the made items without a US candidate because it
+    has no word in the local language. answer_names: made items whose right answer itself names the
+    country, people or language.
     """
 
     code: str
@@ -41,7 +42,9 @@ class RegionReport:
 
 @dataclass(frozen=True)
 class BlendReport:
-    """What `blend_items` made of each region, and why the rest was left out. `str()` of it is a table."""
+    """What `blend_items` made of each region, and why the rest was left out. `str()` of it is a
+    table.
+    """
 
     form: str
     min_votes: int

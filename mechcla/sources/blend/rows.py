@@ -1,4 +1,6 @@
-"""One question as one region answered it: what the published folder and the Hugging Face copy are both turned into."""
+"""One question as one region answered it: what the published folder and the Hugging Face copy are
+both turned into.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Row:
 
 @dataclass(frozen=True)
 class RegionRows:
-    """All questions of one region by id, and the prompt that they are asked in ("{q}" is the question's place)."""
+    """All questions of one region by id, and the prompt that they are asked in ("{q}" is the
+    question's place).
+    """
 
     region: Region
     rows: Mapping[str, Row]
@@ -54,7 +58,9 @@ class RegionRows:
 
 
 def clean(text: str) -> str:
-    """NFC, without byte-order marks and zero-width spaces (joiners stay), single spaces and none at the ends."""
+    """NFC, without byte-order marks and zero-width spaces (joiners stay), single spaces and none at
+    the ends.
+    """
     return " ".join(
         unicodedata.normalize("NFC", text).replace("\ufeff", "").replace("\u200b", "").split()
     )
@@ -69,8 +75,9 @@ def make_region(
 ) -> RegionRows:
     """The rows of one region from its three tables; `where` names them in messages.
 
-    Raises MechclaError that names table, row and column for a missing column, a value of another type, an id
-    that stands in one table only, or a table whose language columns cannot be told apart.
+    Raises MechclaError that names table, row and column for a missing column, a value of another
+    type, an id that stands in one table only, or a table whose language columns cannot be told
+    apart.
     """
     question_file, annotation_file, prompt_file = where
     _check_columns(questions, QUESTION_COLUMNS, question_file)
@@ -103,10 +110,12 @@ def make_region(
 def language_columns(
     questions: Sequence[Mapping[str, Any]], region: Region, where: str
 ) -> tuple[str, str]:
-    """Which of the columns Question and Translation is (local, English); both layouts have been published.
+    """Which of the columns Question and Translation is (local, English); both layouts have been
+    published.
 
-    Told from the content: the column that reads as English, or, in the US and the UK, the one that says
-    "the US" where the other says "US" or "your country". Raises MechclaError where neither stands out.
+    Told from the content: the column that reads as English, or, in the US and the UK, the one that
+    says "the US" where the other says "US" or "your country". Raises MechclaError where neither
+    stands out.
     """
     texts = {
         name: [str(row.get(name) or "") for row in questions]

@@ -1,10 +1,12 @@
-"""How a question loses its country: for each region, patterns and what stands in their place, applied in order.
+"""How a question loses its country: for each region, patterns and what stands in their place,
+applied in order.
 
-Every rule keeps the sentence grammatical in its language: particles and case move to the new phrase (Korean
+Every rule keeps the sentence grammatical in its language: particles and case move to the new phrase
+(Korean
 -이 to -가, Greek στην to στη), adjectives become a genitive ("española" to "de nuestro país"), and agreement is
-kept by choosing a word of the same gender (Arabic بلادنا for الجزائر). Parts of a country say "our region" or
-"our state". Special cases come first, the bare name last. Typing errors of the published files are part of
-the patterns (glued words, a Latin l before an Arabic name).
+kept by choosing a word of the same gender (Arabic بلادنا for الجزائر). Parts of a country say "our
+region" or "our state". Special cases come first, the bare name last. Typing errors of the published
+files are part of the patterns (glued words, a Latin l before an Arabic name).
 """
 
 from __future__ import annotations
@@ -160,7 +162,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
 }
 
-# Questions that address the reader ("your country") name no country: their explicit form puts the name there.
+# Questions that address the reader ("your country") name no country: their explicit form puts the
+# name there.
 EXPLICIT_RULES: dict[str, tuple[Rule, ...]] = {
     "IR": ((r"کشور\s+شما", "ایران"), (r"درکشور(?= معمولاً)", "در ایران")),
     "NG": ((r"\bna yankin ku\b", "ta Arewacin Najeriya"),),

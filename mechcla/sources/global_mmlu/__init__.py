@@ -1,8 +1,10 @@
-"""Global-MMLU (Singh et al. 2024, arXiv 2412.03304; Hugging Face `CohereLabs/Global-MMLU`, Apache-2.0) as items.
+"""Global-MMLU (Singh et al. 2024, arXiv 2412.03304; Hugging Face `CohereLabs/Global-MMLU`,
+Apache-2.0) as items.
 
-MMLU's questions in 42 languages. About 2,850 of the 14,042 a language were annotated for culture: CS needs knowledge of
-a culture, CA does not. The culturally agnostic ones are the universal items, because MMLU as a whole holds
-culturally sensitive questions, most of them about North America and Europe.
+MMLU's questions in 42 languages. About 2,850 of the 14,042 a language were annotated for culture:
+CS needs knowledge of a culture, CA does not. The culturally agnostic ones are the universal items,
+because MMLU as a whole holds culturally sensitive questions, most of them about North America and
+Europe.
 """
 
 from __future__ import annotations
@@ -51,20 +53,23 @@ def global_mmlu_items(
     limit: int | None = None,
     revision: str | None = None,
 ) -> ItemSet:
-    """`load_items("global_mmlu", ...)`: universal items that are parallel across the languages and English.
+    """`load_items("global_mmlu", ...)`: universal items that are parallel across the languages and
+    English.
 
-    languages: codes of LANGUAGES; English is always read, as the pivot. None means every language in `path`.
-    subset: "CA" (culturally agnostic), "CS" (culturally sensitive) or "all", the unannotated ones included; English
-    decides. form: "cloze" scores the option texts after the question, "letters" scores A to D after MMLU's
-    layout. shots: 0 to 5 answered questions of the data set's own dev split in front, the same in every language.
-    path: a folder of your own copy (parquet, csv or jsonl); None loads from the hub. limit: at most so many
-    questions a language, chosen by hash and so spread over the subjects. revision: a commit of the data set.
+    languages: codes of LANGUAGES; English is always read, as the pivot. None means every language
+    in `path`. subset: "CA" (culturally agnostic), "CS" (culturally sensitive) or "all", the
+    unannotated ones included; English decides. form: "cloze" scores the option texts after the
+    question, "letters" scores A to D after MMLU's layout. shots: 0 to 5 answered questions of the
+    data set's own dev split in front, the same in every language. path: a folder of your own copy
+    (parquet, csv or jsonl); None loads from the hub. limit: at most so many questions a language,
+    chosen by hash and so spread over the subjects. revision: a commit of the data set.
 
-    `id` is sample_id, `topic` the subject; dev and test are halves of the hub's test split, by a hash of the id.
-    Questions that are not in every language, or have empty or (cloze) equal options, are left out in all
-    languages and counted in a warning; `read_global_mmlu` returns them. The answer cues and the cloze form are ours.
-    What it cannot show: CS questions have one right answer too, so they do not measure localization, and
-    many translations are by machine. Raises MechclaError that names file, row and column.
+    `id` is sample_id, `topic` the subject; dev and test are halves of the hub's test split, by a
+    hash of the id. Questions that are not in every language, or have empty or (cloze) equal
+    options, are left out in all languages and counted in a warning; `read_global_mmlu` returns
+    them. The answer cues and the cloze form are ours. What it cannot show: CS questions have one
+    right answer too, so they do not measure localization, and many translations are by machine.
+    Raises MechclaError that names file, row and column.
 
     >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages      # doctest: +SKIP
     ('en', 'es', 'ko')
@@ -92,7 +97,8 @@ def read_global_mmlu(
     limit: int | None = None,
     revision: str | None = None,
 ) -> GlobalMMLU:
-    """The same as `global_mmlu_items`, without a warning and with the full report of what was left out.
+    """The same as `global_mmlu_items`, without a warning and with the full report of what was left
+    out.
 
     >>> read_global_mmlu(["es"], path="my_copy").report.missing                          # doctest: +SKIP
     {'es': ('anatomy/test/3',)}

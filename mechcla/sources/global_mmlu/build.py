@@ -1,4 +1,6 @@
-"""Items from questions: joined across languages by sample_id, filtered, and put into words. Pure functions."""
+"""Items from questions: joined across languages by sample_id, filtered, and put into words. Pure
+functions.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,12 @@ Ids: TypeAlias = Mapping[
 class GlobalMMLUReport:
     """What became of the questions. Each mapping is sample_ids by language.
 
-    Left out, in every language: `missing` (not in that language), `empty` (its question or one of its options has
-    no text), `equal` (two of its options are the same text; cloze only). Not asked for: `not_english` (in that
-    language and not in English). Kept all the same, and worth a look: `other_answer` (another letter is
-    right than in English), `other_label` (labelled otherwise than in English, whose label decides), `equal` in the
-    letters form. `other_subject` are kept too: their shots had to be filled from other subjects.
+    Left out, in every language: `missing` (not in that language), `empty` (its question or one of
+    its options has no text), `equal` (two of its options are the same text; cloze only). Not asked
+    for: `not_english` (in that language and not in English). Kept all the same, and worth a look:
+    `other_answer` (another letter is right than in English), `other_label` (labelled otherwise than
+    in English, whose label decides), `equal` in the letters form. `other_subject` are kept too:
+    their shots had to be filled from other subjects.
     """
 
     subset: str
@@ -82,7 +85,9 @@ def _first(ids: tuple[str, ...], n: int = 3) -> str:
 
 
 def same_option(question: Question) -> bool:
-    """Whether two options are one text after NFC, case folding and stripping, so that no likelihood can tell them apart."""
+    """Whether two options are one text after NFC, case folding and stripping, so that no likelihood
+    can tell them apart.
+    """
     plain = [unicodedata.normalize("NFC", option).casefold().strip() for option in question.options]
     return len(set(plain)) < len(plain)
 
@@ -90,9 +95,11 @@ def same_option(question: Question) -> bool:
 def build(
     questions: Questions, shots: Questions, subset: str, form: str, n_shots: int, limit: int | None
 ) -> tuple[ItemSet, GlobalMMLUReport]:
-    """The items of every language, English first, and the report. `questions` and `shots` hold "en".
+    """The items of every language, English first, and the report. `questions` and `shots` hold
+    "en".
 
-    Raises MechclaError if no question is left, if a question is its own shot, or if there are too few shots.
+    Raises MechclaError if no question is left, if a question is its own shot, or if there are too
+    few shots.
     """
     english = questions["en"]
     others = [language for language in questions if language != "en"]
@@ -160,8 +167,8 @@ def _without(ids: Iterable[str], faults: Ids) -> list[str]:
 
 
 def block(question: Question, language: str, form: str) -> str:
-    """A question up to and including its answer cue. "letters" is MMLU's layout (Hendrycks et al. 2021) without its
-    English heading; the cue is ours.
+    """A question up to and including its answer cue. "letters" is MMLU's layout (Hendrycks et al.
+    2021) without its English heading; the cue is ours.
 
     >>> print(block(Question("x", "s", "1 + 1?", ("1", "2", "3", "4"), 1, ""), "es", "letters"))
     1 + 1?
@@ -208,7 +215,9 @@ def _item(question: Question, language: str, form: str, shots: str) -> Item:
 
 
 class _Examples:
-    """Answered questions to stand in front: the same ones in every language, of the question's subject where there are enough."""
+    """Answered questions to stand in front: the same ones in every language, of the question's
+    subject where there are enough.
+    """
 
     def __init__(self, shots: Questions, form: str, n: int) -> None:
         self.shots, self.form, self.n = shots, form, n

@@ -1,7 +1,8 @@
 """The 42 languages of Global-MMLU, and the words after which an answer stands in each.
 
-The codes are the data set's own config names. The cues are ours: the data set ships questions and options
-only. Those for Chinese and Japanese end in a full-width colon and take no space before the answer.
+The codes are the data set's own config names. The cues are ours: the data set ships questions and
+options only. Those for Chinese and Japanese end in a full-width colon and take no space before the
+answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from mechcla.errors import MechclaError, nearest
 
 @dataclass(frozen=True)
 class Language:
-    """One language: its English name, its answer cue, and what stands between the cue and an answer."""
+    """One language: its English name, its answer cue, and what stands between the cue and an
+    answer.
+    """
 
     name: str
     cue: str
@@ -77,7 +80,8 @@ _OTHER_NAMES = {
 
 
 def check_language(code: str) -> None:
-    """Raises MechclaError with the code that was probably meant: "spanish", "pt-BR" and "tl" are understood.
+    """Raises MechclaError with the code that was probably meant: "spanish", "pt-BR" and "tl" are
+    understood.
 
     >>> check_language("es")
     """

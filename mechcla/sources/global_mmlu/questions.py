@@ -1,4 +1,6 @@
-"""Questions of Global-MMLU as the data set holds them: found on the hub or in a folder, and checked row by row."""
+"""Questions of Global-MMLU as the data set holds them: found on the hub or in a folder, and checked
+row by row.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class Question:
-    """One row: `answer` is the right option's place, `label` is CA, CS or "" where nobody annotated it."""
+    """One row: `answer` is the right option's place, `label` is CA, CS or "" where nobody annotated
+    it.
+    """
 
     id: str
     subject: str
@@ -47,8 +51,8 @@ def read_questions(
 ) -> dict[str, Question]:
     """The questions of one language by sample_id, in the data set's order.
 
-    path: a folder of the user's own copy; None asks the hub. labels=False does without the columns that say
-    what is culturally sensitive. Raises MechclaError that names file, row and column.
+    path: a folder of the user's own copy; None asks the hub. labels=False does without the columns
+    that say what is culturally sensitive. Raises MechclaError that names file, row and column.
     """
     origin = f"{DATASET} [{language}] {split}"
     if path is None:
@@ -137,8 +141,9 @@ def languages_in(folder: Path, split: str = "test") -> tuple[str, ...]:
 
 
 def find_files(folder: Path, language: str, split: str) -> list[Path]:
-    """The file of a language and split, or all its shards: `es/test-00000-of-00001.parquet` as the hub lays
-    it out, `es/test.csv`, `es_test.jsonl`, `es-test.csv`, or (test only) `es.csv`; each as parquet, csv or jsonl.
+    """The file of a language and split, or all its shards: `es/test-00000-of-00001.parquet` as the
+    hub lays it out, `es/test.csv`, `es_test.jsonl`, `es-test.csv`, or (test only) `es.csv`; each as
+    parquet, csv or jsonl.
 
     Raises MechclaError if there is none, more than one, or not every shard.
     """
