@@ -18,14 +18,9 @@ import torch
 from transformers import AutoTokenizer
 
 import mechcla
-from mechcla.errors import MechclaError
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import steered
-from mechcla.steering.grid import around, coarse_layers, pairs, restorations
-from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
-from mechcla.sweep.config import parse
-from mechcla.sweep.rule import DevPoint, best, pareto_front, ranked
 
 
 @pytest.fixture(scope="module")
@@ -380,73 +375,3 @@ def test_a_folder_of_something_else_is_left_alone(arguments, tmp_path, capsys):
     assert main([*arguments[:-1], str(tmp_path)]) == 2
     assert "is not empty and holds no run" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_flags_win_over_the_file_over_the_preset(tmp_path):
-    (tmp_path / "c.yaml").write_text("preset: quick\nlanguages: [el]\ndev_items: 5\n")
-    (tmp_path / "c.toml").write_text('en_strengths = [0.1]\nmodel = "mine"\n')
-    config = parse(["--config", str(tmp_path / "c.yaml"), "--dev-items", "7"])
-    assert (config.languages, config.dev_items, config.coarse_step) == (["el"], 7, 6)
-    assert parse(["--config", str(tmp_path / "c.toml")]).en_strengths == [0.1]
-    (tmp_path / "bad.yaml").write_text("lagnuages: [el]\n")
-    with pytest.raises(MechclaError, match="unknown setting 'lagnuages'; did you mean 'languages'"):
-        parse(["--config", str(tmp_path / "bad.yaml")])
-
-
-def test_help_names_every_setting(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0
-    said = capsys.readouterr().out
-    from mechcla.sweep.config import SweepConfig
-
-    for name in SweepConfig.model_fields:
-        assert f"--{name.replace('_', '-')}" in said
-
-
-def test_layers_coarse_and_fine():
-    assert coarse_layers(18, 3) == [2, 5, 8, 11, 14, 17]
-    assert coarse_layers(4, 1) == [0, 1, 2, 3]
-    assert around([2, 5, 8], [5], 1, 9) == [4, 6]
-    assert around([0, 3], [0, 3], 1, 4) == [1, 2]
-    assert {(m.en_layer, m.restore_layer) for m in restorations([1, 3, 5], 1.0, 6)} == {
-        (1, 5),
-        (3, 5),
-    }
-    made = pairs(
-        [Method(en_layer=2, en_strength=1.0)],
-        [Method(loc_layer=1, loc_strength=1.0), Method(loc_layer=4, loc_strength=2.0)],
-    )
-    assert [m.name for m in made] == ["EN2x1-LOC4x2"]
-    en = [Method(en_layer=a, en_strength=1.0) for a in (5, 1)]
-    loc = [Method(loc_layer=b, loc_strength=1.0) for b in (3, 6)]
-    assert [m.name for m in pairs(en, loc, 2)] == [
-        "EN5x1-LOC6x1",
-        "EN1x1-LOC3x1",
-    ]  # the best pair itself is no pair
-
-
-def point(t, loc, **settings):
-    return DevPoint(Method(**settings), t, loc, {})
-
-
-def test_selection_rules():
-    sur = {"en_layer": 1, "en_strength": 1.0, "loc_layer": 3}
-    points = [
-        point(0.3, -0.1, **sur, loc_strength=1.0),
-        point(0.1, 0.1, **sur, loc_strength=2.0),
-        point(0.05, 0.05, **sur, loc_strength=3.0),
-        point(0.2, 0.0, en_layer=2, en_strength=2.0),
-        point(0.2, 0.0, en_layer=2, en_strength=1.0),
-        point(0.1, 0.0, en_layer=0, en_strength=1.0),
-    ]
-    assert (
-        best(points, "SUR", 0.01) is points[1]
-    )  # the larger sum loses more localization than allowed
-    assert best(points[:1], "SUR", 0.01).method == Method()  # none qualifies, so nothing is steered
-    assert best([point(-0.1, 0.2, en_layer=1, en_strength=1.0)], "EN", 0.01).method == Method()
-    assert best(points, "EN", 0.01) is points[4]  # a tie goes to the smaller strength
-    assert ranked(points, "EN", 2) == [points[4], points[5]]
-    assert pareto_front(points[:3]) == [points[0], points[1]]
-    with pytest.raises(MechclaError, match="no LOC cell was swept"):
-        best(points, "LOC", 0.01)
