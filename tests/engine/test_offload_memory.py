@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,6 +15,15 @@ from mechcla.scoring.scores import ItemScore
 from mechcla.sweep.config import make
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import choose
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_new() -> Iterator[None]:
+    """What was there before is left out of gc.get_objects, which makes it short."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def strengths(n: int) -> list[float]:
@@ -37,21 +47,18 @@ def most_rows_held(tiny, small_items, folder, n: int) -> tuple[int, int]:
 
 
 def test_a_search_holds_no_more_rows_for_four_times_the_cells(tiny, small_items, tmp_path):
-    gc.collect()
-    before = sum(type(o) is ItemScore for o in gc.get_objects())
     few, held_few = most_rows_held(tiny, small_items, tmp_path / "few", 2)
     many, held_many = most_rows_held(tiny, small_items, tmp_path / "many", 8)
     assert many > 3 * few
-    assert (
-        held_many - before <= held_few - before + 6
-    )  # a cell of three items, and the one before it
+    assert 0 < held_many <= held_few + 6  # a cell of three items, and the one before it
 
 
-@pytest.mark.parametrize("max_tokens", [64, 2048])
+@pytest.mark.parametrize("max_tokens", [64, 512])
 def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_tokens):
     """Bytes of residual streams alive at the last block, for 8 and for 64 strengths of one layer."""
+    items = small_items.cultural.dev.language("es")
     vector = torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(0))
-    prepared = scoring.prepare(tiny, small_items, max_tokens=max_tokens, prior=False)
+    prepared = scoring.prepare(tiny, items, max_tokens=max_tokens, prior=False)
     held: list[int] = []
 
     def measure(*_) -> None:
@@ -74,7 +81,7 @@ def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_t
             handle.remove()
         assert len(found) == n
         most[n] = max(held)
-        alone = mechcla.score(tiny, small_items, variants[-1], max_tokens=max_tokens, prior=False)
+        alone = mechcla.score(tiny, items, variants[-1], max_tokens=max_tokens, prior=False)
         for a, b in zip(found[n - 1], alone, strict=True):
             assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=2e-5)
     wave = (

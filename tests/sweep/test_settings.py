@@ -54,7 +54,7 @@ def test_strengths_may_be_negative_and_their_order_is_nothing(arguments, expecte
         (["--max-tokens", str(10**12)], "setting 'max_tokens'"),
         (["--cache-mib", str(10**12)], "setting 'cache_mib'"),
         (["--dev-items", str(10**12)], "setting 'dev_items'"),
-        (["--layers", "-1,2"], "setting 'layers.0' is '-1'"),
+        (["--layers", "-1,2"], "setting 'layers.0' is -1"),
         (["--loc-strengths", "-inf"], "strength -inf is not finite"),
         (["--en-strengths", ",".join(map(str, range(1001)))], "setting 'en_strengths'"),
     ],
