@@ -94,7 +94,10 @@ def pads(model: HookedModel) -> bool:
     """
     if model not in _pads:
         try:
-            _pads[model] = run_bare(model, lambda: padding_gap(model)) < 1.0
+            gap = with_room(model, lambda: run_bare(model, lambda: padding_gap(model)))
+            _pads[model] = gap < 1.0
+        except NoMemoryLeft:
+            raise
         except Exception:  # a model that refuses padding needs none
             _pads[model] = False
     return _pads[model]

@@ -8,6 +8,7 @@ independent. Operationalisation: ours (the source paper's equations are not publ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from mechcla.metrics.estimates import (
     _interval,
     bootstrap_means,
 )
+from mechcla.registry import Registry
 from mechcla.scoring.scores import ItemScore, Scores
 
 Measure = str  # "accuracy" or "share", checked where it is used
@@ -74,16 +76,6 @@ def _of_kind(scores: Scores, kind: str, what: str) -> Scores:
     return part
 
 
-def _biased(scores: Scores) -> Scores:
-    part = _of_kind(scores, "cultural", "English bias")
-    kept = tuple(r for r in part if "english" in r.roles)
-    if not kept:
-        raise MechclaError(
-            f"English bias needs candidates of role 'english'; these {len(part)} cultural scores have none"
-        )
-    return Scores(kept, part.settings)
-
-
 def transfer(
     scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
@@ -114,21 +106,44 @@ def english_bias(
     return metric(scores, "english_bias", measure, normalisation)
 
 
-METRICS: dict[str, tuple[str, str]] = {
-    "transfer": ("universal", "correct"),
-    "localization": ("cultural", "local"),
-    "english_bias": ("cultural", "english"),
-}
+@dataclass(frozen=True)
+class Metric:
+    """What a metric measures: the candidates of one role, on the items of one kind that offer it.
+
+    value: of an item, given the measure and the normalisation; None: the role's share, or whether the
+    best candidate has it. summary: a row of it in every sweep's summary.
+    """
+
+    kind: str
+    role: str
+    value: Callable[[Measure, str], ItemValue] | None = None
+    summary: bool = True
+
+    def of(self, measure: Measure, normalisation: str = "sum") -> ItemValue:
+        """The function of an item whose mean the metric is."""
+        if self.value is not None:
+            return self.value(measure, normalisation)
+        return item_value(self.role, measure, normalisation)
+
+
+METRICS: Registry[Metric] = Registry("metric")
+METRICS.register("transfer", Metric("universal", "correct"))
+METRICS.register("localization", Metric("cultural", "local"))
+METRICS.register("english_bias", Metric("cultural", "english"))
 
 
 def _metric_table(
     scores: Scores, name: str, measure: Measure, normalisation: str
 ) -> dict[str, dict[str, float]]:
-    if name not in METRICS:
-        raise MechclaError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
-    kind, role = METRICS[name]
-    part = _biased(scores) if name == "english_bias" else _of_kind(scores, kind, name)
-    return _table(part, item_value(role, measure, normalisation))
+    found = METRICS.get(name)
+    part = _of_kind(scores, found.kind, name)
+    kept = tuple(r for r in part if found.role in r.roles)
+    if not kept:
+        raise MechclaError(
+            f"{name} needs candidates of role {found.role!r}; these {len(part)} {found.kind} scores "
+            "have none"
+        )
+    return _table(Scores(kept, part.settings), found.of(measure, normalisation))
 
 
 def metric(

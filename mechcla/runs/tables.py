@@ -39,6 +39,10 @@ def plain_cell(value: Any) -> Any:
     """A value as a CSV cell: a text that would be a formula behind an apostrophe, everything else
     as it is.
     """
+    if isinstance(value, str):
+        value = value.replace("\r\n", "\n").replace(
+            "\r", "\n"
+        )  # Python 3.11 does not quote a lone \r
     if isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.fullmatch(value):
         return f"'{value}"
     return value

@@ -83,7 +83,8 @@ class ItemScore:
                 raise MechclaError(
                     f"item {self.id!r} ({self.language}) was scored without priors; score(..., prior=True) measures them"
                 )
-            return total - np.asarray(self.prior)
+            with np.errstate(invalid="ignore"):  # -inf less -inf: a metric says so
+                return total - np.asarray(self.prior)
         raise MechclaError(
             f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}"
         )

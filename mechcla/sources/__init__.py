@@ -13,6 +13,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint import lint
 from mechcla.items.texts import check_language
+from mechcla.registry import Registry
 from mechcla.sources.blend import blend_items
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import file_items
@@ -20,22 +21,19 @@ from mechcla.sources.global_mmlu import global_mmlu_items
 from mechcla.sources.hub import hub_items
 
 Source = Callable[..., ItemSet]
-SOURCES: dict[str, Source] = {
-    "demo": demo_items,
-    "blend": blend_items,
-    "global_mmlu": global_mmlu_items,
-    "hub": hub_items,
-}
+SOURCES: Registry[Source] = Registry("source")
+SOURCES.register("demo", demo_items)
+SOURCES.register("blend", blend_items)
+SOURCES.register("global_mmlu", global_mmlu_items)
+SOURCES.register("hub", hub_items)
 
 
 def register_source(name: str, source: Source) -> None:
-    """Make `load_items(name, **options)` call source(**options). Raises MechclaError if the name is
-    taken."""
-    if name in SOURCES:
-        raise MechclaError(
-            f"a source named {name!r} is registered already; known: {', '.join(SOURCES)}"
-        )
-    SOURCES[name] = source
+    """Make `load_items(name, **options)` call source(**options).
+
+    Raises MechclaError if the name is taken.
+    """
+    SOURCES.register(name, source)
 
 
 def load_items(

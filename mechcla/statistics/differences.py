@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.metrics.metrics import METRICS, Measure, item_value
+from mechcla.metrics.metrics import METRICS, Measure
 from mechcla.scoring.scores import ItemScore, Scores
 
 Table = dict[str, dict[str, float]]  # [language][id]
@@ -73,10 +73,9 @@ def values_of(
     scores: Scores, metric: str, measure: Measure, normalisation: str, what: str
 ) -> Table:
     """The metric of every item that it is defined for, by language and id (sorted)."""
-    if metric not in METRICS:
-        raise MechclaError(f"unknown metric {metric!r}; {nearest(metric, METRICS)}")
-    kind, role = METRICS[metric]
-    value = item_value(role, measure, normalisation)
+    found = METRICS.get(metric)
+    kind, role = found.kind, found.role
+    value = found.of(measure, normalisation)
     rows = unique_rows([r for r in scores if r.kind == kind and role in r.roles], what)
     if not rows:
         raise MechclaError(

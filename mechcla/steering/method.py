@@ -100,6 +100,10 @@ class Method:
             return self
         return replace(self, arm=name, **ARMS.get(name).without)
 
+    def named_as(self, family: str) -> Method:
+        """The same settings as a method of a family that cannot be told from them."""
+        return replace(self, named=family)
+
     def at_positions(self, positions: Mapping[str, str]) -> Method:
         """The same method at other positions, by vector: {"EN": ..., "LOC": ...}."""
         return replace(

@@ -28,6 +28,8 @@ from mechcla.sources import SOURCES
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
 from mechcla.sweep.config_file import read_config
+from mechcla.sweep.plugins import load_plugins
+from mechcla.vectors.recipes import RECIPES
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -198,8 +200,12 @@ class SweepConfig(BaseSettings):
     try_positions: Words = Field(
         [], description="other positions to try, on dev, at the chosen layers and strengths"
     )
-    recipe: Literal["mean_difference", "pca_difference", "logistic", "lda"] = Field(
-        "mean_difference", description="how vectors are made from residuals"
+    recipe: str = Field(
+        "mean_difference",
+        description=f"how vectors are made from residuals: {', '.join(RECIPES.names())}",
+    )
+    plugins: Words = Field(
+        [], description="Python files or modules that register sources, recipes, families, metrics"
     )
     chat: bool = Field(
         False,
@@ -285,6 +291,13 @@ class SweepConfig(BaseSettings):
     def _home(cls, value: Any) -> Any:
         return type(value)(user_path(value)) if str(value).startswith("~") else value
 
+    @field_validator("recipe")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        if value not in RECIPES:
+            raise ValueError(nearest(value, RECIPES))
+        return value
+
     @field_validator("en_strengths", "loc_strengths", "languages", "layers")
     @classmethod
     def _some(cls, values: Any) -> Any:
@@ -345,6 +358,7 @@ def parse(arguments: list[str]) -> SweepConfig:
     Raises MechclaError that names the setting, the value given and what was expected.
     """
     try:
+        load_plugins(_flag(arguments, "--plugins"))
         given = CliApp.run(SweepConfig, cli_args=_joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
@@ -357,10 +371,21 @@ def parse(arguments: list[str]) -> SweepConfig:
         raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
 
 
+def _flag(arguments: list[str], name: str) -> str | None:
+    """The value of a flag, as it is written: plugins must be there before the others are checked."""
+    for k, argument in enumerate(arguments):
+        if argument.startswith(f"{name}="):
+            return argument.removeprefix(f"{name}=")
+        if argument == name and k + 1 < len(arguments):
+            return arguments[k + 1]
+    return None
+
+
 def make(settings: dict[str, Any]) -> SweepConfig:
     """The config of these settings, checked. Raises MechclaError that names the setting, the value
     and what was expected.
     """
+    load_plugins(settings.get("plugins"))
     try:
         config = SweepConfig(**settings)
     except ValidationError as error:

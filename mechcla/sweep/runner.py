@@ -40,6 +40,7 @@ from mechcla.sweep.checks import check_items, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.making import make, names_us, shuffles
+from mechcla.sweep.plugins import plugin_digests
 from mechcla.sweep.rule import DevPoint, dev_point, gain
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -263,6 +264,7 @@ def open_sweep(
         **packages,
         "items": items.digest,
         "code": code_digest(),
+        **plugin_digests(),
         **_backend(model),
         **chat_settings(config.chat_form, model.tokenizer),
         "path": "packed" if fits(model) else "plain",

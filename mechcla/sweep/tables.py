@@ -61,15 +61,15 @@ def summarise(
     }
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     for measure in ("accuracy", "share"):
-        for metric in METRICS:
+        for metric in (n for n, m in metrics.METRICS.items() if m.summary):
             for group, keys in ((steered, [*languages, POOLED]), (english, [pivot])):
-                if metric == "english_bias" and group is english:
+                if group is english and metric not in ("transfer", "localization"):
                     continue
                 base = group["unsteered"]
                 for name, scores in group.items():
                     if name == "explicit" and metric == "transfer":
                         continue  # explicit prompting leaves universal items as they are
-                    if not len(scores.where(kind=metrics.METRICS[metric][0])):
+                    if not len(scores.where(kind=metrics.METRICS[metric].kind)):
                         continue  # a control arm is scored on its family's axis alone
                     values = metrics.metric(scores, metric, measure, **options)
                     changes = (

@@ -26,8 +26,7 @@ WITH_BOS = {
     "bos, byte fallback": {"byte_fallback": True},
     "bos, byte fallback, added tokens": {"byte_fallback": True, "added": ("<|user|>",)},
 }
-# These do not, or put an EOS behind; they belong to DRAWN as soon as the folder's own tokenizer is
-# used untouched.
+# These do not, or put an EOS behind.
 OTHERS = {
     "bos that is not added": {"adds_bos": False},
     "bos that is not added, byte fallback": {"adds_bos": False, "byte_fallback": True},
@@ -36,7 +35,7 @@ OTHERS = {
     "no bos, no pad": {"bos": False, "pad": False},
     "no roles at all": {"bos": False, "eos": False, "pad": False},
 }
-DRAWN = WITH_BOS
+DRAWN = WITH_BOS | OTHERS
 # Windows that the texts fit and windows that they do not.
 WINDOWS = {
     "mistral": "sliding_window",

@@ -6,15 +6,25 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import mechcla
 from tests.sources.global_mmlu_folder import parallel, question, save
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """The page registers a source; nothing of it stays."""
+    before = mechcla.sources.SOURCES.names()
+    yield
+    for name in set(mechcla.sources.SOURCES) - set(before):
+        mechcla.sources.SOURCES.remove(name)
 
 
 def test_the_examples_of_the_sources_page_print_what_it_says(tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr("mechcla.sources.SOURCES", dict(mechcla.sources.SOURCES))
     folder = save(tmp_path / "my_global_mmlu", parallel("en", "es", "ko"))
     save(
         folder,

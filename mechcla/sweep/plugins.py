@@ -1,0 +1,71 @@
+"""Plugins: a user's own files that register sources, recipes, families, metrics or control arms.
+
+    python -m mechcla.sweep --plugins my_family.py
+
+A plugin is imported once per process, before the other settings are checked, so that what it registers
+is a valid value of them. Its code is part of the run's identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mechcla.errors import MechclaError
+from mechcla.storage import user_path
+
+_loaded: dict[str, str] = {}  # by name as it was given, without folders: SHA-256 of the code
+
+
+def load_plugins(names: Sequence[str] | str | None) -> None:
+    """Import Python files (*.py) and modules, each once. Raises MechclaError that names the plugin."""
+    given = names.strip("[]").split(",") if isinstance(names, str) else names or ()
+    for name in (n.strip() for n in given if n.strip()):
+        try:
+            path = user_path(name) if name.endswith(".py") else _source(name)
+            code = path.read_bytes()
+        except (OSError, ImportError, ValueError) as error:
+            raise MechclaError(
+                f"cannot load the plugin {name!r}: {error}; expected a Python file, or a module that "
+                "can be imported"
+            ) from error
+        key, digest = path.stem, hashlib.sha256(code).hexdigest()
+        if _loaded.get(key) == digest:
+            continue
+        if key in _loaded:
+            raise MechclaError(
+                f"the plugin {name!r} was loaded before with other code; start Python anew"
+            )
+        try:
+            if name.endswith(".py"):
+                spec = importlib.util.spec_from_file_location(f"mechcla_plugin_{key}", path)
+                assert spec is not None
+                assert spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[spec.name] = module
+                spec.loader.exec_module(module)
+            else:
+                importlib.import_module(name)
+        except MechclaError:
+            raise
+        except Exception as error:  # a user's own code may raise anything
+            raise MechclaError(
+                f"the plugin {name!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        _loaded[key] = digest
+
+
+def plugin_digests() -> dict[str, str]:
+    """The code of every loaded plugin, for a run's identity; empty without plugins."""
+    return {f"plugin {name}": digest for name, digest in sorted(_loaded.items())}
+
+
+def _source(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ImportError("there is no such module")
+    return Path(spec.origin)

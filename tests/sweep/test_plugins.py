@@ -1,0 +1,143 @@
+"""A source, a recipe, a family, a metric and a control arm of the user's own: one file, outside the
+package, and they work from Python, YAML and the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import mechcla
+from mechcla.errors import MechclaError
+from mechcla.sources import SOURCES
+from mechcla.steering.controls import ARMS
+from mechcla.steering.families import FAMILIES
+from mechcla.sweep import plugins
+from mechcla.sweep.__main__ import main
+from mechcla.sweep.config import parse
+from mechcla.vectors.recipes import RECIPES
+
+CODE = '''
+from pathlib import Path
+
+import mechcla
+from mechcla.metrics.metrics import METRICS, Metric
+from mechcla.steering.controls import ARMS, Arm, like
+from mechcla.steering.families import FAMILIES, Family
+from mechcla.steering.grid import loc_grid
+from mechcla.vectors.recipes import RECIPES, mean_difference
+
+HERE = Path(__file__).parent
+
+
+def questions(languages=None):
+    """A source of its own."""
+    return mechcla.load_items(HERE / "items.jsonl", languages)
+
+
+def flipped(plus, minus):
+    """A recipe: the mean difference, backwards."""
+    return -mean_difference(plus, minus)
+
+
+def search(dev):
+    dev.score([m.named_as("LOC2") for m in loc_grid(dev.layers, dev.strengths("LOC"))])
+
+
+def twice(method, vectors, language, manner):
+    """A family: LOC at its layer, and once more at the last site of the same block."""
+    return method.parts(vectors, language, manner) * 2
+
+
+mechcla.register_source("mine", questions)
+RECIPES.register("flipped", flipped)
+METRICS.register("other_bias", Metric("cultural", "other"))
+ARMS.register("half", Arm("half", lambda v, seed: {**v, "LOC": like(v["EN"], v["LOC"], "half")}))
+FAMILIES.register(
+    "LOC2", Family("LOC2", ("localization",), ("LOC",), ("half",), search, twice, mark="P")
+)
+'''
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory, small_items):
+    folder = tmp_path_factory.mktemp("plugin")
+    small_items.to_jsonl(folder / "items.jsonl")
+    (folder / "of_my_own.py").write_text(CODE)
+    yield folder / "of_my_own.py"
+    for registry, name in ((SOURCES, "mine"), (RECIPES, "flipped"), (ARMS, "half"),
+                           (mechcla.metrics.metrics.METRICS, "other_bias"), (FAMILIES, "LOC2")):  # fmt: skip
+        if name in registry:
+            registry.remove(name)
+    plugins._loaded.pop("of_my_own", None)
+
+
+@pytest.fixture(scope="module")
+def run(plugin, tiny_folders):
+    out = plugin.parent / "run"
+    arguments = ["--plugins", str(plugin), "--model", str(tiny_folders["llama"]), "--items", "mine"]
+    arguments += ["--layers", "0,2", "--no-restore", "--resamples", "100", "--recipe", "flipped"]
+    assert main([*arguments, "--device", "cpu", "--loc-strengths", "4", "--out", str(out)]) == 0
+    return mechcla.read_run(out)
+
+
+def test_all_of_them_are_in_a_run_from_the_command_line(run, tiny_models, small_items):
+    assert {"LOC2", "LOC2 half"} <= set(run.conditions)
+    assert (
+        run.summary.one(method="LOC2", language="es", metric="other_bias", measure="share")["n"]
+        == 3
+    )
+    assert run.arms.where(method="LOC2", against="LOC2 half", measure="share", language="es")
+    model = tiny_models["llama"]
+    real = mechcla.loc_vectors(model, small_items.dev)
+    assert torch.allclose(run.vectors["LOC"]["es"], -real["es"], atol=1e-5)
+    chosen = run.choice["LOC2"]["es"]
+    if chosen["family"] == "LOC2":
+        edit = mechcla.loc_steering(
+            run.vectors["LOC"], language="es", layer=chosen["loc_layer"], strength=8.0
+        )  # twice 4
+        fresh = mechcla.score(model, small_items.test.cultural.language("es"), edit)
+        mine = run.scores("LOC2").where(kind="cultural")
+        for a, b in zip(mine, fresh, strict=True):
+            assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-3)
+    identity = json.loads((run.folder / "record.json").read_text())["identity"]
+    assert len(identity["plugin of_my_own"]) == 64
+
+
+def test_and_from_yaml_and_from_python(plugin, run, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"plugins: [{plugin}]\nrecipe: flipped\nitems: mine\n")
+    config = parse(["--config", str(tmp_path / "c.yaml")])
+    assert (config.recipe, config.items, config.plugins) == ("flipped", "mine", [str(plugin)])
+    assert mechcla.load_items("mine", ["es"]).languages == ("en", "es")
+    found = mechcla.metrics.metrics.metric(run.scores("unsteered"), "other_bias", "share")
+    shares = [
+        float(sum(s for s, role in zip(r.shares(), r.roles, strict=True) if role == "other"))
+        for r in run.scores("unsteered")
+        if r.kind == "cultural" and r.language == "es"
+    ]
+    assert found["es"].value == pytest.approx(sum(shares) / len(shares))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("broken.py", "import no_such_thing", "cannot be imported: ModuleNotFoundError"),
+        ("taken.py", "import mechcla\nmechcla.register_source('demo', len)", "'demo' is registered already"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_fails_is_one_message(name, code, message, tmp_path, capsys):
+    (tmp_path / name).write_text(code)
+    assert main(["--plugins", str(tmp_path / name), "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plugin_that_is_not_there_and_a_recipe_that_is_none():
+    with pytest.raises(MechclaError, match=r"cannot load the plugin 'nowhere\.py'"):
+        parse(["--plugins", "nowhere.py"])
+    with pytest.raises(MechclaError, match="setting 'recipe' is 'ldaa': did you mean 'lda'"):
+        parse(["--recipe", "ldaa"])
+    assert Path("nowhere.py").exists() is False
