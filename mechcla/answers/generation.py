@@ -61,10 +61,10 @@ def generate(
     question, with {q} in its place, one or one a language, e.g. {"en": "Question: {q}\\nAnswer:"}. chat: put it
     into the tokenizer's chat template. max_tokens: rows x (prompt + new tokens) of a batch, halved, with a warning, as
     often as memory runs out. cache: None lets `decoding.cache_fits` decide; False runs full passes.
-    packed: while hooks of your own are in place, prompts run one by one by full passes, so that a hook sees the whole text
-    and nothing else; True runs them in batches, from a cache, all the same.
-    Greedy decoding shows a model's single most likely path, not what else it might say, and in 16-bit
-    types a near tie may fall either way with the batch's size.
+    packed: while hooks of your own are in place, prompts run one by one by full passes, so that a
+    hook sees the whole text and nothing else; True runs them in batches, from a cache, all the
+    same. Greedy decoding shows a model's single most likely path, not what else it might say, and
+    in 16-bit types a near tie may fall either way with the batch's size.
 
     Source: ours. Raises MechclaError for no questions, a prompt beyond the model's window, an unknown form, a template without
     {q}, a question without an implicit form, or chat=True without a chat template.

@@ -1,8 +1,9 @@
 """What a model's layers allow, measured once per model and not assumed.
 
-`fits`: whether candidates may be packed as a tree under one prompt and blocks resumed (the engine). `pads`: whether
-rows of different lengths may run together with padding. The oracle of both is the model's own forward pass on rows of
-one length, one row per candidate. Both are measured without the user's hooks. Source: ours.
+`fits`: whether candidates may be packed as a tree under one prompt and blocks resumed (the engine).
+`pads`: whether rows of different lengths may run together with padding. The oracle of both is the
+model's own forward pass on rows of one length, one row per candidate. Both are measured without the
+user's hooks. Source: ours.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ from mechcla.engine.reference import Rows, plain_log_probs
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 LOOSE = 0.25
-# Of what the blocks added to the stream: the same error is a small change of the logits in a model whose blocks
-# do little, and it must show there too. 16-bit types round by some per cent over many blocks.
+# Of what the blocks added to the stream: the same error is a small change of the logits in a model
+# whose blocks do little, and it must show there too. 16-bit types round by some per cent over many
+# blocks.
 SHARE = {torch.float32: 3e-4, torch.float64: 1e-8}
 LOOSE_SHARE = 0.1
-# Of the change where a token is seen, how much may show where it is not. A masked token has weight 0, so 0 to the last
-# bit, save where experts gather the tokens of all rows and their sums round differently.
+# Of the change where a token is seen, how much may show where it is not. A masked token has weight
+# 0, so 0 to the last bit, save where experts gather the tokens of all rows and their sums round
+# differently.
 LEAK = {torch.float32: 1e-5, torch.float64: 1e-9}
 LOOSE_LEAK = 5e-3
-# Candidates as the indices of random tokens: branches within branches, inner nodes with sisters, a lone leaf.
+# Candidates as the indices of random tokens: branches within branches, inner nodes with sisters, a
+# lone leaf.
 TREE = ((0, 1, 2, 3), (0, 1, 4), (0, 5, 6, 7, 8), (0, 5, 9, 10), (11, 12), (11, 13, 14, 15), (16,))
 SISTERS = ((0, 1, 2), (0, 3, 4), (5, 6, 7, 8), (5, 6, 9))
 ALONE = tuple((k, 20 + k, 10 + k) for k in range(8))  # many behind one token, as priors are packed
@@ -44,10 +48,11 @@ _pads: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary(
 
 
 def fits(model: HookedModel) -> bool:
-    """Whether the engine's pass (shared prompt, resumed blocks, joined strengths, own head) equals the plain pass.
+    """Whether the engine's pass (shared prompt, resumed blocks, joined strengths, own head) equals
+    the plain pass.
 
-    Measured once per model on random tokens with an edit in the middle; a model that deviates is announced by a
-    warning and runs on the plain path.
+    Measured once per model on random tokens with an edit in the middle; a model that deviates is
+    announced by a warning and runs on the plain path.
     """
     if model not in _fits:
         why = ""
@@ -71,7 +76,8 @@ def fits(model: HookedModel) -> bool:
 def pads(model: HookedModel) -> bool:
     """Whether right-padded rows with a mask give what the same rows give without padding.
 
-    Layers that carry a state along the row may not keep to the mask; such a model runs rows of one length at a time.
+    Layers that carry a state along the row may not keep to the mask; such a model runs rows of one
+    length at a time.
     """
     if model not in _pads:
         try:
@@ -82,7 +88,8 @@ def pads(model: HookedModel) -> bool:
 
 
 def alone(model: HookedModel, packed: bool = False) -> bool:
-    """Whether prompts must run one by one, unpadded: while hooks of the user's own are in place, unless packed=True.
+    """Whether prompts must run one by one, unpadded: while hooks of the user's own are in place,
+    unless packed=True.
 
     Said once per model, by a warning that names the first of them.
     """
@@ -90,22 +97,25 @@ def alone(model: HookedModel, packed: bool = False) -> bool:
     if found and first_time(model):
         shown = ", ".join(dict.fromkeys(found[:3])) + (", ..." if len(found) > 3 else "")
         warnings.warn(
-            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, unpadded, on the plain "
-            "path, so that a hook sees each text alone; packed=True runs them packed and padded all the same",
+            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, "
+            "unpadded, on the plain path, so that a hook sees each text alone; packed=True runs "
+            "them packed and padded all the same",
             stacklevel=3,
         )
     return bool(found)
 
 
 def plain_rows(model: HookedModel, packed: bool = False) -> Rows:
-    """How rows run on the plain path of this model: padded together, one length at a time, or one by one."""
+    """How rows run on the plain path of this model: padded together, one length at a time, or one
+    by one."""
     if alone(model, packed):
         return "alone"
     return "padded" if pads(model) else "lengths"
 
 
 def _tokens(model: HookedModel, count: int) -> list[int]:
-    """Distinct random ids of rows that the model has, without the first few, which are often never trained."""
+    """Distinct random ids of rows that the model has, without the first few, which are often never
+    trained."""
     vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
     known = min(vocab, len(model.tokenizer))  # rows beyond the tokenizer are all alike
     generator = torch.Generator().manual_seed(0)
@@ -115,7 +125,8 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
 
 
 def _trees(model: HookedModel) -> list[Packed]:
-    """Two items of different lengths, and candidates behind one token, within the model's windows."""
+    """Two items of different lengths, and candidates behind one token, within the model's
+    windows."""
     room = min(n for n in (model.window, model.sliding_window, 64) if n is not None)
     long, short = min(9, room - DEEPEST), min(5, room - DEEPEST)
     if short < 1:
@@ -135,10 +146,11 @@ def _trees(model: HookedModel) -> list[Packed]:
 
 @torch.inference_mode()
 def probe(model: HookedModel) -> float:
-    """The largest difference between the two paths, in tolerances: from 1 on the model does not fit.
+    """The largest difference between the two paths, in tolerances: from 1 on the model does not
+    fit.
 
-    Differences of log-probabilities, and of what the blocks added to the stream at the scored positions, in its own
-    norm.
+    Differences of log-probabilities, and of what the blocks added to the stream at the scored
+    positions, in its own norm.
     """
     packed = _trees(model)
     fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)
@@ -170,7 +182,8 @@ def probe(model: HookedModel) -> float:
 
 
 def _edges(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Every edge by what it means: the prompt, the tokens after it, and the token that is scored."""
+    """Every edge by what it means: the prompt, the tokens after it, and the token that is
+    scored."""
     found = []
     for row, place, token in zip(
         batch.edge_row.tolist(), batch.edge_place.tolist(), batch.edge_token.tolist(), strict=True

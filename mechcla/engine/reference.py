@@ -33,10 +33,11 @@ def plain_log_probs(
 ) -> Float[Tensor, " edge"]:
     """Log-probabilities of a plain batch's edges from full forward passes with hooks.
 
-    `batch` must come from collate(..., share_prompt=False). rows: "padded", all in one pass; "lengths", a pass per
-    length and no padding, for models whose layers mind it; "alone", a pass per row, prompt and whole candidate as one
-    text, so that hooks of the user's own see what a single text shows them. streams: filled with the residual stream
-    behind the last block at the edges, where it is given.
+    `batch` must come from collate(..., share_prompt=False). rows: "padded", all in one pass;
+    "lengths", a pass per length and no padding, for models whose layers mind it; "alone", a pass
+    per row, prompt and whole candidate as one text, so that hooks of the user's own see what a
+    single text shows them. streams: filled with the residual stream behind the last block at the
+    edges, where it is given.
     """
     found = torch.empty(len(batch.edge_token))
     for part, edges in _parts(batch, rows):

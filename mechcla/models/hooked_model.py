@@ -71,7 +71,8 @@ class HookedModel:
     def sliding_window(self) -> int | None:
         """The shortest attention window of any block, if some blocks see only that far back.
 
-        A chunk counts as one: blocks of chunked attention (Llama 4) see nothing before their own chunk's beginning.
+        A chunk counts as one: blocks of chunked attention (Llama 4) see nothing before their own
+        chunk's beginning.
         """
         config = self._text_config
         types = getattr(config, "layer_types", None)
@@ -92,8 +93,9 @@ class HookedModel:
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.
 
-        Raises MechclaError for an unknown site, a layer out of range, or a site that this family lacks or that does not
-        do there what its name says (`mechcla.models.sites`), found by one small pass at the first use.
+        Raises MechclaError for an unknown site, a layer out of range, or a site that this family
+        lacks or that does not do there what its name says (`mechcla.models.sites`), found by one
+        small pass at the first use.
         """
         if site not in SITES:
             raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
@@ -108,7 +110,10 @@ class HookedModel:
         if f"blocks.{layer}.hook_{site}" not in self.bridge.hook_dict:
             fault = "this block has no such place"
             if site == "resid_mid" and why["attn_out"] is None and why["mlp_out"] is None:
-                fault = "attention and MLP read the same residual in parallel blocks, so there is nothing between them"
+                fault = (
+                    "attention and MLP read the same residual in parallel blocks, so there is "
+                    "nothing between them"
+                )
         works = [s for s in SITES if why[s] is None] or ["another block"]
         named = " or ".join(filter(None, (", ".join(works[:-1]), works[-1])))
         raise MechclaError(f"{self.name} has no {site!r} at block {layer}: {fault}; use {named}")

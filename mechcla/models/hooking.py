@@ -1,8 +1,9 @@
 """Hooks of mechcla's own, which never stay behind, and the user's, which are told from them.
 
-`run_hooked` is the one place where mechcla hooks a model. Its hooks act only while a lock is held, and a lock is let
-go by the interpreter itself, so an interrupt (Ctrl-C) at any moment leaves nothing that acts; what was registered is
-found again by its mark, not by a handle that the interrupt may have kept from being noted.
+`run_hooked` is the one place where mechcla hooks a model. Its hooks act only while a lock is held,
+and a lock is let go by the interpreter itself, so an interrupt (Ctrl-C) at any moment leaves
+nothing that acts; what was registered is found again by its mark, not by a handle that the
+interrupt may have kept from being noted.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ class Hook:
 def run_hooked(places: Sequence[Place], run: Callable[[], T]) -> T:
     """run() while hooks are in place, which are gone afterwards, whatever ended it.
 
-    A place is ("site", hook point, f) with f(activation), through TransformerLens' own API, which alone fires every
-    site; ("before", module, f) with f(module, args, kwargs); or ("after", module, f) with f(module, args, output).
-    What f returns replaces the activation, the arguments or the output; None leaves it.
+    A place is ("site", hook point, f) with f(activation), through TransformerLens' own API, which
+    alone fires every site; ("before", module, f) with f(module, args, kwargs); or ("after", module,
+    f) with f(module, args, output). What f returns replaces the activation, the arguments or the
+    output; None leaves it.
     """
     switch = Lock()
     hooks = [(kind, module, Hook(act, switch)) for kind, module, act in places]
@@ -105,7 +107,8 @@ def _of_a_library(function: Any) -> bool:
 
 
 def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
-    """The hooks of one module that are neither mechcla's nor a library's: (table, key, function)."""
+    """The hooks of one module that are neither mechcla's nor a library's: (table, key,
+    function)."""
     own: set[int] = set()
     given: dict[int, Any] = {}
     for handle in getattr(module, "fwd_hooks", ()):
@@ -114,7 +117,8 @@ def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
             continue
         user = getattr(handle, "user_hook", None)
         given[key] = user
-        # What TransformerLens ties together at boot is permanent and its own; a function of its that a user hooks is not.
+        # What TransformerLens ties together at boot is permanent and its own; a function of its
+        # that a user hooks is not.
         if isinstance(user, Hook) or (handle.is_permanent and _of_a_library(user)):
             own.add(key)
     point = hasattr(module, "fwd_hooks")
@@ -142,8 +146,8 @@ def _modules(model: HookedModel) -> Iterator[tuple[str, nn.Module]]:
 def users_hooks(model: HookedModel) -> tuple[str, ...]:
     """Names of the modules that carry forward hooks of the user's own, a name per hook.
 
-    Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any module count; what
-    TransformerLens, transformers, torch and mechcla install does not.
+    Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
+    module count; what TransformerLens, transformers, torch and mechcla install does not.
 
     >>> users_hooks(model)     # doctest: +SKIP
     ('blocks.1.hook_out',)
@@ -162,7 +166,8 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
 def run_bare(model: HookedModel, run: Callable[[], T]) -> T:
     """run() on the model as it is without the user's hooks, which are in place again afterwards.
 
-    What a model can do is measured so: a hook may change the numbers, and it need not see rows of no text of its user's.
+    What a model can do is measured so: a hook may change the numbers, and it need not see rows of
+    no text of its user's.
     """
     swaps: list[tuple[nn.Module, str, Any]] = []
     for _, module in _modules(model):

@@ -1,12 +1,13 @@
 """Which sites of a model do what their names say, found by one small pass and not assumed.
 
-A site works at a block if its hook fires once with [row, seq, d_model], what is written there is used, and
+A site works at a block if its hook fires once with [row, seq, d_model], what is written there is
+used, and
 
     resid_pre + attn_out + mlp_out = resid_post,   resid_mid + mlp_out = resid_post
 
-so that attn_out and mlp_out are what is added to the stream: behind a post-norm (Gemma 2, OLMo 2), scaled where a
-family scales it (Granite). A site that fails at a block is refused there by name. Source: ours; the sites are
-TransformerLens'.
+so that attn_out and mlp_out are what is added to the stream: behind a post-norm (Gemma 2, OLMo 2),
+scaled where a family scales it (Granite). A site that fails at a block is refused there by name.
+Source: ours; the sites are TransformerLens'.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _known: weakref.WeakKeyDictionary[Any, tuple[dict[str, str | None], ...]] = (
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What one hook point showed in the pass: how often it fired, and the last value that it let through."""
+    """What one hook point showed in the pass: how often it fired, and the last value that it let
+    through."""
 
     times: int = 0
     value: Tensor | None = None
@@ -50,7 +52,8 @@ class _Seen:
 def faults(model: HookedModel, layer: int) -> dict[str, str | None]:
     """For every site, why it does not work at this block of the model; None where it does.
 
-    Measured once per model, without the user's hooks. Raises MechclaError if the model does not run at all.
+    Measured once per model, without the user's hooks. Raises MechclaError if the model does not run
+    at all.
     """
     if model not in _known:
         _known[model] = run_bare(model, lambda: _measure(model))
@@ -92,7 +95,8 @@ def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
         dtype = str(model.dtype).removeprefix("torch.")
         advice = "" if dtype == "float32" else "; try dtype='float32'"
         raise MechclaError(
-            f"TransformerLens boots {model.name!r} but cannot run it in {dtype}: {type(error).__name__}: {error}\n"
+            f"TransformerLens boots {model.name!r} but cannot run it in {dtype}: "
+            f"{type(error).__name__}: {error}\n"
             f"mechcla takes the decoders that TransformerBridge runs{advice}."
         ) from error
     exact = torch.finfo(model.dtype).eps
@@ -103,7 +107,8 @@ def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
 
 
 def run_decoder(model: HookedModel, ids: Tensor, mask: Tensor) -> Any:
-    """The decoder without the unembedding and without a cache, on rows [row, seq] with a mask of 1 and 0."""
+    """The decoder without the unembedding and without a cache, on rows [row, seq] with a mask of 1
+    and 0."""
     return model.bridge.original_model.base_model(
         input_ids=ids,
         attention_mask=mask,

@@ -38,8 +38,8 @@ class Prepared:
     """Items tokenised, packed and batched for one model, ready to be scored under many interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain path
-    it is empty, and `rows` says how rows run there. max_tokens bounds a batch, also where several strengths run as one.
-    hooks: where hooks of the user's own were when the items were prepared.
+    it is empty, and `rows` says how rows run there. max_tokens bounds a batch, also where several
+    strengths run as one. hooks: where hooks of the user's own were when the items were prepared.
     """
 
     model: HookedModel
@@ -108,16 +108,18 @@ def prepare(
 ) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
-    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one row per candidate, so
-    that a hook which reads `x[:, -1]` or averages over positions sees each text alone; said once per model. packed=True
-    runs them packed and padded all the same. Hooks must then stay as they are until the items are scored.
+    While hooks of your own are in place, prompts run one by one, unpadded, on the plain path, one
+    row per candidate, so that a hook which reads `x[:, -1]` or averages over positions sees each
+    text alone; said once per model. packed=True runs them packed and padded all the same. Hooks
+    must then stay as they are until the items are scored.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs out.
     shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and sends texts that
-    reach beyond a sliding attention window, or a chunk, to the plain path. prior: measure the candidates' log-likelihoods
-    without a prompt too, once, so that scores can be corrected for them. known: priors by a candidate's tokens, read where
-    it has them and added to where not, so that an answer that several items or prompt forms offer is measured once.
-    Raises MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
+    reach beyond a sliding attention window, or a chunk, to the plain path. prior: measure the
+    candidates' log-likelihoods without a prompt too, once, so that scores can be corrected for
+    them. known: priors by a candidate's tokens, read where it has them and added to where not, so
+    that an answer that several items or prompt forms offer is measured once. Raises MechclaError
+    for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")

@@ -42,8 +42,9 @@ def score(
 
     prompt: "implicit"; for cultural items also "explicit", with their country named, or "us", with the United States
     named instead. chat: ask in the model's chat template, as an instruction-tuned model expects. prior: also score the candidates without a prompt, for the normalisation
-    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the plain path, and True runs
-    them packed and padded all the same; see `prepare`. Returns a table with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
+    plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
+    with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
     >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
@@ -78,8 +79,8 @@ def score_many(
     """
     if prepared.hooks != (now := users_hooks(prepared.model)):
         raise MechclaError(
-            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the items were prepared "
-            f"and are {list(now)} now; prepare the items again"
+            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the "
+            f"items were prepared and are {list(now)} now; prepare the items again"
         )
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
     if prepared.max_tokens > limit(

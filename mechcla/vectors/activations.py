@@ -78,9 +78,10 @@ def last_token_residuals(
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's dtype.
 
     edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text is a user's turn in the model's
-    chat template, whose last token is then the one before the answer. packed: pad prompts to batches although hooks of your own are in
-    place; without it they then run one by one, unpadded. A model whose layers mind padding runs one length at a time. Raises MechclaError for a prompt that is longer than the
-    model's window.
+    chat template, whose last token is then the one before the answer. packed: pad prompts to
+    batches although hooks of your own are in place; without it they then run one by one, unpadded.
+    A model whose layers mind padding runs one length at a time. Raises MechclaError for a prompt
+    that is longer than the model's window.
     """
     ids = [
         encode(chat_prompt(text, model.tokenizer) if chat else text, model.tokenizer)

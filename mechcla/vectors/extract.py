@@ -99,8 +99,8 @@ def make_vectors(
     Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United States named, of the items that
     have such a prompt. signs: +1 or -1 by id; then also "EN shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are
     swapped, from the same pass. chat: prompts stand in the model's chat template, and its last token, where the answer begins,
-    is read. packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all
-    the same. Memory does not grow with the number of items.
+    is read. packed: while hooks of your own are in place, prompts run one by one, unpadded; True
+    pads them to batches all the same. Memory does not grow with the number of items.
     """
     requests: list[Request] = []
     if len(items.universal):
@@ -123,7 +123,8 @@ def en_vectors(
 ) -> SteeringVectors:
     """v_EN of every language but English and every layer, from parallel universal items; chat: in the model's chat template.
 
-    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
+    to batches all the same.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
     torch.Size([18, 640])
@@ -142,7 +143,8 @@ def loc_vectors(
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
     cue: "explicit", the item's own country named; "us", the United States named instead, in the same language: what a
-    LOC vector is to be held against. chat: prompts stand in the model's chat template. packed: as in `en_vectors`.
+    LOC vector is to be held against. chat: prompts stand in the model's chat template. packed: as
+    in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
     """

@@ -77,7 +77,8 @@ def cache_residuals(
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by language, how
     the model is steered meanwhile; languages that are not named run unsteered. So a steered model's geometry can
     be laid beside the plain one's. chat: prompts stand in the model's chat template.
-    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them to batches all the same.
+    packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
+    to batches all the same.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
     torch.Size([127, 18, 640])

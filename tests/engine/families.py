@@ -1,4 +1,5 @@
-"""Tiny random models of many families and tokenizers of many kinds, and transformers as the oracle of both."""
+"""Tiny random models of many families and tokenizers of many kinds, and transformers as the oracle
+of both."""
 
 from __future__ import annotations
 
@@ -174,7 +175,8 @@ def tokenizer(
     added: tuple[str, ...] = (),
     byte_fallback: bool = False,
 ) -> PreTrainedTokenizerFast:
-    """A BPE with merges: byte-level, or over characters with bytes for what it does not know (`byte_fallback`)."""
+    """A BPE with merges: byte-level, or over characters with bytes for what it does not know
+    (`byte_fallback`)."""
     special = ["<pad>", "<bos>", "<eos>"]
     if byte_fallback:
         bytes_ = [f"<0x{b:02X}>" for b in range(256)]
@@ -248,7 +250,8 @@ class Oracle:
             ).eval()
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of a text that goes on: an EOS that the tokenizer puts behind it is no part of it."""
+        """The tokens of a text that goes on: an EOS that the tokenizer puts behind it is no part of
+        it."""
         ids = self.tokenizer(text)["input_ids"]
         eos = self.tokenizer.eos_token_id
         return ids[:-1] if len(ids) > 1 and eos is not None and ids[-1] == eos else ids
@@ -258,7 +261,8 @@ class Oracle:
             return self.model(torch.tensor([ids])).logits[0].float()
 
     def candidates(self, item: Item) -> list[float]:
-        """Log-likelihoods of the candidates: the tokens behind what the prompt and all of them share."""
+        """Log-likelihoods of the candidates: the tokens behind what the prompt and all of them
+        share."""
         prompt = self.ids(item.prompt)
         full = [self.ids(item.prompt + item.separator + c.text) for c in item.candidates]
         cut = 0

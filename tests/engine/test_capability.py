@@ -1,4 +1,5 @@
-"""What a model can be run on is measured: packed trees, padding, chunks; transformers is the oracle of each number."""
+"""What a model can be run on is measured: packed trees, padding, chunks; transformers is the oracle
+of each number."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def test_scores_priors_and_answers_are_transformers_own(family, folders):
 def test_residuals_are_those_of_single_rows(family, folders):
     model, oracle = load(folders(family)), Oracle(folders(family))
     texts = [one.prompt for one in ITEMS] + ["Lisboa by the sea, Tokyo city hall"]
-    # transformers' last hidden state is behind the final norm; Mamba's list begins behind the first block
+    # transformers' last hidden state is behind the final norm; Mamba's list begins behind the first
+    # block
     layer = model.n_layers - (1 if family in ("mamba", "mamba2") else 2)
     for indices, found in last_token_residuals(model, texts):
         for place, i in enumerate(indices):
@@ -120,7 +122,8 @@ def test_masked_attention_is_packed(family, dtype, scale, folders):
 @pytest.mark.parametrize("scale", [0.3, 0.02])
 @pytest.mark.parametrize("family", NO_TREE)
 def test_what_is_no_masked_attention_is_not_packed_and_it_is_said_once(family, scale, folders):
-    """Also where the blocks do so little (weights as they are initialised) that scores would hardly show it."""
+    """Also where the blocks do so little (weights as they are initialised) that scores would hardly
+    show it."""
     model = load(folders(family, scale))
     with pytest.warns(UserWarning, match="slow plain path") as said:
         prepared = [scoring.prepare(model, ITEMS) for _ in range(2)]
@@ -141,7 +144,8 @@ def test_a_leak_between_branches_is_told_from_rounding(folders):
 
 
 def test_the_probe_packs_what_scoring_packs(folders):
-    """Inner branches are inputs that have sisters, positions are repeated, rows differ in length, one prompt is a token."""
+    """Inner branches are inputs that have sisters, positions are repeated, rows differ in length,
+    one prompt is a token."""
     packed = capability._trees(load(folders("llama")))
     batch = collate(packed, 0)
     for view in packed[:2]:
@@ -185,7 +189,8 @@ def test_rows_of_one_length_and_padded_rows_are_the_same_where_padding_is_harmle
 
 
 def test_a_model_whose_layers_mind_padding_runs_one_length_at_a_time(tmp_path):
-    """A layer that scales by the width of the row it is given stands in for one that carries padding along."""
+    """A layer that scales by the width of the row it is given stands in for one that carries
+    padding along."""
     model = load(save("llama", tmp_path, tokenizer()))
     mlp = model.blocks[1].mlp.original_component
     forward = mlp.forward

@@ -1,4 +1,5 @@
-"""Any tokenizer times any family: mechcla.score is transformers on the folder's own tokens, one row per candidate."""
+"""Any tokenizer times any family: mechcla.score is transformers on the folder's own tokens, one row
+per candidate."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ WITH_BOS = {
     "bos, byte fallback": {"byte_fallback": True},
     "bos, byte fallback, added tokens": {"byte_fallback": True, "added": ("<|user|>",)},
 }
-# These do not, or put an EOS behind; they belong to DRAWN as soon as the folder's own tokenizer is used untouched.
+# These do not, or put an EOS behind; they belong to DRAWN as soon as the folder's own tokenizer is
+# used untouched.
 OTHERS = {
     "bos that is not added": {"adds_bos": False},
     "bos that is not added, byte fallback": {"adds_bos": False, "byte_fallback": True},
@@ -68,7 +70,8 @@ def phrases(least: int, most: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def items(draw) -> ItemSet:
-    """One to three items of different lengths, whose candidates begin alike, go on differently, or end early."""
+    """One to three items of different lengths, whose candidates begin alike, go on differently, or
+    end early."""
     made = []
     for n in range(draw(st.integers(1, 3))):
         begin = draw(phrases(1, 2))

@@ -1,4 +1,5 @@
-"""Every site shows and takes what its name says, or is refused by name; transformers' own hooks are the oracle."""
+"""Every site shows and takes what its name says, or is refused by name; transformers' own hooks are
+the oracle."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ ITEM = Item(
     (Candidate("Lima and far", "correct"), Candidate("Tokyo city", "wrong")),
 )
 STREAM = ["resid_pre", "resid_post"]
-# where attention (or what stands for it) and MLP are, in transformers' own modules, for the independent hook
+# where attention (or what stands for it) and MLP are, in transformers' own modules, for the
+# independent hook
 MODULES = {
     "llama": ("self_attn", "mlp"),
     "granite": ("self_attn", "mlp"),

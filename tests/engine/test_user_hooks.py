@@ -1,4 +1,5 @@
-"""Hooks of the user's own see single texts; mechcla's are gone whatever ends a call, at whatever moment."""
+"""Hooks of the user's own see single texts; mechcla's are gone whatever ends a call, at whatever
+moment."""
 
 from __future__ import annotations
 
@@ -290,7 +291,8 @@ def test_an_interrupt_at_any_moment_leaves_no_hook(call, model):
 
 
 def test_an_interrupt_at_any_line_of_registering_and_removing_leaves_no_hook(model):
-    """Line by line instead of by chance: the interrupt comes at the n-th line that runs in the file that hooks."""
+    """Line by line instead of by chance: the interrupt comes at the n-th line that runs in the file
+    that hooks."""
     before, old = hooks(model), sys.gettrace()
     places = [("site", model.blocks[k].hook_out, lambda h: h * 2) for k in range(2)]
     places.append(("before", model.blocks[1], lambda m, a, k: None))
