@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from mechcla.sweep.grid import coarse_layers
 
 import mechcla
 from mechcla.engine import capability
@@ -18,6 +17,7 @@ from mechcla.metrics.estimates import PART, POOLED, bootstrap_means
 from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
+from mechcla.steering.grid import coarse_layers
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.cells import UNSTEERED, Job
 from mechcla.sweep.config import MOST_THREADS, make, parse
