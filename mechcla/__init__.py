@@ -35,6 +35,7 @@ from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
 from mechcla.steering import en_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
+from mechcla.sweep.sweep import run_sweep
 from mechcla.vectors.extract import en_vectors, loc_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -46,5 +47,5 @@ __all__ = [
     "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
     "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

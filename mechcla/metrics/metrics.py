@@ -30,7 +30,7 @@ Measure = str  # "accuracy" or "share", checked where it is used
 ItemValue = Callable[[ItemScore], float]
 
 
-def item_value(role: str, measure: Measure = "accuracy", normalisation: str = "sum") -> ItemValue:
+def item_value(role: str, measure: Measure = "share", normalisation: str = "sum") -> ItemValue:
     """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that
     role's share.
 
@@ -77,9 +77,9 @@ def _of_kind(scores: Scores, kind: str, what: str) -> Scores:
 
 
 def transfer(
-    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
-    """Accuracy (or share of the right answer) on universal items, by language and pooled.
+    """Share of the right answer (or accuracy) on universal items, by language and pooled.
 
     >>> print(mechcla.transfer(scores)["es"])       # doctest: +SKIP
     0.592 [0.500, 0.675] n=120
@@ -88,7 +88,7 @@ def transfer(
 
 
 def localization(
-    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the language's culture does, by language and pooled.
 
@@ -98,7 +98,7 @@ def localization(
 
 
 def english_bias(
-    scores: Scores, measure: Measure = "accuracy", normalisation: str = "sum"
+    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the US does, over items where that differs from the local
     answer.
@@ -149,7 +149,7 @@ def _metric_table(
 def metric(
     scores: Scores,
     name: str,
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     *,
     resamples: int = RESAMPLES,
@@ -167,7 +167,7 @@ def difference(
     scores: Scores,
     base: Scores,
     name: str,
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     *,
     resamples: int = RESAMPLES,

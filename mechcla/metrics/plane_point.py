@@ -32,7 +32,7 @@ class PlanePoint:
 
 def plane(
     methods: Mapping[str, Scores],
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     *,
     resamples: int = RESAMPLES,

@@ -117,7 +117,7 @@ def compare(
     scores: Scores,
     base: Scores,
     metrics: Sequence[str] = ("transfer", "localization", "english_bias"),
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     correction: str = "holm",
     *,

@@ -91,7 +91,7 @@ def paired_differences(
     scores: Scores,
     base: Scores,
     metric: str,
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
 ) -> Table:
     """The metric of `scores` minus that of `base`, item by item, over the items that both have.

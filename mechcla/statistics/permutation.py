@@ -131,7 +131,7 @@ def permutation_test(
     scores: Scores,
     base: Scores,
     metric: str,
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     resamples: int = RESAMPLES,
     seed: int = 0,

@@ -54,7 +54,7 @@ def minimum_detectable_effect(
     scores: Scores,
     base: Scores,
     metric: str,
-    measure: Measure = "accuracy",
+    measure: Measure = "share",
     normalisation: str = "sum",
     power: float = 0.8,
     alpha: float = 0.05,

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
-from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from mechcla import plots
 from mechcla.errors import MechclaError
-from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.interrupts import INTERRUPTED, MESSAGE
-from mechcla.metrics.plane_point import PlanePoint, plane
-from mechcla.runs.store import Store
-from mechcla.runs.tables import csv_text
-from mechcla.scoring.scores import Scores
-from mechcla.steering.families import is_steered
-from mechcla.storage import write_json, write_text, writing
-from mechcla.sweep.config import SweepConfig, parse
-from mechcla.sweep.evidence import (
-    against_arms,
-    against_unsteered,
-    arms_table,
-    contrast_rows,
-    contrast_table,
-    contrasts,
-    is_arm,
-)
-from mechcla.sweep.evidence import to_csv as tests_csv
-from mechcla.sweep.finite import listed
-from mechcla.sweep.runner import Sweep, open_sweep, report_test
-from mechcla.sweep.search import Choices, choose
-from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
+from mechcla.sweep.config import parse
+from mechcla.sweep.sweep import run_config
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     try:
         config = parse(sys.argv[1:] if arguments is None else arguments)
-        return _run(config)
+        run_config(config)
+        return 0
     except MechclaError as error:
         print(f"mechcla.sweep: {error}", file=sys.stderr)
         return 2
@@ -52,142 +25,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nmechcla.sweep: {MESSAGE}", file=sys.stderr)
         return INTERRUPTED
-
-
-def _run(config: SweepConfig) -> int:
-    begun = time.monotonic()
-    with closing(open_sweep(config)) as sweep, telling(sweep.store):
-        return _finish(sweep, begun)
-
-
-@contextmanager
-def telling(store: Store) -> Iterator[None]:
-    """Keep status.json true: running, then complete, interrupted or failed."""
-    store.say("running")
-    try:
-        yield
-    except KeyboardInterrupt:
-        store.say("interrupted")
-        raise
-    except Exception as error:
-        with suppress(MechclaError):  # a disk that is full cannot be told
-            store.say("failed", str(error))
-        raise
-    store.say("complete")
-
-
-def _finish(sweep: Sweep, begun: float) -> int:
-    config = sweep.config
-    choices = choose(sweep)
-    chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
-    tables = report_test(sweep, chosen)
-    lost = choices.not_finite + [j.describe() for j in sweep.lost("test")]
-    rows = summarise(tables, sweep.languages, config.resamples, config.seed)
-    folder = sweep.store.folder
-    write_text(folder / "summary.csv", to_csv(rows))
-    write_json(
-        folder / "summary.json",
-        {
-            "chosen": choices.chosen(),
-            "cosine": {
-                k: v.tolist()
-                for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()
-            },
-            "not_finite": lost,
-            "rows": [row.flat() for row in rows],
-        },
-    )
-    steered = {
-        k: Scores(tuple(r for r in v if r.language in sweep.languages)) for k, v in tables.items()
-    }
-    tested, arms = (
-        [
-            row
-            for measure in ("share", "accuracy")
-            for row in compare(steered, measure, config.resamples, config.seed)
-        ]
-        for compare in (against_unsteered, against_arms)
-    )
-    write_text(folder / "tests.csv", tests_csv(tested))
-    write_text(folder / "arms.csv", tests_csv(arms))
-    held = contrasts(tables, config.resamples, config.seed)
-    write_text(folder / "contrast.csv", csv_text(contrast_rows(held)))
-    families = {k: v for k, v in steered.items() if not is_arm(k)}
-    planes = {
-        m: plane(families, m, resamples=config.resamples, seed=config.seed)
-        for m in ("accuracy", "share")
-    }
-    figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
-    print(
-        f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items"
-    )
-    shown = [r for r in rows if not is_arm(r.method)]
-    print(pooled_table(shown, config.measure))
-    print(
-        "\nChanges against the unsteered model, paired by item; p: sign-flip test by question, after Holm "
-        "(English bias is not tested):"
-    )
-    print(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, tested))
-    if arms:
-        print(
-            f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}"
-        )
-    if held:
-        print(
-            f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}"
-        )
-    print(remarks(tested, steered["unsteered"], config.measure))
-    print(f"\nChosen on dev:\n{choices}")
-    if lost:
-        print(f"\n{listed(lost)}")
-    print(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
-    for path in figures:
-        print(f"  {path}")
-    return 0
-
-
-def draw(
-    sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]
-) -> list[str]:
-    """The figures of a run with the numbers behind them; the plane in both measures. Returns the
-    PNGs' paths.
-    """
-    folder = sweep.store.folder / "figures"
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
-    config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
-    tried = [p.describe() for c in choices.each for p in c.points]
-    fronts = [[p.describe() for p in c.front] for c in choices.each]
-    cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
-    made = [
-        _save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")
-    ]
-    write_json(
-        folder / "fig4_layers.json",
-        {"cosine": {k: v.tolist() for k, v in cosine.items()}, "cells": cells},
-    )
-    for measure, points in planes.items():
-        chosen = [
-            r for r in rows if (r.metric, r.language, r.measure) == ("english_bias", "all", measure)
-        ]
-        bias = {r.method: r.value for r in chosen}
-        end = "" if measure == config.measure else f"_{measure}"
-        if any(is_steered(p.method) for p in points):  # nothing finite: no panel
-            made.append(_save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
-        made.append(
-            _save(
-                plots.surgical(points, bias, tried, config.measure, fronts),
-                folder / f"fig5_surgical{end}",
-            )
-        )
-        write_json(folder / f"plane{end}.json", [asdict(p) for p in points])
-    return [str(path) for path in made if not path.stem.endswith(("_accuracy", "_share"))]
-
-
-def _save(figure: Figure, stem: Path) -> Path:
-    with writing(stem):
-        return plots.save(figure, stem)
 
 
 if __name__ == "__main__":

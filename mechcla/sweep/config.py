@@ -4,18 +4,14 @@ record.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -29,6 +25,16 @@ from mechcla.steering.method import Manner
 from mechcla.storage import user_path
 from mechcla.sweep.config_file import read_config
 from mechcla.sweep.plugins import load_plugins
+from mechcla.sweep.setting_types import (
+    MINUS,
+    MOST_SEED,
+    MOST_THREADS,
+    Layers,
+    Numbers,
+    Variables,
+    Words,
+    whole_path,
+)
 from mechcla.vectors.recipes import RECIPES
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -47,53 +53,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "out": "runs/quick",
     },
 }
-
-
-def _commas(value: Any) -> Any:
-    """'es,ko' and '[es, ko]' are lists; so are repeated flags, which arrive joined by commas."""
-    if isinstance(value, list) and "" in value:
-        value = ",".join(map(str, value))
-    return (
-        [part.strip() for part in value.strip("[]").split(",") if part.strip()]
-        if isinstance(value, str)
-        else value
-    )
-
-
-LONGEST = 1_000  # of a list
-DEEPEST = (
-    100_000  # layers that no model has; whether this one has them is checked when it is loaded
-)
-MOST_SEED = 2**63 - 1  # what both NumPy's and PyTorch's generators take
-MOST_THREADS = 4 * (os.cpu_count() or 1)
-MINUS = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
-Layer = Annotated[int, Field(ge=0, le=DEEPEST)]
-
-
-def _whole_path(value: str, names: Container[str]) -> str:
-    """A folder or file by its whole path, so that ./m, ~/m and /home/me/m are one model in the
-    record.
-    """
-    path = Path(os.path.expanduser(value))
-    return str(path.resolve()) if value not in names and path.exists() else value
-
-
-def _json(value: Any) -> Any:
-    """A JSON object on the command line; YAML and TOML give the mapping itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(
-            f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
-        ) from error
-
-
-Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
-Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
-Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
-Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 
 
 class SweepConfig(BaseSettings):
@@ -204,6 +163,11 @@ class SweepConfig(BaseSettings):
         "mean_difference",
         description=f"how vectors are made from residuals: {', '.join(RECIPES.names())}",
     )
+    vectors: Words = Field(
+        [],
+        description="vector files to use instead of making them, one named EN and one named LOC: "
+        "en.safetensors,loc.safetensors",
+    )
     plugins: Words = Field(
         [], description="Python files or modules that register sources, recipes, families, metrics"
     )
@@ -255,12 +219,12 @@ class SweepConfig(BaseSettings):
     @field_validator("model")
     @classmethod
     def _one_model(cls, value: str) -> str:
-        return _whole_path(value, ("demo",))
+        return whole_path(value, ("demo",))
 
     @field_validator("items")
     @classmethod
     def _one_source(cls, value: str) -> str:
-        return _whole_path(value, SOURCES)
+        return whole_path(value, SOURCES)
 
     @field_validator("en_strengths", "loc_strengths", "layers")
     @classmethod

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.controls import shuffled_vectors
@@ -22,19 +23,48 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
     """The United States as a control: every cultural item outside English says what its prompt is
     with them named.
     """
-    return config.controls and all(i.prompt_us for i in items.cultural if i.language != PIVOT)
+    named = all(i.prompt_us for i in items.cultural if i.language != PIVOT)
+    return config.controls and named and not config.vectors
 
 
 def shuffles(config: SweepConfig) -> bool:
     """Shuffled vectors are differences of means, so they are a control of those alone."""
-    return config.controls and config.recipe == "mean_difference"
+    return config.controls and config.recipe == "mean_difference" and not config.vectors
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
     """EN and LOC, and what the control arms need. Raises MechclaError for one that is not finite."""
-    made = _made(model, dev, config)
+    made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
     check_vectors(made, model)
     return made
+
+
+def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
+    """EN and LOC from files. Raises MechclaError for a file that does not fit model, site or items."""
+    found: dict[str, tuple[str, SteeringVectors]] = {}
+    for path in config.vectors:
+        vectors = SteeringVectors.load(path)
+        if vectors.name not in ("EN", "LOC") or vectors.name in found:
+            others = [f"{shown!r} is {name!r}" for name, (shown, _) in found.items()]
+            raise MechclaError(
+                f"--vectors: {path!r} is named {vectors.name!r}"
+                + (f", {', '.join(others)}" if others else "")
+                + "; expected one file named 'EN' and one named 'LOC'"
+            )
+        found[vectors.name] = (path, vectors)
+    for name in ("EN", "LOC"):
+        if name not in found:
+            raise MechclaError(f"--vectors has no file named {name!r}; expected one EN and one LOC")
+        path, vectors = found[name]
+        if vectors.site != config.site:
+            raise MechclaError(f"{path!r} is of site {vectors.site!r}; add --site {vectors.site}")
+        for language in (k for k in dev.languages if k != PIVOT):
+            shape, wanted = tuple(vectors[language].shape), (model.n_layers, model.d_model)
+            if shape != wanted:
+                raise MechclaError(
+                    f"{path!r}: the vectors of {language!r} are {shape}; {model.name} has {wanted}"
+                )
+    return {name: vectors for name, (_, vectors) in found.items()}
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:

@@ -5,6 +5,7 @@ safetensors.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,47 @@ class SteeringVectors:
     norms: dict[str, Float[Tensor, " layer"]]
     counts: dict[str, int]
     record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        name: str,
+        vectors: Mapping[str, Float[Tensor, "layer d_model"]],
+        *,
+        site: str = "resid_post",
+        norms: Mapping[str, Float[Tensor, " layer"]] | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> SteeringVectors:
+        """Vectors that were found elsewhere, by language: one row per layer, from layer 0 on.
+
+        name: "EN" or "LOC", the part that they play in a sweep (`--vectors`), or any other. norms: the
+        reference norms of the relative unit; without them only the raw unit can be used. The model that
+        they were made with is not known, so it is not checked; put {"model": model.describe()} into
+        `record` to have it checked. Raises MechclaError for a language without a two-dimensional, finite tensor.
+
+        >>> import torch
+        >>> SteeringVectors.from_tensors("LOC", {"es": torch.zeros(4, 8)}).languages
+        ('es',)
+        """
+        if not vectors:
+            raise MechclaError(f"the {name} vectors are empty; expected a tensor per language")
+        made = {}
+        for language, tensor in vectors.items():
+            if not isinstance(tensor, Tensor) or tensor.ndim != 2 or not tensor.numel():
+                found = getattr(tensor, "shape", type(tensor).__name__)
+                raise MechclaError(
+                    f"the {name} vectors of {language!r} are {found}; expected [layer, d_model]"
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise MechclaError(f"the {name} vectors of {language!r} are not all finite")
+            made[language] = tensor.detach().to("cpu", torch.float32).contiguous()
+        given = {k: torch.zeros(len(v)) for k, v in made.items()} if norms is None else norms
+        kept = {k: given[k].detach().to("cpu", torch.float32) for k in made if k in given}
+        for language, tensor in made.items():
+            if language not in kept or kept[language].shape != (len(tensor),):
+                raise MechclaError(f"norms of {language!r}: expected one per layer, {len(tensor)}")
+        origin = {"imported": True} | dict(record or {})
+        return cls(name, site, made, kept, dict.fromkeys(made, 0), origin)
 
     @property
     def languages(self) -> tuple[str, ...]:

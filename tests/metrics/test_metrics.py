@@ -51,17 +51,17 @@ TABLE = Scores(
 
 
 def test_transfer_localization_and_bias_by_hand():
-    t = mechcla.transfer(TABLE)
+    t = mechcla.transfer(TABLE, "accuracy")
     assert (t["es"].value, t["ko"].value, t["all"].value, t["all"].n) == (
         0.75,
         0.0,
         0.5,
         3,
     )  # a tie is half a point
-    assert mechcla.transfer(TABLE, "share")["es"].value == pytest.approx((0.75 + 0.5) / 2)
-    assert mechcla.localization(TABLE)["es"].value == 0.5
+    assert mechcla.transfer(TABLE)["es"].value == pytest.approx((0.75 + 0.5) / 2)
+    assert mechcla.localization(TABLE, "accuracy")["es"].value == 0.5
     assert mechcla.localization(TABLE, "share")["ko"].value == pytest.approx(0.5)
-    bias = mechcla.english_bias(TABLE)
+    bias = mechcla.english_bias(TABLE, "accuracy")
     assert (bias["es"].value, bias["es"].n) == (
         1.0,
         1,

@@ -83,7 +83,7 @@ def test_normalisations_by_hand_and_through_parquet(tmp_path):
         assert np.allclose(row.values(name), values)
     Scores((row,)).to_parquet(tmp_path / "scores.parquet")
     assert Scores.from_parquet(tmp_path / "scores.parquet").rows == (row,)
-    assert mechcla.transfer(Scores((row,)), normalisation="prior")["es"].value == 0.0
+    assert mechcla.transfer(Scores((row,)), "accuracy", "prior")["es"].value == 0.0
 
 
 def test_without_priors_the_message_says_how_to_get_them(tiny, small_items):

@@ -46,7 +46,7 @@ def test_consistency_of_unrelated_languages_is_their_accuracy():
     rng = np.random.default_rng(0)
     scores = universal({k: list(rng.normal(0.5, 1, 4000)) for k in ("en", "es")})
     assert consistency(scores, resamples=50)["es"].value == pytest.approx(
-        mechcla.transfer(scores)["es"].value, abs=0.03
+        mechcla.transfer(scores, "accuracy")["es"].value, abs=0.03
     )
 
 

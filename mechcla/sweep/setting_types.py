@@ -1,0 +1,62 @@
+"""The types of settings: lists from commas, JSON objects, whole paths, and their bounds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Container
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import (
+    NoDecode,
+)
+
+
+def _commas(value: Any) -> Any:
+    """'es,ko' and '[es, ko]' are lists; so are repeated flags, which arrive joined by commas."""
+    if isinstance(value, list) and "" in value:
+        value = ",".join(map(str, value))
+    return (
+        [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+LONGEST = 1_000  # of a list
+DEEPEST = (
+    100_000  # layers that no model has; whether this one has them is checked when it is loaded
+)
+MOST_SEED = 2**63 - 1  # what both NumPy's and PyTorch's generators take
+MOST_THREADS = 4 * (os.cpu_count() or 1)
+MINUS = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
+Layer = Annotated[int, Field(ge=0, le=DEEPEST)]
+
+
+def whole_path(value: str, names: Container[str]) -> str:
+    """A folder or file by its whole path, so that ./m, ~/m and /home/me/m are one model in the
+    record.
+    """
+    path = Path(os.path.expanduser(value))
+    return str(path.resolve()) if value not in names and path.exists() else value
+
+
+def _json(value: Any) -> Any:
+    """A JSON object on the command line; YAML and TOML give the mapping itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
+        ) from error
+
+
+Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
+Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
+Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
+Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]

@@ -1,0 +1,90 @@
+"""`run_sweep` is the command as a call; vectors of anybody's go through the same choice and test."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import mechcla
+from mechcla.errors import MechclaError
+from mechcla.sweep.__main__ import main
+
+FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False}
+
+
+def test_it_is_what_the_command_does(tiny_folders, small_items, tmp_path, capsys):
+    small_items.to_jsonl(tmp_path / "items.jsonl")
+    model = str(tiny_folders["llama"])
+    run = mechcla.run_sweep(
+        model, tmp_path / "items.jsonl", out=tmp_path / "run", device="cpu", **FEW
+    )
+    assert capsys.readouterr().out == ""
+    arguments = ["--model", model, "--items", str(tmp_path / "items.jsonl"), "--device", "cpu"]
+    arguments += ["--layers", "0,2", "--no-restore", "--resamples", "100", "--no-controls"]
+    assert main([*arguments, "--out", str(tmp_path / "command")]) == 0
+    other = mechcla.read_run(tmp_path / "command")
+    assert run.status == other.status == "complete"
+    assert run.summary.to_pandas().to_csv() == other.summary.to_pandas().to_csv()
+    assert run.choice == other.choice
+    for name in run.conditions:
+        assert run.scores(name).rows == other.scores(name).rows
+    again = mechcla.run_sweep(
+        model, tmp_path / "items.jsonl", out=tmp_path / "run", device="cpu", **FEW
+    )
+    assert again.summary.to_pandas().to_csv() == run.summary.to_pandas().to_csv()
+
+
+def test_models_and_items_that_are_held(tiny, small_items, tmp_path):
+    run = mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", languages=["es"], **FEW)
+    assert run.item_set == small_items
+    fresh = mechcla.transfer(mechcla.score(tiny, small_items.test))["es"]
+    row = run.summary.one(method="unsteered", language="es", metric="transfer", measure="share")
+    assert row["value"] == pytest.approx(fresh.value, abs=1e-5)
+
+
+def test_what_it_does_not_take(tiny, small_items, tmp_path):
+    with pytest.raises(MechclaError, match="unknown setting 'layer'; did you mean 'layers'"):
+        mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", layer=[1])
+    with pytest.raises(MechclaError, match="takes settings themselves, not preset='quick'"):
+        mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", preset="quick")
+    assert not (tmp_path / "run").exists()
+
+
+def test_vectors_of_anybodys(tiny_folders, tiny, small_items, tmp_path):
+    en, loc = mechcla.en_vectors(tiny, small_items.dev), mechcla.loc_vectors(tiny, small_items.dev)
+    backwards = {k: -v for k, v in loc.vectors.items()}
+    mechcla.SteeringVectors.from_tensors("EN", en.vectors).save(tmp_path / "en.safetensors")
+    mechcla.SteeringVectors.from_tensors("LOC", backwards).save(tmp_path / "loc.safetensors")
+    files = [str(tmp_path / "en.safetensors"), str(tmp_path / "loc.safetensors")]
+    run = mechcla.run_sweep(
+        tiny, small_items, out=tmp_path / "run", vectors=files, **FEW | {"controls": True}
+    )
+    assert torch.equal(run.vectors["LOC"]["es"], -loc["es"])
+    assert {"LOC random", "LOC orthogonal", "SUR swapped"} <= set(run.conditions)
+    assert not {"LOC shuffled", "LOC us_country"} & set(run.conditions)  # they need the prompts
+    edit = mechcla.loc_steering(run.vectors["LOC"], language="es", layer=2, strength=1.0)
+    there = mechcla.loc_steering(loc, language="es", layer=2, strength=-1.0)
+    test = small_items.cultural.test.language("es")
+    for a, b in zip(mechcla.score(tiny, test, edit), mechcla.score(tiny, test, there), strict=True):
+        assert a.log_likelihood == b.log_likelihood
+    with pytest.raises(MechclaError, match="expected one EN and one LOC"):
+        mechcla.run_sweep(tiny, small_items, out=tmp_path / "one", vectors=files[:1], **FEW)
+    narrow = {"es": torch.ones(4, 7)}
+    mechcla.SteeringVectors.from_tensors("LOC", narrow).save(tmp_path / "narrow.safetensors")
+    with pytest.raises(MechclaError, match=r"'es' are \(4, 7\)"):
+        mechcla.run_sweep(
+            tiny,
+            small_items,
+            out=tmp_path / "narrow",
+            vectors=[files[0], str(tmp_path / "narrow.safetensors")],
+            **FEW,
+        )
+
+
+def test_tensors_that_are_no_vectors():
+    with pytest.raises(MechclaError, match="'es' are not all finite"):
+        mechcla.SteeringVectors.from_tensors("LOC", {"es": torch.full((2, 3), torch.nan)})
+    with pytest.raises(MechclaError, match="expected a tensor per language"):
+        mechcla.SteeringVectors.from_tensors("LOC", {})
+    with pytest.raises(MechclaError, match="norms of 'es': expected one per layer, 2"):
+        mechcla.SteeringVectors.from_tensors("LOC", {"es": torch.ones(2, 3)}, norms={})
