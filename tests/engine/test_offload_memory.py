@@ -58,7 +58,6 @@ def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_t
     """Bytes of residual streams alive at the last block, for 8 and for 64 strengths of one layer."""
     items = small_items.cultural.dev.language("es")
     vector = torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(0))
-    prepared = scoring.prepare(tiny, items, max_tokens=max_tokens, prior=False)
     held: list[int] = []
 
     def measure(*_) -> None:
@@ -76,6 +75,8 @@ def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_t
         variants = [(Intervention(vector, 2, s),) for s in strengths(n)]
         handle = tiny.blocks[-1].register_forward_hook(measure)
         try:
+            prepared = scoring.prepare(tiny, items, max_tokens=max_tokens, prior=False, packed=True)
+            held.clear()
             found = dict(scoring.score_many(prepared, variants))
         finally:
             handle.remove()
