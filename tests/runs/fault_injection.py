@@ -222,7 +222,7 @@ def run(base: Path, kills: int, seed: int, short: bool = False) -> Suite:
     model = save_tiny("llama", base / "model")
     suite = Suite(base, settings(model, tiny_items(), base), random.Random(seed))
     for which in DAMAGE:
-        suite.damage(which, 2 if short else None)
+        suite.damage(which, 1 if short else None)
     suite.swaps(1 if short else 5)
     suite.short(1 if short else 5)
     suite.stops(kills, signal.SIGKILL)
