@@ -42,8 +42,8 @@ def by_language(
     """
     rows = tuple(dict.fromkeys(languages))
     if not isinstance(interventions, Mapping):
-        edits = active(interventions, model)
         check_chat(_listed(interventions), model, chat)
+        edits = active(interventions, model)
         if not any_language:
             _check(_listed(interventions), rows)
         return dict.fromkeys(rows, edits)
@@ -55,8 +55,8 @@ def by_language(
             )
     found: dict[str, tuple[Intervention, ...]] = dict.fromkeys(rows, ())
     for language, steps in interventions.items():
-        found[language] = active(steps, model)
         check_chat(_listed(steps), model, chat)
+        found[language] = active(steps, model)
         if not any_language:
             _check(_listed(steps), (language,))
     return found

@@ -89,10 +89,18 @@ class Method:
         return self.en_layer if self.en_layer is not None else self.loc_layer
 
     @property
-    def size(self) -> tuple[float, int]:
-        """For ties: total strength, then depth of the first edit. Smaller and shallower wins."""
+    def size(self) -> tuple[Any, ...]:
+        """For ties: total strength, then depth of the first edit; smaller and shallower wins.
+
+        After these two come all other settings, so that of two methods one always comes first, in
+        whatever order they were tried: the deeper edits' layers, positive strengths before negative
+        ones, positions by name.
+        """
         layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
-        return (abs(self.en_strength) + abs(self.loc_strength), min(layers, default=0))
+        rest = tuple(-1 if k is None else k for k in (self.restore_layer, self.loc_layer))
+        words = (self.en_positions or "", self.loc_positions or "", self.arm, self.named)
+        total = abs(self.en_strength) + abs(self.loc_strength)
+        return (total, min(layers, default=0), *rest, -self.en_strength, -self.loc_strength, *words)
 
     def with_arm(self, name: str) -> Method:
         """The control arm of this method. The unsteered model is its own."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import wraps
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import PART, POOLED, bootstrap_means
 from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
-from mechcla.scoring.scores import Scores
 from mechcla.steering.grid import coarse_layers
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.cells import UNSTEERED, Job
@@ -190,26 +190,34 @@ def test_a_window_that_is_too_short_is_the_reason_and_part_of_the_cells_name(
     assert said["path"] == "plain"
     assert "reach beyond the attention window of 12" in said["path_reason"]
     sweep = open_sweep(make({"out": str(tmp_path / "run"), "layers": [1, 3]}), model, small_items)
-    before = sweep._path(Job(UNSTEERED, "es", "cultural", "dev"))
-    sweep.plain.update(dict.fromkeys(sweep.plain, ""))  # as if it had been packed
-    assert sweep._path(Job(UNSTEERED, "es", "cultural", "dev")) != before
+    with closing(sweep):
+        before = sweep.path(Job(UNSTEERED, "es", "cultural", "dev"))
+        sweep.plain.update(dict.fromkeys(sweep.plain, ""))  # as if it had been packed
+        assert sweep.path(Job(UNSTEERED, "es", "cultural", "dev")) != before
 
 
 @contextmanager
 def out_of_memory(model, times: int):
-    """The first `times` passes through a block find no memory, as on a full device."""
-    left = [times]
+    """The first `times` passes through a block find no memory, as on a full device.
 
-    def refuse(*_):
+    Not by a hook, which would be the user's own and change how prompts run.
+    """
+    left = [times]
+    block = model.blocks[1].original_component
+    right = block.forward
+
+    @wraps(right)  # whose arguments' names are read
+    def refuse(*args, **kwargs):
         if left[0] > 0:
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return right(*args, **kwargs)
 
-    handle = model.blocks[1].register_forward_pre_hook(refuse)
+    block.forward = refuse
     try:
         yield
     finally:
-        handle.remove()
+        del block.forward
 
 
 def test_no_memory_for_the_self_check_moves_no_model_to_the_plain_path(
@@ -230,16 +238,17 @@ def test_no_memory_for_the_self_check_moves_no_model_to_the_plain_path(
 def test_a_run_that_goes_on_with_other_threads_says_so(tiny, small_items, tmp_path, capsys):
     out = tmp_path / "run"
     asked = {"out": str(out), "layers": [1, 3], "controls": False}
-    open_sweep(make(asked | {"threads": 1}), tiny, small_items).run([])
+    open_sweep(make(asked | {"threads": 1}), tiny, small_items).close()
     assert json.loads((out / "record.json").read_text())["versions"]["threads"] == "1"
     capsys.readouterr()
     shutil.copytree(out, tmp_path / "same")
-    open_sweep(make(asked | {"out": str(tmp_path / "same"), "threads": 1}), tiny, small_items)
+    same = make(asked | {"out": str(tmp_path / "same"), "threads": 1})
+    open_sweep(same, tiny, small_items).close()
     assert "CPU threads" not in capsys.readouterr().err
-    sweep = open_sweep(make(asked | {"threads": 2}), tiny, small_items)
-    assert "was begun with 1 CPU threads and goes on with 2" in capsys.readouterr().err
-    ((job, _),) = sweep.run([Job(UNSTEERED, "es", "cultural", "dev")])
-    assert Scores.from_parquet(sweep._path(job)).settings["threads"] == 2
+    with closing(open_sweep(make(asked | {"threads": 2}), tiny, small_items)) as sweep:
+        assert "was begun with 1 CPU threads and goes on with 2" in capsys.readouterr().err
+        ((job, _),) = sweep.run([Job(UNSTEERED, "es", "cultural", "dev")])
+        assert sweep.store.read(sweep.path(job)).settings["threads"] == 2
     assert os.path.exists(out)
 
 
