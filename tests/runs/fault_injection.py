@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import mechcla.sweep.__main__  # noqa: F401  # before conftest, whose import hook slows what follows
-from mechcla.runs.identity import versions
+from mechcla.runs.identity import code_digest, versions
 from mechcla.scoring.scores import Scores
 from tests.conftest import save_tiny, tiny_items
 from tests.runs.harness import (
@@ -183,6 +183,7 @@ class Suite:
             "faults": {kind: dict(found) for kind, found in sorted(self.counts.items())},
             "stages of the stops": dict(sorted(self.stages.items())),
             "versions": versions(),
+            "code": code_digest(),
         }
 
 
@@ -213,7 +214,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + (
         f"\n\nThe run: {report['cells']} cells, {report['files']} files. Kills and interrupts by "
         f"what was going on: {stages}. torch {report['versions']['torch']}, transformers "
-        f"{report['versions']['transformers']}."
+        f"{report['versions']['transformers']}, code {report['code'][:12]}."
     )
 
 
