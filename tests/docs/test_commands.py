@@ -162,6 +162,6 @@ def test_readmes_block_on_other_items_runs(copies, tiny, small_items, monkeypatc
         "steered": mechcla.score(tiny, test, interventions=sur),
         "questions": mechcla.sources.blend.blend_questions(["ES"], path=copies / "BLEnD" / "data"),
     }
-    exec(compile(python_blocks("README.md")[1], "README.md", "exec"), names)
+    exec(compile(python_blocks("README.md")[2], "README.md", "exec"), names)
     assert names["items"].languages == ("en", "es", "ko")
     assert len(names["answers"]) == len(names["questions"])

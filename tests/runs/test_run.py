@@ -12,6 +12,7 @@ import mechcla
 from mechcla.errors import MechclaError
 from mechcla.storage import write_sealed
 from mechcla.sweep.__main__ import main
+from tests.docs.pages import python_blocks
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,14 @@ def test_what_is_no_run_is_refused_by_name(folder, tmp_path):
     (old / "record.json").write_text(json.dumps({"config": {}, "identity": {}, "versions": {}}))
     with pytest.raises(MechclaError, match=r"run of mechcla 0\.1"):
         mechcla.read_run(old)
+
+
+def test_readmes_block_on_a_run_runs(folder, capsys):
+    """Its first line makes the run, which tests/sweep/test_run_sweep.py does."""
+    code = python_blocks("README.md")[1]
+    made, *rest = code.replace('"runs/demo"', repr(str(folder))).splitlines()
+    assert made.startswith("run = mechcla.run_sweep(")
+    exec("\n".join(rest), {"mechcla": mechcla})
+    said = capsys.readouterr().out
+    assert said.startswith("complete {'family': ")
+    assert "p_holm" in said
