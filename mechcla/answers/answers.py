@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.storage import without_row_numbers
+from mechcla.storage import user_path, without_row_numbers, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ class Answers(Sequence[Answer]):
         return frame
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write the table; the settings travel in the file's schema metadata."""
+        """Write the table, whole or not at all; the settings travel in the schema's metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -93,7 +93,8 @@ class Answers(Sequence[Answer]):
             for n in names
         }
         meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
-        pq.write_table(pa.table(columns, schema=schema).replace_schema_metadata(meta), str(path))
+        table = pa.table(columns, schema=schema).replace_schema_metadata(meta)
+        write_whole(user_path(path), lambda part: pq.write_table(table, str(part)))
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> Answers:

@@ -16,6 +16,7 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import KINDS, SPLITS, Item
 from mechcla.items.texts import parse_json
+from mechcla.storage import user_path, write_text
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class ItemSet(Sequence[Item]):
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line."""
         lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in self.items)
-        Path(path).write_text("".join(lines), encoding="utf-8")
+        write_text(user_path(path), "".join(lines))
 
 
 def read_jsonl(path: str | Path) -> ItemSet:
