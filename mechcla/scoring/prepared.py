@@ -1,4 +1,4 @@
-"""TODO-DOC mechcla.scoring.prepare."""
+"""Items tokenised, packed and batched once for one model, ready for many interventions."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def changed(h, edit: Intervention, chosen):
 
 def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
     """A greedy loop of TransformerLens' run_with_hooks on the growing sequence, one row, no cache,
-    no helper of ours.
+    nothing of ours.
     """
     ids = encode(text, model.tokenizer)
     n = len(ids)
