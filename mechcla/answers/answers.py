@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.storage import user_path, without_row_numbers, write_whole
+from mechcla.storage import json_meta, sha256, unsealed, user_path, without_row_numbers, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,19 +92,50 @@ class Answers(Sequence[Answer]):
             n: [list(v) if isinstance(v := getattr(r, n), tuple) else v for r in self.rows]
             for n in names
         }
-        meta = {b"mechcla": json.dumps(self.settings, sort_keys=True).encode()}
-        table = pa.table(columns, schema=schema).replace_schema_metadata(meta)
+        settings = json_meta(self.settings, "the settings of these answers")
+        table = pa.table(columns, schema=schema)
+        meta = {b"mechcla": settings.encode(), b"mechcla.digest": _digest(table, settings).encode()}
+        table = table.replace_schema_metadata(meta)
         write_whole(user_path(path), lambda part: pq.write_table(table, str(part)))
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> Answers:
-        """Read what `to_parquet` wrote. Raises MechclaError for a table with other columns."""
+        """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
+
+        Raises MechclaError, naming the file, for one that cannot be read, has other columns, or is
+        damaged. A file without a digest (of mechcla 0.1, or that pandas wrote) is read, with a warning.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = without_row_numbers(pq.read_table(str(path)))
-        if table.column_names != list(Answer.__dataclass_fields__):
+        shown = repr(str(path))
+        known = list(Answer.__dataclass_fields__)
+        try:
+            table = pq.read_table(str(user_path(path)))
+            meta = table.schema.metadata or {}
+            table = without_row_numbers(table)
+            if table.column_names != known:
+                raise MechclaError(f"{shown} has columns {table.column_names}; expected {known}")
+            settings = meta.get(b"mechcla", b"{}").decode()
+            seal = meta.get(b"mechcla.digest", b"").decode()
+            old = bool(meta) and set(meta) <= {b"mechcla", b"pandas", b"ARROW:schema"}
+            whole = seal == _digest(table, settings) if seal else old
+            rows = tuple(Answer(**{**r, "tokens": tuple(r["tokens"])}) for r in table.to_pylist())
+            held = json.loads(settings)
+        except MechclaError:
+            raise
+        except (OSError, ValueError, TypeError, MemoryError, pa.ArrowException) as error:
+            raise MechclaError(f"cannot read answers from {shown}: {error}") from error
+        if not whole:
             raise MechclaError(
-                f"{path} has columns {table.column_names}; expected {list(Answer.__dataclass_fields__)}"
+                f"{shown} is damaged: its answers do not match their digest; generate again, or put a "
+                "copy of the file back"
             )
-        rows = tuple(Answer(**{**row, "tokens": tuple(row["tokens"])}) for row in table.to_pylist())
-        return cls(rows, json.loads((table.schema.metadata or {}).get(b"mechcla", b"{}")))
+        if not seal:
+            unsealed(shown)
+        return cls(rows, held)
+
+
+def _digest(table: Any, settings: str) -> str:
+    """SHA-256 of every row and the settings, as they are read back."""
+    return sha256(json.dumps(table.to_pylist(), sort_keys=True), settings)

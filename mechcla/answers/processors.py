@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcla.engine.memory import is_out_of_memory
 from mechcla.errors import MechclaError
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def _said(name: str) -> Iterator[None]:
     """What transformers refuses of a config, as one message; running out of memory passes."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MechclaError(
             f"the generation config of {name!r} cannot be used: {first}; mend "

@@ -123,7 +123,7 @@ class ItemSet(Sequence[Item]):
 
 def read_jsonl(path: str | Path) -> ItemSet:
     """The items of a JSON Lines file. A broken line is named by its number and shown."""
-    path = Path(path)
+    path = user_path(path)
     items = []
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -1,8 +1,4 @@
-"""HookedModel: one frozen wrapper over a TransformerLens bridge, and how to get one.
-
-The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights,
-and a digest of both, which is part of every result's identity.
-"""
+"""load_model: a name, a folder or a Hugging Face id becomes a HookedModel, checked before it is believed."""
 
 from __future__ import annotations
 
@@ -32,6 +28,7 @@ from mechcla.models.checkpoint import (
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
 from mechcla.models.sites import faults
+from mechcla.storage import user_path
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -151,8 +148,8 @@ def _place(name: str) -> tuple[str, bool]:
         from mechcla.models.demo import demo_folder
 
         return str(demo_folder()), True
-    if Path(name).is_dir():
-        return name, True
+    if user_path(name).is_dir():
+        return str(user_path(name)), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, "

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from mechcla.runs.folder import (
 )
 from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.steering.families import Condition
-from mechcla.storage import read_sealed, user_path
+from mechcla.storage import digest, read_sealed, sha256, user_path
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 LIMIT = "test items were scored under a choice that was frozen before; one run is one model"
@@ -72,7 +72,13 @@ class Run:
     def vectors(self) -> dict[str, SteeringVectors]:
         """Vectors by name: "EN", "LOC", and the controls that were made."""
         paths = sorted((self.folder / VECTORS).glob("*.safetensors"))
-        return {_vector_name(path): SteeringVectors.load(path) for path in paths}
+        run = digest(self.record["identity"])
+        return {
+            _vector_name(path): SteeringVectors.load(
+                path, bound=f"{path.relative_to(self.folder).as_posix()} of run {run}"
+            )
+            for path in paths
+        }
 
     @cached_property
     def choice(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -121,7 +127,13 @@ class Run:
     @cached_property
     def item_set(self) -> ItemSet:
         """The items of the run, dev and test."""
-        return read_jsonl(self.folder / ITEMS)
+        items = read_jsonl(self.folder / ITEMS)
+        if items.digest != self.record["identity"]["items"]:
+            raise MechclaError(
+                f"{ITEMS} in the run folder {str(self.folder)!r} does not match its digest: it is damaged "
+                "or was edited; the sweep's command writes it again"
+            )
+        return items
 
     def items(self, *conditions: str) -> Rows:
         """One row per test item and condition: what was asked, what was chosen, and what flipped.
@@ -203,8 +215,16 @@ class Run:
 
     def _csv(self, name: str) -> Rows:
         self._needs(name)
-        with reading(self.folder), (self.folder / name).open(newline="", encoding="utf-8") as file:
-            records = tuple({k: _value(v) for k, v in row.items()} for row in csv.DictReader(file))
+        with reading(self.folder):
+            data = (self.folder / name).read_bytes()
+        status = read_sealed(self.folder / STATUS, "tables") if self._has(STATUS) else None
+        if status is not None and status["tables"].get(name) not in (None, sha256(data)):
+            raise MechclaError(
+                f"{name} in the run folder {str(self.folder)!r} does not match its digest: it is damaged "
+                "or was edited; the sweep's command makes it again from the cells"
+            )
+        rows = csv.DictReader(StringIO(data.decode("utf-8")))
+        records = tuple({k: _value(k, v) for k, v in row.items()} for row in rows)
         return Rows(records, {"run": str(self.folder), "file": name})
 
     def _sealed(self, name: str, *needed: str) -> dict[str, Any]:
@@ -284,8 +304,13 @@ def _vector_name(path: Path) -> str:
     return " ".join([first.upper(), *(w.upper() if w == "us" else w for w in rest)])
 
 
-def _value(text: str) -> Any:
+TEXTS = {"method", "against", "metric", "language", "measure", "condition"}  # never numbers
+
+
+def _value(column: str, text: str) -> Any:
     """A CSV cell as what was written: a number, True or False, nothing, or a text."""
+    if column in TEXTS:
+        return text.removeprefix("'")
     if text == "":
         return None
     if text in ("True", "False"):

@@ -218,10 +218,16 @@ class Store:
         write_sealed(self.folder / CONDITIONS, {"schema": SCHEMA, "conditions": named})
 
     def say(self, status: str, message: str = "") -> None:
-        """Write status.json: running, complete, interrupted, or failed with the message it ended
-        in.
+        """Write status.json: running, complete, interrupted, or failed with the message it ended in.
+
+        A complete run's status carries the SHA-256 of its tables, for readers to verify.
         """
-        write_sealed(self.folder / STATUS, {"schema": SCHEMA, "status": status, "message": message})
+        tables = {}
+        if status == "complete":
+            with reading(self.folder):
+                tables = {p.name: sha256(p.read_bytes()) for p in sorted(self.folder.glob("*.csv"))}
+        told = {"schema": SCHEMA, "status": status, "message": message, "tables": tables}
+        write_sealed(self.folder / STATUS, told)
 
     def vectors(
         self, names: Iterable[str], make: Callable[[], dict[str, SteeringVectors]]

@@ -71,6 +71,7 @@ def score(
                 max_tokens=max_tokens,
                 chat=chat,
                 prior=prior,
+                packed=packed,
                 any_language=any_language,
             )
             for language, edits in found.items()

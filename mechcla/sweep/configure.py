@@ -112,7 +112,9 @@ def configure(
                 "system_prompt": how.system,
                 "chat_date": how.date,
             }
+        described = model.describe()
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
+        given |= {"dtype": described["dtype"], "device": described["device"]}
         config = make(
             given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}
         )

@@ -4,12 +4,14 @@ control arms.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.controls import shuffled_vectors
+from mechcla.storage import sha256, user_path
 from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
@@ -37,6 +39,17 @@ def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, Ste
     made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
     check_vectors(made, model)
     return made
+
+
+def imported_digests(config: SweepConfig) -> dict[str, str]:
+    """SHA-256 of the vector files that a run was given, for its identity; empty without any."""
+    found = {}
+    for path in config.vectors:
+        try:
+            found[f"vectors {Path(path).name}"] = sha256(user_path(path).read_bytes())
+        except OSError as error:
+            raise MechclaError(f"cannot read the vectors {path!r}: {error.strerror}") from error
+    return found
 
 
 def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:

@@ -25,6 +25,7 @@ from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
 from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooking import users_hooks
 from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.runs.store import Store
@@ -39,7 +40,7 @@ from mechcla.sweep.cells import KINDS, PIVOT, UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_items, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
-from mechcla.sweep.making import make, names_us, shuffles
+from mechcla.sweep.making import imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests
 from mechcla.sweep.rule import DevPoint, dev_point, gain
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -193,7 +194,7 @@ class Sweep:
         key = (job.language, job.kind, job.split, job.prompt)
         if key not in self.plain:
             self.plain[key] = plain_because(
-                self.model, self.items_of(job), job.prompt, self.config.chat
+                self.model, self.items_of(job), job.prompt, self.config.chat_form
             )
         return self.plain[key]
 
@@ -258,6 +259,12 @@ def open_sweep(
             else ("implicit",)
         ):
             pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
+    if hooks := users_hooks(model):
+        raise MechclaError(
+            f"{model.name} has hooks that are not mechcla's ({', '.join(hooks[:3])}); what they do cannot "
+            "be part of a run's identity, so a resumed run could mix cells with and without them. "
+            "Take them off, or use mechcla.score and the vectors themselves"
+        )
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,
@@ -265,6 +272,7 @@ def open_sweep(
         "items": items.digest,
         "code": code_digest(),
         **plugin_digests(),
+        **imported_digests(config),
         **_backend(model),
         **chat_settings(config.chat_form, model.tokenizer),
         "path": "packed" if fits(model) else "plain",

@@ -50,7 +50,7 @@ def _json(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
         ) from error

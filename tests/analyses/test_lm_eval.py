@@ -56,9 +56,8 @@ def test_both_kinds_and_both_prompts_agree(family, tiny_models, backends, small_
     ):
         part = [r for r in rows if (r.item.kind, r.form) == (kind, form)]
         for k, norm in enumerate(parity.ACCURACIES.values()):
-            mine = metric(
-                mechcla.score(tiny_models[family], small_items, prompt=form), normalisation=norm
-            )["all"]
+            scores = mechcla.score(tiny_models[family], small_items, prompt=form)
+            mine = metric(scores, "accuracy", norm)["all"]
             assert mine.value == pytest.approx(sum(r.right[k][1] for r in part) / len(part))
 
 

@@ -133,3 +133,22 @@ def test_readmes_block_on_a_run_runs(folder, capsys):
     said = capsys.readouterr().out
     assert said.startswith("complete {'")
     assert "p_holm" in said
+
+
+def test_vectors_under_each_others_names_tables_and_items_that_were_edited(folder, tmp_path):
+    other = copy(folder, tmp_path)
+    run = mechcla.read_run(other)
+    en, loc = other / "vectors/en.safetensors", other / "vectors/loc.safetensors"
+    held = en.read_bytes()
+    en.write_bytes(loc.read_bytes())
+    loc.write_bytes(held)
+    with pytest.raises(MechclaError, match="belong elsewhere"):
+        run.vectors  # noqa: B018
+    tests = other / "tests.csv"
+    tests.write_text(tests.read_text().replace("es", "ko", 1))
+    with pytest.raises(MechclaError, match=r"tests\.csv .* does not match its digest"):
+        run.tests  # noqa: B018
+    items = other / "items.jsonl"
+    items.write_text(items.read_text().replace("Peru", "Chile"), encoding="utf-8")
+    with pytest.raises(MechclaError, match=r"items\.jsonl .* does not match its digest"):
+        run.items("unsteered")
