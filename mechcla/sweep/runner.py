@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from tqdm import tqdm
@@ -259,12 +260,6 @@ def open_sweep(
             else ("implicit",)
         ):
             pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
-    if hooks := users_hooks(model):
-        raise MechclaError(
-            f"{model.name} has hooks that are not mechcla's ({', '.join(hooks[:3])}); what they do cannot "
-            "be part of a run's identity, so a resumed run could mix cells with and without them. "
-            "Take them off, or use mechcla.score and the vectors themselves"
-        )
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,
@@ -273,6 +268,7 @@ def open_sweep(
         "code": code_digest(),
         **plugin_digests(),
         **imported_digests(config),
+        **_hooked(model),
         **_backend(model),
         **chat_settings(config.chat_form, model.tokenizer),
         "path": "packed" if fits(model) else "plain",
@@ -290,6 +286,14 @@ def open_sweep(
     except BaseException:
         store.close()
         raise
+
+
+def _hooked(model: HookedModel) -> dict[str, str]:
+    """The user's own hooks, if any. What they do cannot be told from outside, so such a run is like no
+    other: it is never resumed.
+    """
+    hooks = users_hooks(model)
+    return {"hooks of your own": f"{', '.join(hooks)} ({uuid4().hex})"} if hooks else {}
 
 
 def _backend(model: HookedModel) -> dict[str, str]:

@@ -42,6 +42,18 @@ def test_models_and_items_that_are_held(tiny, small_items, tmp_path):
     assert row["value"] == pytest.approx(fresh.value, abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*hooks that are not mechcla's")
+def test_a_run_under_the_users_own_hooks_is_never_gone_on_with(tiny, small_items, tmp_path):
+    """Another hook under the same name would be believed to have made the same cells."""
+    handle = tiny.blocks[1].register_forward_hook(lambda _m, _a, h: None)
+    try:
+        mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", **FEW)
+        with pytest.raises(MechclaError, match="hooks of your own: the folder has"):
+            mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", **FEW)
+    finally:
+        handle.remove()
+
+
 def test_what_it_does_not_take(tiny, small_items, tmp_path):
     with pytest.raises(MechclaError, match="unknown setting 'layer'; did you mean 'layers'"):
         mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", layer=[1])
