@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -28,8 +29,15 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.lint_rules import RULES
+from mechcla.metrics.metrics import METRICS
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
+from mechcla.registry import Registry
+from mechcla.sources import SOURCES
+from mechcla.steering.controls import ARMS
+from mechcla.steering.families import FAMILIES as STEERING_FAMILIES
+from mechcla.vectors.recipes import RECIPES
 from tests.skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
 TEXT = [
@@ -106,6 +114,26 @@ def save_tiny(family: str, folder: Path, **changes: int) -> Path:
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
+
+
+REGISTRIES: tuple[Registry[Any], ...] = (
+    SOURCES,
+    RECIPES,
+    METRICS,
+    ARMS,
+    STEERING_FAMILIES,
+    RULES,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registries() -> Iterator[None]:
+    """What a module of tests registers is gone after it, so that no order of modules matters."""
+    before = [registry.names() for registry in REGISTRIES]
+    yield
+    for registry, names in zip(REGISTRIES, before, strict=True):
+        for name in set(registry) - set(names):
+            registry.remove(name)
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,7 @@ class Suite:
     def note(self, kind: str, how: str, n: int, ended: Ended, what: str) -> None:
         self.counts.setdefault(kind, Counter({SAME: 0, SAID: 0, ELSE: 0}))[how] += n
         if how == ELSE:
-            self.wrong.append(f"{kind}: {what}: exit {ended.code}\n{ended.said[-2000:]}")
+            self.wrong.append(f"{kind}: {what}: exit {ended.code}\n{ended.said[-6000:]}")
 
     def is_right(self, ended: Ended, out: Path) -> bool:
         """Whether a run ended as the unbroken one."""

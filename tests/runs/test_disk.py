@@ -74,7 +74,7 @@ def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
     command = [sys.executable, "-m", "mechcla.sweep", *unbroken.arguments, "--out", str(out)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as `sweep` below
     )  # fmt: skip
     maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 120
 

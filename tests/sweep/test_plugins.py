@@ -12,13 +12,9 @@ import torch
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.sources import SOURCES
-from mechcla.steering.controls import ARMS
-from mechcla.steering.families import FAMILIES
 from mechcla.sweep import plugins
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import parse
-from mechcla.vectors.recipes import RECIPES
 
 CODE = '''
 from pathlib import Path
@@ -68,10 +64,6 @@ def plugin(tmp_path_factory, small_items):
     small_items.to_jsonl(folder / "items.jsonl")
     (folder / "of_my_own.py").write_text(CODE)
     yield folder / "of_my_own.py"
-    for registry, name in ((SOURCES, "mine"), (RECIPES, "flipped"), (ARMS, "half"),
-                           (mechcla.metrics.metrics.METRICS, "other_bias"), (FAMILIES, "LOC2")):  # fmt: skip
-        if name in registry:
-            registry.remove(name)
     plugins._loaded.pop("of_my_own", None)
 
 
