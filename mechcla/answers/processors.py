@@ -85,9 +85,9 @@ def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> 
     for name, greedy in OTHER_SEARCHES.items():
         if (value := getattr(config, name, None)) not in greedy:
             raise MechclaError(
-                f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla decodes "
-                f"greedily; expected {name}={greedy[-1]!r}. To decode greedily all the same: "
-                f"model.bridge.original_model.generation_config.{name} = {greedy[-1]!r}"
+                f"the generation config of {model.name!r} asks for {name}={value!r}, and "
+                f"mechcla decodes greedily; expected {name}={greedy[-1]!r}. To decode greedily all "
+                f"the same: model.bridge.original_model.generation_config.{name} = {greedy[-1]!r}"
             )
     prepared: list[Any] = []
 

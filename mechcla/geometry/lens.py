@@ -58,7 +58,8 @@ def english_share(
     kept = [k for k, (a, b) in enumerate(tokens) if a != b]
     if not kept:
         raise MechclaError(
-            f"all {len(pairs)} questions of {language!r} begin their answer with the English token: nothing to compare"
+            f"all {len(pairs)} questions of {language!r} "
+            "begin their answer with the English token: nothing to compare"
         )
     chosen = ItemSet(tuple(pairs[k][1] for k in kept))
     residuals = cache_residuals(model, chosen)[language]
