@@ -8,8 +8,8 @@ from __future__ import annotations
 
 # Countries that no demo item names and whose CLDR name is the everyday one, without an article.
 COUNTRIES = (
-    "BA BF BT BW CY GE GW KI LI LK LS ME MK ML MR PG SO SR SS SZ TD TJ TL TM TN TT TV WS GF NC "
-    "FK AX MH MP MF AS"
+    "BA BF BT BW CY GE GW KI LI LK LS ME MK ML MR PG SO SR SZ TD TJ TL TM TN TT TV WS NC "
+    "FK AX MH MP AS"
 ).split()
 HELD_OUT_COUNTRIES = "BT BW CY GE LI LK LS ME ML MR SO SR TD TJ TM TN".split()
 
@@ -53,7 +53,6 @@ Sr|38|strontium|estroncio|锶|stronsium|스트론튬|στρόντιο|استرا
 Zr|40|zirconium|circonio|锆|zirkonium|지르코늄|ζιρκόνιο|زیرکونیم
 Mo|42|molybdenum|molibdeno|钼|molibdenum|몰리브데넘|μολυβδαίνιο|مولیبدن
 Pd|46|palladium|paladio|钯|paladium|팔라듐|παλλάδιο|پالادیم
-Ag|47|silver|plata|银|perak|은|άργυρος|نقره
 Cd|48|cadmium|cadmio|镉|kadmium|카드뮴|κάδμιο|کادمیم
 Sn|50|tin|estaño|锡|timah|주석|κασσίτερος|قلع
 I|53|iodine|yodo|碘|iodin|아이오딘|ιώδιο|ید
@@ -71,7 +70,7 @@ Ra|88|radium|radio|镭|radium|라듐|ράδιο|رادیم
 Th|90|thorium|torio|钍|torium|토륨|θόριο|توریم
 U|92|uranium|uranio|铀|uranium|우라늄|ουράνιο|اورانیوم
 """
-HELD_OUT_ELEMENTS = "N Na Mg Cl K Ca Cr Zn Br Ag I Sn W Hg Pb U".split()
+HELD_OUT_ELEMENTS = "N Na Mg Cl K Ca Cr Zn Br Mn I Sn W Hg Pb U".split()
 
 OPPOSITES = """
 big/small|grande/pequeño|大/小|besar/kecil|크다/작다|μεγάλος/μικρός|بزرگ/کوچک
@@ -231,7 +230,7 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
         "id": ("Bagaimana ahli kimia menyingkat unsur “{x}”?", "Ahli kimia menyingkat unsur “{x}” menjadi {y}."),
         "ko": ("화학자들은 원소 “{x}”을(를) 어떻게 줄여 씁니까?", "화학자들은 원소 “{x}”을(를) 줄여서 {y}라고 씁니다."),
         "el": ("Πώς συντομεύουν οι χημικοί το στοιχείο «{x}»;", "Οι χημικοί συντομεύουν το στοιχείο «{x}» ως {y}."),
-        "fa": ("شیمی‌دان‌ها عنصر «{x}» را چگونه کوتاه می‌نویسند؟", "شیمی‌دان‌ها عنصر «{x}» را کوتاه {y} می‌نویسند."),
+        "fa": ("شیمی‌دان‌ها برای عنصر «{x}» کدام نشانه را می‌نویسند؟", "شیمی‌دان‌ها برای عنصر «{x}» نشانهٔ {y} را می‌نویسند."),
     },
     "atomic_number": {
         "en": ("How many protons has an atom of “{x}”?", "An atom of “{x}” has {y} protons."),
@@ -256,7 +255,7 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
         "es": ("¿Qué palabra significa lo contrario de «{x}»?", "Las palabras «{x}» y «{y}» son contrarias."),
         "zh": ("“{x}”的反义词是哪个？", "“{x}”和“{y}”是反义词。"),
         "id": ("Apa lawan kata dari “{x}”?", "Kata “{x}” dan “{y}” berlawanan."),
-        "ko": ("“{x}”의 반대말은 무엇입니까?", "“{x}”와(과) “{y}”은(는) 반대말입니다."),
+        "ko": ("“{x}”의 반대말은 무엇입니까?", "“{x}”, “{y}”: 서로 반대말입니다."),
         "el": ("Ποια λέξη σημαίνει το αντίθετο από το «{x}»;", "Οι λέξεις «{x}» και «{y}» είναι αντίθετες."),
         "fa": ("متضاد واژهٔ «{x}» چیست؟", "واژه‌های «{x}» و «{y}» متضادند."),
     },
