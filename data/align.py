@@ -80,7 +80,11 @@ def candidates() -> Iterator[ParallelFact]:
             answer = dict.fromkeys(LANGUAGES, f"+{about['phone']}")
             yield made(f"calling_{code.lower()}", "calling_code", names, answer, SOURCE)
         yield made(
-            f"domain_{code.lower()}", "domain", names, dict.fromkeys(LANGUAGES, about["tld"]), SOURCE
+            f"domain_{code.lower()}",
+            "domain",
+            names,
+            dict.fromkeys(LANGUAGES, about["tld"]),
+            SOURCE,
         )
     for symbol, number, names in elements():
         if symbol not in HELD_OUT_ELEMENTS:
@@ -210,7 +214,9 @@ def named(fact: ParallelFact, patterns: dict[str, re.Pattern[str]]) -> list[str]
 @cache
 def bare(text: str) -> str:
     """Case and accents folded."""
-    kept = (c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    kept = (
+        c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c)
+    )
     return unicodedata.normalize("NFC", "".join(kept))
 
 
@@ -232,11 +238,16 @@ def held_out() -> ItemSet:
         america = right if right in ("NA", "SA") else "SA"
         wrong = [c for c in ("AF", "AS", "EU", "OC", america) if c != right]
         answers = [row(CONTINENTS[c]) for c in (right, *wrong)]
-        asked.append((f"heldout_continent_{code.lower()}", "continent", country_names(code), answers))
+        asked.append(
+            (f"heldout_continent_{code.lower()}", "continent", country_names(code), answers)
+        )
     ours = [(s, names) for s, _, names in elements() if s in HELD_OUT_ELEMENTS]
     for symbol, names in ours:
         others = [(s, n) for s, n in ours if s != symbol]
-        for topic, about, pick in (("symbol", names, 0), ("element", dict.fromkeys(LANGUAGES, symbol), 1)):
+        for topic, about, pick in (
+            ("symbol", names, 0),
+            ("element", dict.fromkeys(LANGUAGES, symbol), 1),
+        ):
             id_ = f"heldout_{topic}_{names['en']}"
             wrong = sorted(others, key=lambda other: digest(id_, other[0]))[:4]
             both = [(symbol, names), *wrong]
@@ -316,10 +327,7 @@ def card(kept: list[ParallelFact], left: Counter[str], items: ItemSet) -> str:
         "",
         "| topic | dev ids | test ids |",
         "|---|---|---|",
-        *(
-            f"| {t} | {_count(items, t, 'dev')} | {_count(items, t, 'test')} |"
-            for t in PROMPTS
-        ),
+        *(f"| {t} | {_count(items, t, 'dev')} | {_count(items, t, 'test')} |" for t in PROMPTS),
         "",
         "Names of countries, months and days: Unicode CLDR (Unicode-3.0); capitals, calling codes, internet",
         "endings: GeoNames (CC BY 4.0); all else was written for mechcla by a language model (CC BY 4.0) and not",

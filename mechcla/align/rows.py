@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ class MicroBatch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> MicroBatch:
         """The same on another device."""
-        moved = {k: v.to(device, non_blocking=non_blocking) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        moved = {
+            k: v.to(device, non_blocking=non_blocking) if isinstance(v, Tensor) else v
+            for k, v in vars(self).items()
+        }
         return MicroBatch(**moved)
 
 
@@ -200,7 +204,7 @@ def cut(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     ordered = sorted(rows, key=lambda row: row.length)
     parts = min(parts, len(ordered))
     edges = [len(ordered) * k // parts for k in range(parts + 1)]
-    return [ordered[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [ordered[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def collate(rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float) -> MicroBatch:
