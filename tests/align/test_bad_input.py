@@ -152,7 +152,7 @@ def test_checkpoints_of_another_base_or_other_settings_are_refused(
 ) -> None:
     base = shutil.copytree(tiny_folders["llama"], tmp_path / "base")
     train("mist", base, tmp_path / "a")
-    with pytest.raises(MechclaError, match="trained on .* not on"):
+    with pytest.raises(MechclaError, match=r"trained on .* not on"):
         mechcla.load_model(tiny_folders["gpt2"], adapter=tmp_path / "a")
     sft = METHODS.get("mist").tasks[0]
 
