@@ -65,7 +65,10 @@ class Rules:
         ids: prompt and answer so far.
         """
         with _said(self.name):
-            return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
+            processed: Tensor = self.processors(
+                ids, logits.to(ids.device, torch.float32, copy=True)
+            )
+            return processed
 
     def stopped(self, ids: Int[Tensor, "row seq"]) -> list[bool]:
         """Rows that end in one of the generation config's stop strings."""

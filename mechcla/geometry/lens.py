@@ -96,4 +96,5 @@ def _share(
     logits = torch.einsum("nd,nkd->nk", hidden, weight[ids])
     if bias is not None:
         logits = logits + bias[ids]
-    return shape_logits(logits.double()).softmax(-1)[:, 0].cpu()
+    shares: Tensor = shape_logits(logits.double()).softmax(-1)[:, 0]
+    return shares.cpu()
