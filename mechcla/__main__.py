@@ -26,7 +26,7 @@ from pydantic_settings import (
 from mechcla.errors import MechclaError
 from mechcla.items.lint import lint
 from mechcla.registry import Registry
-from mechcla.sources import unlinted_items
+from mechcla.sources import load, warn_of_left_out
 from mechcla.sweep.__main__ import main as sweep_main
 
 Command = Callable[[list[str]], int]
@@ -63,7 +63,9 @@ def lint_main(arguments: list[str]) -> int:
     """Print what `mechcla.lint` finds in items; 0 if nothing, 1 otherwise. Raises MechclaError for
     bad input."""
     config = _parse(arguments)
-    report = lint(unlinted_items(config.items), config.languages, config.rules)
+    found = load(config.items)
+    warn_of_left_out(found)
+    report = lint(found.items, config.languages, config.rules)
     print(report.text(shown=len(report.findings)))
     return 0 if report.clean else 1
 

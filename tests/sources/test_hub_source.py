@@ -332,7 +332,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path):
     ):
         items = mechcla.load_items("hub", dataset=path, columns=COLUMNS, bad_rows="skip")
     assert len(items) == 9
-    assert len(read_hub(path, COLUMNS, bad_rows="skip").skipped) == 3
+    assert len(read_hub(path, COLUMNS, bad_rows="skip").left_out) == 3
     with pytest.raises(MechclaError, match="row 2: column 'answer' is 9"):
         mechcla.load_items("hub", dataset=path, columns=COLUMNS)
 
