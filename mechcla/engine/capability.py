@@ -113,8 +113,9 @@ def alone(model: HookedModel, packed: bool = False) -> bool:
     if found and first_time(model):
         shown = ", ".join(dict.fromkeys(found[:3])) + (", ..." if len(found) > 3 else "")
         warnings.warn(
-            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, unpadded, on the plain "
-            "path, so that a hook sees each text alone; packed=True runs them packed and padded all the same",
+            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, "
+            "unpadded, on the plain path, so that a hook sees each text alone; packed=True runs "
+            "them packed and padded all the same",
             stacklevel=3,
         )
     return bool(found)
@@ -133,8 +134,7 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
     """Distinct random ids of rows that the model has, without the first few, which are often never
     trained.
     """
-    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    known = min(vocab, len(model.tokenizer))  # rows beyond the tokenizer are all alike
+    known = min(model.vocab_size, len(model.tokenizer))  # rows beyond the tokenizer are all alike
     generator = torch.Generator().manual_seed(0)
     begin = min(16, max(0, known - count))
     order = begin + torch.randperm(known - begin, generator=generator)
@@ -142,7 +142,9 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
 
 
 def _trees(model: HookedModel) -> list[Packed]:
-    """Two items of different lengths, and candidates behind one token, within the model's windows."""
+    """Two items of different lengths, and candidates behind one token, within the model's
+    windows.
+    """
     room = min(n for n in (model.window, model.sliding_window, 64) if n is not None)
     long, short = min(9, room - DEEPEST), min(5, room - DEEPEST)
     if short < 1:
@@ -198,7 +200,7 @@ def probe(model: HookedModel) -> float:
 
 
 def _edges(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Every edge by what it means: the prompt, the tokens after it, and the token that is scored."""
+    """Every edge by what it means: the prompt, the tokens after it, the token that is scored."""
     found = []
     for row, place, token in zip(
         batch.edge_row.tolist(), batch.edge_place.tolist(), batch.edge_token.tolist(), strict=True

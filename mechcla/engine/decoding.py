@@ -10,7 +10,6 @@ one that does not runs full passes.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -78,10 +77,10 @@ def full_logits(
     batch = _chunk(prompts, answers, special, 0)
     logits = run_hooked(
         edit_places(model, edits, batch),
-        lambda: model.bridge(
+        lambda: model.logits(
             batch.ids.to(model.device),
-            attention_mask=batch.real.long().to(model.device),
-            position_ids=batch.positions.to(model.device),
+            batch.real.long().to(model.device),
+            batch.positions.to(model.device),
         ),
     )
     return logits[:, -1]
@@ -108,26 +107,12 @@ def cached_logits(
         if past is None
         else _chunk(nothing, [a[-1:] for a in answers], special, before)
     )
-    hf, device = model.bridge.original_model, model.device
-    keep = (
-        {"logits_to_keep": 1}
-        if "logits_to_keep" in inspect.signature(hf.forward).parameters
-        else {}
-    )
-    out = run_hooked(
+    device = model.device
+    seen = torch.ones(len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device)
+    return run_hooked(
         edit_places(model, edits, batch),
-        lambda: hf(
-            input_ids=batch.ids.to(device),
-            position_ids=batch.positions.to(device),
-            past_key_values=past,
-            use_cache=True,
-            attention_mask=torch.ones(
-                len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device
-            ),
-            **keep,
-        ),
+        lambda: model.next_logits(batch.ids.to(device), seen, batch.positions.to(device), past),
     )
-    return out.logits[:, -1], out.past_key_values
 
 
 def cache_fits(model: HookedModel) -> bool:
@@ -156,10 +141,9 @@ def cache_fits(model: HookedModel) -> bool:
 
 
 def cache_gap(model: HookedModel) -> float:
-    """Largest difference in log-probability between the two ways on two random rows of 12 tokens."""
+    """Largest difference in log-probability between the two ways, on two random rows of 12."""
     generator = torch.Generator().manual_seed(0)
-    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    tokens = torch.randint(0, vocab, (2, 12), generator=generator).tolist()
+    tokens = torch.randint(0, model.vocab_size, (2, 12), generator=generator).tolist()
     prompts, special = [t[:9] for t in tokens], [1, 1]
     vector = torch.randn(model.d_model, generator=generator)
     edit = Intervention(
@@ -180,6 +164,4 @@ def cache_gap(model: HookedModel) -> float:
 def _stream_norm(model: HookedModel, prompts: list[list[int]]) -> float:
     """A tenth of the embeddings' median norm: an edit that matters and does not drown the rest."""
     rows: Int[Tensor, "row seq"] = torch.tensor(prompts, device=model.device)
-    return 0.1 * float(
-        model.bridge.original_model.get_input_embeddings()(rows).float().norm(dim=-1).median()
-    )
+    return 0.1 * float(model.embed(rows).float().norm(dim=-1).median())

@@ -52,7 +52,7 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch)
         edits, key=lambda e: e.site == "resid_post"
     ):  # the end of a block comes after its inside
         where = token_mask(batch, edit.positions).to(model.device)
-        point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
+        point = model.hook_point(edit.layer, edit.site)
         change: list[Tensor] = []
 
         def act(
@@ -68,7 +68,7 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch)
 
         places.append(("site", point, act))
         if edit.site == "resid_mid":
-            end = model.bridge.hook_dict[model.hook_name(edit.layer, "resid_post")]
+            end = model.hook_point(edit.layer, "resid_post")
 
             def carry(h: Tensor, change: list[Tensor] = change) -> Tensor:
                 return h + change.pop()

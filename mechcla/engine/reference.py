@@ -46,8 +46,8 @@ def plain_log_probs(
         kept: list[Tensor] = []
         places: list[Place] = list(edit_places(model, edits, part))
         if streams is not None:
-            last = model.hook_name(model.n_layers - 1, "resid_post")
-            places.append(("site", model.bridge.hook_dict[last], kept.append))
+            last = model.hook_point(model.n_layers - 1, "resid_post")
+            places.append(("site", last, kept.append))
         device = model.device
         ids, mask = part.ids.to(device), part.real.long().to(device)
         positions = part.positions.to(device)
@@ -55,8 +55,7 @@ def plain_log_probs(
         def forward(
             ids: Tensor = ids, mask: Tensor = mask, positions: Tensor = positions
         ) -> Tensor:
-            logits: Tensor = model.bridge(ids, attention_mask=mask, position_ids=positions)
-            return logits
+            return model.logits(ids, mask, positions)
 
         logits = run_hooked(places, forward).float().log_softmax(-1)
         row, place = part.edge_row.to(device), part.edge_place.to(device)
@@ -75,7 +74,7 @@ def _parts(batch: Batch, rows: Rows) -> Iterator[tuple[Batch, Int[Tensor, " edge
     groups = (
         [torch.tensor([r]) for r in range(len(lengths))]
         if rows == "alone"
-        else [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
+        else [(lengths == n).nonzero().squeeze(1) for n in sorted(set(lengths.tolist()))]
     )
     for chosen in groups:
         width = int(lengths[chosen[0]])

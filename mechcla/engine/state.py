@@ -1,8 +1,8 @@
 """Runs a model under interventions and does no work twice.
 
-    trace = start(model, batch)            # one unsteered pass; remembers what every block was given
-    deep = advance(trace, 9)               # the stream that enters block 9
-    finish(deep, interventions)            # blocks 9.. and the scored positions only
+    trace = start(model, batch)      # one unsteered pass; remembers what every block was given
+    deep = advance(trace, 9)         # the stream that enters block 9
+    finish(deep, interventions)      # blocks 9.. and the scored positions only
 
 A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
 unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair
@@ -14,7 +14,6 @@ its plain forward pass (`fits`); one that is not runs on the plain path.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,7 +56,7 @@ class State:
 def tree_mask(
     visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype
 ) -> Float[Tensor, "row 1 seq seq"]:
-    """An additive attention mask: 0 where a token may look, the dtype's minimum where it may not."""
+    """An additive attention mask: 0 where a token may look, the dtype's minimum elsewhere."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
 
@@ -77,8 +76,8 @@ def start(model: HookedModel, batch: Batch) -> State:
     def end(_block: Any, _args: Any, out: Any) -> None:
         last.append(out[0] if isinstance(out, tuple) else out)
 
-    def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        names = list(inspect.signature(block.original_component.forward).parameters)
+    def record(_block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        names = model.block_arguments(len(calls))
         given = dict(zip(names, args, strict=False)) | kwargs
         trunk.append(given.pop(names[0]))
         calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
@@ -87,12 +86,7 @@ def start(model: HookedModel, batch: Batch) -> State:
     places: list[Place] = [("before", block, record) for block in model.blocks]
     run_hooked(
         [*places, ("after", model.blocks[-1], end)],
-        lambda: model.bridge.original_model.base_model(
-            input_ids=batch.ids.to(device),
-            attention_mask=mask,
-            position_ids=batch.positions.to(device),
-            use_cache=False,
-        ),
+        lambda: model.run_decoder(batch.ids.to(device), mask, batch.positions.to(device)),
     )
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
