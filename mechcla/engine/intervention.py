@@ -5,7 +5,8 @@ Operators act on the activation h at the chosen tokens, with the unit direction 
     add       h + delta
     add_norm  (h + delta) rescaled to |h|: a turn towards v that leaves the norm as it was
     ablate    h - strength * (h . u) u: strength 1 projects v out
-    map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine map (mechcla.steering.linear_map)
+    map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine
+              map (mechcla.steering.linear_map)
 
 raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of
 the activations from which v was made (last prompt token, this layer, site and language), so that a
@@ -90,8 +91,8 @@ class Intervention:
             raise MechclaError(f"strength is {self.strength!r}; expected a finite number")
         if self.vector.ndim != 1 or not bool(torch.isfinite(self.vector).all()):
             raise MechclaError(
-                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or values that are not "
-                "finite; expected d_model finite values"
+                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or "
+                "values that are not finite; expected d_model finite values"
             )
         if self.operator in ("ablate", "map") and self.unit != "raw":
             does = "projects v out" if self.operator == "ablate" else "moves h towards its image"
@@ -100,7 +101,8 @@ class Intervention:
             )
         if (self.operator == "map") != (self.matrix is not None):
             raise MechclaError(
-                f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one"
+                f"operator {self.operator!r} with matrix "
+                f"{'missing' if self.matrix is None else 'given'}; 'map' alone takes one"
             )
         if self.matrix is not None and not bool(torch.isfinite(self.matrix).all()):
             raise MechclaError(
@@ -108,7 +110,8 @@ class Intervention:
             )
         if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
             raise MechclaError(
-                "unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it"
+                "unit 'relative' needs `norm`, the mean residual norm at this layer; "
+                "SteeringVectors has it"
             )
 
     def apply(
@@ -186,21 +189,23 @@ def active(
             )
         if one.vector.shape[0] != model.d_model:
             raise MechclaError(
-                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, {model.name} has d_model "
-                f"{model.d_model}: it was made with another model"
+                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, "
+                f"{model.name} has d_model {model.d_model}: it was made with another model"
             )
         if one.made_with is not None and one.made_with != model.digest:
             raise MechclaError(
-                f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
-                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...): other weights, config, tokenizer or chat template; make it again, "
-                "or, to use it all the same, take the record off: dataclasses.replace(vectors, record={})"
+                f"the {one.label or 'steering'} vector was made with another model (digest "
+                f"{one.made_with[:12]}...) than {model.name} in {model.dtype} (digest "
+                f"{model.digest[:12]}...): other weights, config, tokenizer or chat template; "
+                "make it again, or, to use it all the same, take the record off: "
+                "dataclasses.replace(vectors, record={})"
             )
         model.hook_name(one.layer, one.site)
     return tuple(one for one in listed if one.strength != 0.0)
 
 
 def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The part of a vector's record that says how its prompts were put; None where it says nothing."""
+    """The part of a vector's record that says how its prompts were put; None where none does."""
     if "chat" not in record:
         return None
     return {key: record[key] for key in ("chat", "chat_template") if key in record}
@@ -209,7 +214,7 @@ def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_chat(
     interventions: Intervention | Sequence[Intervention], model: HookedModel, chat: bool | Chat
 ) -> None:
-    """Raises MechclaError for a vector whose prompts stood in another template than these, or none."""
+    """Raises MechclaError for a vector whose prompts stood in another template, or in none."""
     asked = chat_settings(chat, model.tokenizer)
     given = (interventions,) if isinstance(interventions, Intervention) else interventions
     for one in given:
@@ -228,9 +233,10 @@ def check_chat(
             for key in keys
         )
         raise MechclaError(
-            f"the {one.label or 'steering'} vector was made with prompts put another way than these: "
-            f"{listed}. Make it again with this chat, or pass the chat that it was made with; to use "
-            "it all the same, take the record off: dataclasses.replace(vectors, record={})"
+            f"the {one.label or 'steering'} vector was made with prompts put another way than "
+            f"these: {listed}. Make it again with this chat, or pass the chat that it was made "
+            "with; to use it all the same, take the record off: dataclasses.replace(vectors, "
+            "record={})"
         )
 
 

@@ -23,7 +23,9 @@ from mechcla.models.chat import Chat, answered_tokens
 from mechcla.models.tokens import check_known, common
 from mechcla.models.tokens import encode as encode_tokens
 
-PASS_TOKENS = 32  # what a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share it
+# What a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share
+# it.
+PASS_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,16 @@ def pack(
     for candidate, ids in zip(item.candidates, full, strict=True):
         if len(ids) <= cut:
             raise MechclaError(
-                f"{item.label}: candidate {candidate.text!r} adds no token to the prompt {text!r} with this "
-                "tokenizer, so it has no likelihood; expected a text that is at least one token"
+                f"{item.label}: candidate {candidate.text!r} adds no token to the prompt {text!r} "
+                "with this tokenizer, so it has no likelihood; expected a text that is at least "
+                "one token"
             )
         check_known(ids, tokenizer, vocab_size, item.label)
     longest = max(len(ids) for ids in full)
     if window is not None and longest > window:
         raise MechclaError(
-            f"{item.label}: prompt and answer are {longest} tokens, the model's window is {window}: {text[:60]!r}..."
+            f"{item.label}: prompt and answer are {longest} tokens, the model's window is "
+            f"{window}: {text[:60]!r}..."
         )
     candidates = tuple(ids[cut:] for ids in full)
     return Packed(item, prompt.ids[:cut], candidates, prompt.added)
