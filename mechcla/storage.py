@@ -68,7 +68,7 @@ def without_row_numbers(table: pa.Table) -> pa.Table:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (a full or read-only disk, rights) into one message."""
+    """Turn what the system refuses (a full or read-only disk, rights) into one message."""
     try:
         yield
     except OSError as error:
@@ -127,7 +127,7 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path, *needed: str) -> dict[str, Any] | None:
-    """What `write_sealed` wrote, with its digest; None if it is damaged or lacks one of `needed`."""
+    """What `write_sealed` wrote, with its digest; None if damaged or without one of `needed`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

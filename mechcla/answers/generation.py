@@ -110,7 +110,8 @@ def generate(
     longest = max(map(len, prompts)) + max_new_tokens
     if model.window is not None and longest > model.window:
         raise MechclaError(
-            f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, the model's window is {model.window}"
+            f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, "
+            f"the model's window is {model.window}"
         )
     single = alone(model, packed)
     cached = (not single and cache_fits(model)) if cache is None else cache
@@ -201,7 +202,7 @@ def _written(model: HookedModel, tokens: Sequence[int]) -> str:
 
 
 def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\n") -> str:
-    """The tokens as text, without EOS, up to the first `stop` after leading white space, stripped."""
+    """The tokens as text, stripped: without EOS, up to the first `stop` that follows any text."""
     text = _written(model, tokens)
     return (text.split(stop)[0] if stop else text).strip()
 

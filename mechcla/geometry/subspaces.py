@@ -18,7 +18,10 @@ from torch import Tensor
 from mechcla.errors import MechclaError
 from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 
-LIMIT = "Subspaces that share a direction need not use it for the same; few items make every subspace look apart."
+LIMIT = (
+    "Subspaces that share a direction need not use it for the same; "
+    "few items make every subspace look apart."
+)
 
 
 def principal_angles(
@@ -50,7 +53,7 @@ class SubspaceAngles:
     limit: str = LIMIT
 
     def curve(self, angle: int = 1) -> Curve:
-        """The cosine of one principal angle, 1 the smallest, as a curve by layer that can be drawn."""
+        """The cosine of one principal angle, 1 the smallest, as a curve by layer to draw."""
         place, n = angle - 1, min(self.settings["n"])
         null = np.full(len(self.cosine), self.null[place])
         return Curve(
@@ -95,11 +98,13 @@ def subspace_angles(
     Gram matrices, so that resampling is cheap. Raises MechclaError for sides with fewer than 2 k
     items.
 
-    >>> subspace_angles(en_differences(h, "es"), loc_differences(e, i, "es"), k=2).cosine[9]     # doctest: +SKIP
+    >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")  # doctest: +SKIP
+    >>> subspace_angles(en, loc, k=2).cosine[9]  # doctest: +SKIP
     """
     if k < 1 or min(len(left), len(right)) < 2 * k:
         raise MechclaError(
-            f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, there are {len(left)} and {len(right)}"
+            f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, "
+            f"there are {len(left)} and {len(right)}"
         )
     grams = _Grams.of(left, right)
     generator = np.random.default_rng(seed)

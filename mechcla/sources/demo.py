@@ -20,7 +20,8 @@ def demo_data_folder() -> Path:
         if folder.is_dir():
             return folder
     raise MechclaError(
-        f"the demo items are missing from this installation (looked in {here / 'demo_items'}); reinstall mechcla"
+        f"the demo items are missing from this installation (looked in {here / 'demo_items'}); "
+        "reinstall mechcla"
     )
 
 

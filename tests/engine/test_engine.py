@@ -1,4 +1,7 @@
-"""The engine against TransformerLens' own run_with_hooks, a row a candidate: invariants 1, 2 and 3."""
+"""The engine against TransformerLens' own run_with_hooks, one row per candidate.
+
+Invariants 1, 2 and 3.
+"""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def words(path: Path) -> HookedModel:
 
 
 def steered_sum(folder: Path, whole: list[int], n: int, where: list[int], edit: Intervention):
-    """Log-likelihood after the first n tokens, with the edit's step added by hand at these places."""
+    """Log-likelihood after the first n tokens, the edit's step added by hand at these places."""
     hf_model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
 
     def add(_module, _args, output):
