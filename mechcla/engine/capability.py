@@ -179,7 +179,7 @@ def probe(model: HookedModel) -> float:
     norm = 0.1 * float(state.resid.float().norm(dim=-1).median())
     edit = Intervention(vector, layer, 1.0, unit="relative", norm=norm)
     steered = advance(state, layer + 1, [edit])
-    ended = advance_together([steered, steered], model.n_layers, 2 * fast.ids.numel())[1]
+    ended = advance_together([steered, steered], model.n_layers, 2 * fast.layout.ids.numel())[1]
     left = fast.sums(log_probs(model, [scored(ended)])[0])
     streams = torch.empty(len(plain.edge_token), model.d_model)
     right = plain.sums(plain_log_probs(model, plain, [edit], rows="lengths", streams=streams))
@@ -218,19 +218,19 @@ def leak(model: HookedModel) -> float:
     It needs no tolerance for rounding, so it holds in 16-bit types as well.
     """
     batch = collate(_trees(model)[:2], model.pad_id)
+    layout = batch.layout
     place = len(
         batch.packed[0].prompt
     )  # the first inner node: what follows it in the row is mostly not below it
-    ids = batch.ids.clone()
-    ids[0, place] = batch.ids[0, 0]
-    before, after = (
-        start(model, b).trunk[-1].float().cpu() for b in (batch, replace(batch, ids=ids))
-    )
+    ids = layout.ids.clone()
+    ids[0, place] = layout.ids[0, 0]
+    other = replace(batch, layout=replace(layout, ids=ids))
+    before, after = (start(model, b).trunk[-1].float().cpu() for b in (batch, other))
     change = (after - before).norm(dim=-1)
-    sees = torch.zeros_like(batch.real)
-    sees[0] = batch.visible[0, :, place]
-    unseen = change[batch.real & ~sees].max()
-    return float(unseen / change[batch.real & sees].max().clamp_min(1e-12))
+    sees = torch.zeros_like(layout.real)
+    sees[0] = layout.visible[0, :, place]
+    unseen = change[layout.real & ~sees].max()
+    return float(unseen / change[layout.real & sees].max().clamp_min(1e-12))
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from mechcla.engine.capability import LOOSE, TOLERANCE
 from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
-from mechcla.engine.packing import Batch, Packed
+from mechcla.engine.packing import Layout, added_places, causal
 from mechcla.models.hooking import run_bare, run_hooked
 
 if TYPE_CHECKING:
@@ -35,32 +35,17 @@ Special = Sequence[int | frozenset[int]]  # a row's, as Packed has it
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 
 
-def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Batch:
-    """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails
-    are answer.
+def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Layout:
+    """Tokens of one forward pass: heads are prompt, tails are answer.
 
     A chunk without heads is answer throughout, which is what a token fed to a cache is. begin:
     position of the first token.
     """
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
-    rows, width = ids.shape
-    packed = tuple(
-        Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, special, strict=True)
-    )
-    none = torch.zeros(0, dtype=torch.long)
-    seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
-    positions = torch.arange(begin, begin + width).expand(rows, -1)
-    return Batch(
-        packed,
-        ids,
-        positions,
-        torch.ones(rows, width, dtype=torch.bool),
-        seen,
-        none,
-        none,
-        none,
-        (),
-    )
+    added = torch.zeros(ids.shape, dtype=torch.bool)
+    for row, (head, one) in enumerate(zip(heads, special, strict=True)):
+        added[row, list(added_places(one, len(head)))] = True
+    return causal(ids, torch.tensor([len(head) for head in heads]), added, begin)
 
 
 @torch.inference_mode()
@@ -74,13 +59,13 @@ def full_logits(
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with
     hooks.
     """
-    batch = _chunk(prompts, answers, special, 0)
+    layout = _chunk(prompts, answers, special, 0)
     logits = run_hooked(
-        edit_places(model, edits, batch),
+        edit_places(model, edits, layout),
         lambda: model.logits(
-            batch.ids.to(model.device),
-            batch.real.long().to(model.device),
-            batch.positions.to(model.device),
+            layout.ids.to(model.device),
+            layout.real.long().to(model.device),
+            layout.positions.to(model.device),
         ),
     )
     return logits[:, -1]
@@ -102,16 +87,16 @@ def cached_logits(
     """
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
-    batch = (
+    layout = (
         _chunk(prompts, nothing, special, 0)
         if past is None
         else _chunk(nothing, [a[-1:] for a in answers], special, before)
     )
     device = model.device
-    seen = torch.ones(len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device)
+    seen = torch.ones(len(prompts), before + layout.ids.shape[1], dtype=torch.long, device=device)
     return run_hooked(
-        edit_places(model, edits, batch),
-        lambda: model.next_logits(batch.ids.to(device), seen, batch.positions.to(device), past),
+        edit_places(model, edits, layout),
+        lambda: model.next_logits(layout.ids.to(device), seen, layout.positions.to(device), past),
     )
 
 

@@ -68,7 +68,7 @@ def start(model: HookedModel, batch: Batch) -> State:
 
     Returns the State at block 0. Hooks of the user's own fire.
     """
-    device = model.device
+    device, layout = model.device, batch.layout
     calls: list[dict[str, Any]] = []
     trunk: list[Tensor] = []
     last: list[Tensor] = []
@@ -82,11 +82,11 @@ def start(model: HookedModel, batch: Batch) -> State:
         trunk.append(given.pop(names[0]))
         calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
 
-    mask = tree_mask(batch.visible.to(device), model.dtype)
+    mask = tree_mask(layout.visible.to(device), model.dtype)
     places: list[Place] = [("before", block, record) for block in model.blocks]
     run_hooked(
         [*places, ("after", model.blocks[-1], end)],
-        lambda: model.run_decoder(batch.ids.to(device), mask, batch.positions.to(device)),
+        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device)),
     )
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
@@ -94,7 +94,7 @@ def start(model: HookedModel, batch: Batch) -> State:
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     for edit in edits:
-        h = edit.apply(h, token_mask(state.batch, edit.positions).to(h.device))
+        h = edit.apply(h, token_mask(state.batch.layout, edit.positions).to(h.device))
     return h
 
 
@@ -120,7 +120,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
         out = run_hooked(
-            edit_places(model, inner, state.batch),
+            edit_places(model, inner, state.batch.layout),
             partial(model.blocks[k], h, **_on(state.calls[k], h.device)),
         )
         h = out[0] if isinstance(out, tuple) else out
@@ -190,7 +190,7 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
     product.
     """
     done: list[State] = []
-    most = max(1, max_tokens // states[0].batch.ids.numel())
+    most = max(1, max_tokens // states[0].batch.layout.ids.numel())
     for begin in range(0, len(states), most):
         part = states[begin : begin + most]
         wide = join(part) if len(part) > 1 and layer > part[0].layer else None
@@ -216,7 +216,7 @@ def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " 
 
 def scored(state: State) -> Scored:
     """The rows of a State behind the last block at which something is scored."""
-    batch, width = state.batch, state.batch.ids.shape[1]
+    batch, width = state.batch, state.batch.layout.ids.shape[1]
     flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
     return Scored(
         state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],

@@ -121,10 +121,7 @@ def last_token_residuals(
 def _forward(
     model: HookedModel, rows: Sequence[Tokens], site: str, edits: Sequence[Intervention]
 ) -> Float[Tensor, "layer prompt d_model"]:
-    batch = collate(
-        [Packed(None, row.ids, (), row.added) for row in rows],
-        model.pad_id,
-    )
+    layout = collate([Packed(None, row.ids, (), row.added) for row in rows], model.pad_id).layout
     last = torch.tensor([len(row.ids) - 1 for row in rows])
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
 
@@ -135,11 +132,11 @@ def _forward(
 
     device = model.device
     # Padding stands at positions of its own, as it does in a pass that is given none.
-    positions = torch.arange(batch.ids.shape[1]).repeat(len(rows), 1)
+    positions = torch.arange(layout.ids.shape[1]).repeat(len(rows), 1)
     run_hooked(
-        [*edit_places(model, edits, batch), *watching(model, site, see)],
+        [*edit_places(model, edits, layout), *watching(model, site, see)],
         lambda: model.run_decoder(
-            batch.ids.to(device), batch.real.long().to(device), positions.to(device)
+            layout.ids.to(device), layout.real.long().to(device), positions.to(device)
         ),
     )
     return torch.stack([k.to(device) for k in kept])
