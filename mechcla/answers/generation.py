@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechcla.answers.answers import Answer, Answers
-from mechcla.answers.processors import described, end_ids, rules
+from mechcla.answers.processors import described, rules
 from mechcla.engine.capability import alone
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import Intervention
@@ -196,7 +196,7 @@ def _encode(
 
 
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
-    ends = end_ids(model) | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
+    ends = model.end_ids | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
     kept = list(takewhile(lambda token: token not in ends, tokens))
     return str(model.tokenizer.decode(kept, skip_special_tokens=True)).lstrip()
 
