@@ -43,9 +43,9 @@ def read_hub(
     language, kind, country: of every row, where no column says it. limit: at most so many
     questions, chosen by a hash of the id and so the same in every language. bad_rows: "raise", or
     "skip" to leave them out, counted in a warning of `load_items` and listed here. dev and test are
-    halves by a hash of the id unless a column says it. The mapping is ours; whether a prompt ends where
-    its answer begins is for the caller to see to. Raises MechclaError that names the data set, row
-    and column, and the nearest column.
+    halves by a hash of the id unless a column says it. The mapping is ours; whether a prompt ends
+    where its answer begins is for the caller to see to. Raises MechclaError that names the data
+    set, row and column, and the nearest column.
 
     >>> mechcla.load_items("hub", dataset="facebook/belebele",
     ...     config={"en": "eng_Latn", "es": "spa_Latn"},

@@ -147,7 +147,8 @@ def language_columns(
         raise MechclaError(
             f"{where}: expected English in one of the columns Question and Translation "
             f"and {region.file}'s language in the other; "
-            f"{share_en['Question']:.0%} of Question and {share_en['Translation']:.0%} of Translation read as English"
+            f"{share_en['Question']:.0%} of Question "
+            f"and {share_en['Translation']:.0%} of Translation read as English"
         )
     return local, english
 

@@ -56,9 +56,9 @@ def read_global_mmlu(
     `id` is sample_id, `topic` the subject; dev and test are halves of the hub's test split, by a
     hash of the id. Questions that are not in every language, or have empty or (cloze) equal
     options, are left out in all languages, counted in a warning of `load_items`, and listed here;
-    `report` says more. The answer cues and the cloze form are ours. What it cannot show: CS questions have one
-    right answer too, so they do not measure localization, and many translations are by machine.
-    Raises MechclaError that names file, row and column.
+    `report` says more. The answer cues and the cloze form are ours. What it cannot show: CS
+    questions have one right answer too, so they do not measure localization, and many translations
+    are by machine. Raises MechclaError that names file, row and column.
 
     >>> found = mechcla.sources.load("global_mmlu", path="my_copy")  # doctest: +SKIP
     >>> found.items.languages, found.left_out[0].reason  # doctest: +SKIP
