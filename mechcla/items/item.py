@@ -143,9 +143,8 @@ class Item:
         if form not in FORMS:
             raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
-        if (
-            form == "us" and text is None and self.country == "US"
-        ):  # an American item names its own country
+        # An American item names its own country.
+        if form == "us" and text is None and self.country == "US":
             text = self.prompt_explicit
         if text is None:
             raise MechclaError(

@@ -105,10 +105,8 @@ def _parquet(path: Path) -> Iterator[Row]:
         ) from error
     try:
         rows = table.to_pylist()
-    except (
-        pa.ArrowException,
-        ValueError,
-    ) as error:  # a text that is not UTF-8, a date beyond Python's
+    # A text that is not UTF-8, a date beyond Python's.
+    except (pa.ArrowException, ValueError) as error:
         raise MechclaError(f"cannot read the cells of {path}: {clip(str(error), 200)}") from error
     for number, row in enumerate(rows, start=1):
         yield Row(f"{path}, row {number}", row, format="parquet")

@@ -110,9 +110,8 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
     units = np.rint(values * GRAIN).astype(int)
     if abs(units / GRAIN - values).max() > 1e-9 or not units.any():
         return None
-    units = units[
-        units != 0
-    ]  # what is left of thirds that cancel is a rounding error, not a change
+    # What is left of thirds that cancel is a rounding error, not a change.
+    units = units[units != 0]
     units = units // np.gcd.reduce(units)
     total = int(abs(units).sum())
     if total * len(units) > LATTICE_WORK:

@@ -165,9 +165,8 @@ def test_what_is_not_parallel_is_left_out_everywhere_and_reported(tmp_path):
     data = parallel("en", "es", "ko")
     del data["es"][0]
     data["ko"].append(question("ko", 100))
-    data["es"][1]["option_c"] = (
-        data["es"][1]["option_a"].upper() + " "
-    )  # question 2, two equal options
+    # Question 2, two equal options.
+    data["es"][1]["option_c"] = data["es"][1]["option_a"].upper() + " "
     data["ko"][4]["option_d"] = ""
     data["es"][5]["answer"] = "C"  # question 6
     data["es"][7]["cultural_sensitivity_label"] = "CS"  # question 8

@@ -83,10 +83,8 @@ def test_an_answer_that_reads_none_survives_csv(tmp_path):
     )
     assert [c.text for c in items[0].candidates] == ["None", "NA", "3"]
     assert items[0].right == 0
-    assert [c.text for c in items[1].candidates] == [
-        "x",
-        "y",
-    ]  # an empty cell is a choice it does not have
+    # An empty cell is a choice it does not have.
+    assert [c.text for c in items[1].candidates] == ["x", "y"]
     assert items[0].id == f"{path}/1"
 
 

@@ -95,10 +95,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "NG": (
         (r"\bwannan yanki na Arewacin Najeriya\b", "wannan yanki namu"),
-        (
-            r"(?<!wannan )\byanki\b",
-            "ɓangare",
-        ),  # "which part of our region", not "which region of our region"
+        # "which part of our region", not "which region of our region".
+        (r"(?<!wannan )\byanki\b", "ɓangare"),
         (r"\bkaratun firamare Arewacin Najeriya\b", "karatun firamare a yankinmu"),
         (r"\bgwamnatin Arewacin Najeriya\b", "gwamnatin yankinmu"),
         (r"\bArewacin Najeriya ta\b", "yankinmu ya"),

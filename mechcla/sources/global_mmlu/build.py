@@ -260,9 +260,8 @@ class _Examples:
         """What stands before a question of this subject, in this language."""
         key = (language, subject)
         if key not in self.texts:
-            near = sorted(self.usable, key=lambda q: q.subject != subject)[
-                : self.n
-            ]  # stable: the data's order within each
+            # Stable: the data's order within each.
+            near = sorted(self.usable, key=lambda q: q.subject != subject)[: self.n]
             rows, gap = [self.shots[language][q.id] for q in near], LANGUAGES[language].separator
             self.texts[key] = "".join(
                 f"{block(q, language, self.form)}{gap}{_answers(q, self.form)[q.answer]}\n\n"

@@ -89,9 +89,8 @@ def read_questions(
 def _question(row: Row, labels: bool) -> Question:
     def text(column: str, empty: bool = False) -> str:
         value = row.cell(column)
-        value = (
-            "" if value is None and empty else value
-        )  # a missing option is counted later, not refused here
+        # A missing option is counted later, not refused here.
+        value = "" if value is None and empty else value
         if not isinstance(value, str) or not (empty or value.strip()):
             raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}; expected a text")
         if fault := text_fault(value):
