@@ -4,6 +4,8 @@ The public API is what this page names; docs/method.md says what each number mea
 """
 
 from mechcla import interrupts as interrupts  # first: it guards what takes seconds to import
+from mechcla.align.record import AlignResult
+from mechcla.align.training import align
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import generate
 from mechcla.answers.sem import sem_b, sem_w
@@ -42,6 +44,7 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlignResult", "align",
     "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel", "Intervention",
     "Item", "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run",
     "Scores", "SteeringVectors", "Study", "compare", "configure", "consistency", "contrast",

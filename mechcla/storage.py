@@ -41,6 +41,12 @@ def sha256(*parts: str | bytes) -> str:
     return sha.hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def user_path(path: str | Path) -> Path:
     """The path that a user means: `~` and `~name` are home folders.
 

@@ -28,7 +28,8 @@ HALVES = 50
 
 
 def _unit(v: Tensor) -> Tensor:
-    return v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    unit: Tensor = v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    return unit
 
 
 def without_common(
@@ -259,7 +260,7 @@ def _corrected(
     """
     own = np.diagonal(across, axis1=1, axis2=2)
     trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
-    scaled = np.clip(
+    scaled: np.ndarray = np.clip(
         (across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]),
         -1,
         1,

@@ -95,4 +95,5 @@ def _share(
     logits = torch.einsum("nd,nkd->nk", hidden, head.weight[ids])
     if head.bias is not None:
         logits = logits + head.bias[ids]
-    return head.finish(logits.double()).softmax(-1)[:, 0].cpu()
+    shares: Tensor = head.finish(logits.double()).softmax(-1)[:, 0]
+    return shares.cpu()

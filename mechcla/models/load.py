@@ -139,6 +139,25 @@ def load_model(
     return model
 
 
+def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> Any:
+    """The plain transformers model of a base, without TransformerLens, as training takes it.
+
+    Checked as `load_model` checks it. Raises MechclaError also for a name that is an adapter.
+    """
+    path, local = _place(name)
+    what = f"the model {name!r}"
+    if local:
+        check_folder(Path(path), what)
+    options = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
+    try:
+        with no_installs():
+            return load_weights(path, what, dtype, options)
+    except MechclaError:
+        raise
+    except Exception as error:  # transformers raises whatever its readers do
+        raise MechclaError(f"cannot load {what}: {first_line(error)}\n{EXPECTED}") from error
+
+
 def _place(name: str) -> tuple[str, bool]:
     """Where a name's files are, and whether that is a folder. Refuses a path to nothing.
 

@@ -14,12 +14,11 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import ROLES, Item
 from mechcla.items.item_set import ItemSet
-from mechcla.items.texts import parse_json
+from mechcla.items.texts import clip, parse_json
 from mechcla.sources.tables import (
     SUFFIXES,
     Row,
     Skipped,
-    clip,
     collect,
     item_set,
     read_rows,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.texts import text_fault
+from mechcla.items.texts import clip, text_fault
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.hugging_face import hub_rows
-from mechcla.sources.tables import Row, clip, read_rows
+from mechcla.sources.tables import Row, read_rows
 
 DATASET = "CohereLabs/Global-MMLU"
 LETTERS = "ABCD"
