@@ -78,7 +78,7 @@ def test_the_lines_of_ci_that_the_table_names_exist():
 
 
 def test_a_small_command_is_the_same_command():
-    """The same program with every flag of the shown one: only values differ, and more may be said."""
+    """The same program with every flag of the shown one: values may differ, and more be said."""
     for key, entry in KNOWN.items():
         if "check" not in entry:
             continue
@@ -140,7 +140,7 @@ def test_the_block_on_blend_runs(copies, capsys):
 
 
 def test_readmes_block_on_other_items_runs(copies, tiny, small_items, monkeypatch):
-    """With the hub's Global-MMLU in a folder, and the names of the first block from a tiny model."""
+    """With the hub's Global-MMLU in a folder, and the first block's names from a tiny model."""
     real, fast = mechcla.load_items, mechcla.configure
 
     def load_items(source, *args, **options):
