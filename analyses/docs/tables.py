@@ -229,18 +229,23 @@ def recipes(folder: Path) -> str:
 
 
 @named("curves")
-def curves(folder: Path, name: str, by: str, blocks: str, digits: str, *filters: str) -> str:
-    """One row per value of a column of a figure's table, one column per block, with intervals."""
+def curves(folder: Path, name: str, by: str, blocks: str, *filters: str) -> str:
+    """A row per value of a column (or of two, "what+kind"), a column per block, two decimals.
+
+    filters: column=cell, with _ for a space.
+    """
     table = read(f"figures/{name}", folder)
     for word in filters:
         column, cell = word.split("=", 1)
         table = [r for r in table if r[column] == cell.replace("_", " ")]
     column = "value" if "value" in table[0] else "cosine"
-    rows = []
-    for key in dict.fromkeys(r[by] for r in table):
-        at = {r["layer"]: r for r in table if r[by] == key}
-        rows.append([key, *(with_interval(at[b], column, int(digits)) for b in blocks.split(","))])
-    return markdown([by, *(f"block {b}" for b in blocks.split(","))], rows)
+    lines: dict[str, dict[str, Row]] = {}
+    for found in table:
+        label = ", ".join(found[k] for k in by.split("+"))
+        lines.setdefault(label, {})[found["layer"]] = found
+    wanted = blocks.split(",")
+    rows = [[k, *(with_interval(at[b], column, 2) for b in wanted)] for k, at in lines.items()]
+    return markdown(["", *(f"block {b}" for b in wanted)], rows)
 
 
 @named("faults")

@@ -8,7 +8,7 @@ The first word names a table under docs/reference: a CSV file, a list in a JSON 
 is "paths" of benchmarks.json), or a JSON file, whose keys the other words then are. In a table a word is
 
     a column            what is shown; its interval too, unless `alone` stands there
-    column=cell         which rows; `!=` for the others
+    column=cell         which rows; `!=` for the others; column>other, column<0.5 likewise
     any other word      which rows: those of which a cell is this word
     min max mean range  over the rows' values; `ends` is a range with the languages that have the
                         ends, `each` a list by language, `count` how many rows
@@ -83,7 +83,7 @@ def parse(words: Sequence[str], columns: Sequence[str]) -> Query:
             query.sign = word
         elif word == "alone":
             query.alone = True
-        elif found := re.fullmatch(r"(\w+)(!?=)(.*)", word):
+        elif found := re.fullmatch(r"(\w+)(!?=|[<>])(.*)", word):
             if found[1] not in columns:
                 raise MechclaError(f"no column {found[1]!r}; {nearest(found[1], columns)}")
             query.filters.append((found[1], found[2], found[3]))
@@ -105,7 +105,9 @@ def chosen(rows: Sequence[Row], query: Query) -> list[Row]:
     """The rows that the query names. Raises MechclaError for a word that no cell is."""
     left, named = list(rows), set()
     for column, sign, cell in query.filters:
-        if column:
+        if sign in "<>":
+            left = [r for r in left if _passes(float(r[column]), sign, float(r.get(cell, cell)))]
+        elif column:
             named.add(column)
             left = [r for r in left if (str(r[column]) == cell) == (sign == "=")]
         else:
@@ -207,7 +209,7 @@ def _cell(found: Row, query: Query) -> str:
 def _found(rows: Sequence[Row], words: Sequence[str]) -> tuple[Query, list[Row]]:
     query = parse(words, list(rows[0]))
     left = chosen(rows, query)
-    if not left or (len(left) > 1 and not query.over):
+    if (not left and query.over != "count") or (len(left) > 1 and not query.over):
         raise MechclaError(
             f"{len(left)} rows are meant, expected {'some' if query.over else 'one'}; "
             f"say more of {', '.join(c for c in rows[0] if not _number(rows[0][c]))}, column=cell"
@@ -234,6 +236,10 @@ def _within(name: str, found: Any, words: Sequence[str]) -> str:
     if isinstance(found, dict | list):
         raise MechclaError(f"{name}: {' '.join(words)} is no one value; name one of what it holds")
     return str(found) if digits is None else number(found, digits)
+
+
+def _passes(left: float, sign: str, right: float) -> bool:
+    return left < right if sign == "<" else left > right
 
 
 def _number(value: Any) -> bool:
