@@ -90,7 +90,8 @@ def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet
         ids = list(dict.fromkeys(i.id for i in items if i.kind == kind))
         if not ids:
             raise mechcla.MechclaError(
-                f"--items {args.items} has no {kind} dev questions in {', '.join(items.languages) or 'any language'}; the figures need both kinds"
+                f"--items {args.items} has no {kind} dev questions "
+                f"in {', '.join(items.languages) or 'any language'}; the figures need both kinds"
             )
         n = min(args.questions, len(ids))
         chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
@@ -103,7 +104,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise mechcla.MechclaError(
-            f"{path} is not there; make the run first: python -m mechcla.sweep --out {path.parent.parent}"
+            f"{path} is not there; "
+            f"make the run first: python -m mechcla.sweep --out {path.parent.parent}"
         ) from error
 
 

@@ -19,14 +19,14 @@ ACCURACIES = {
 }  # lm-eval's name: mechcla's normalisation
 COMPARED = "compared"
 SPLIT = "token across the join"  # mechcla scores it, lm-eval takes it for prompt
-NOTHING = "lm-eval has nothing to score"  # a candidate lies wholly in that token; lm-eval stops with an AssertionError
-TOKENS = (
-    "other token ids"  # e.g. a tokenizer that adds an end-of-text token, which mechcla takes off
-)
-WINDOW = "longer than lm-eval's window"  # lm-eval cuts from the left, mechcla refuses beyond the model's own
-TWINS = (
-    "two candidates share a text"  # a tie: mechcla shares the point, lm-eval gives it to the first
-)
+# A candidate lies wholly in that token; lm-eval stops with an AssertionError.
+NOTHING = "lm-eval has nothing to score"
+# For example, a tokenizer adds an end-of-text token, which mechcla takes off.
+TOKENS = "other token ids"
+# lm-eval cuts from the left, mechcla refuses beyond the model's own.
+WINDOW = "longer than lm-eval's window"
+# A tie: mechcla shares the point, lm-eval gives it to the first.
+TWINS = "two candidates share a text"
 REFUSED = "refused by mechcla"
 
 

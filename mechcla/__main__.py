@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from mechcla.align.__main__ import main as align_main
 from mechcla.errors import MechclaError
 from mechcla.items.lint import lint
 from mechcla.registry import Registry
@@ -32,8 +33,10 @@ from mechcla.sweep.__main__ import main as sweep_main
 Command = Callable[[list[str]], int]
 COMMANDS: Registry[Command] = Registry("command")
 COMMANDS.register("sweep", sweep_main)
+COMMANDS.register("align", align_main)
 _ABOUT = {
     "sweep": "from a model to the transfer-localization plane (also: python -m mechcla.sweep)",
+    "align": "trains a LoRA adapter with an alignment method, or a control",
     "lint": "faults in a file of items: prompts that name their country, equal answers, ...",
 }
 

@@ -27,6 +27,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mechcla.engine.operators import OPERATORS
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint_rules import RULES
@@ -123,6 +124,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     ARMS,
     STEERING_FAMILIES,
     RULES,
+    OPERATORS,
 )
 
 

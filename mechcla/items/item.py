@@ -31,7 +31,7 @@ RIGHT = {"universal": "correct", "cultural": "local"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """One answer that an item offers, with the part it plays and, if cultural, whose answer it is."""
+    """One answer that an item offers: its role and, if cultural, whose answer it is."""
 
     text: str
     role: Role
@@ -47,7 +47,8 @@ class Item:
     most 512 characters without control characters. No text holds half a character or NUL. Raises
     MechclaError if a field is missing, empty, of another type, or contradicts another one.
 
-    >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
+    >>> Item(id="cap", language="en", kind="universal", split="dev",
+    ...      prompt="The capital of Japan is",
     ...      candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"))).right
     0
     """
@@ -98,7 +99,8 @@ class Item:
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise MechclaError(
-                    f"{self.label}: {name!r} is {clip(value)}; {nearest(value if isinstance(value, str) else '', known)}"
+                    f"{self.label}: {name!r} is {clip(value)}; "
+                    f"{nearest(value if isinstance(value, str) else '', known)}"
                 )
         for name, value in self._texts():
             if fault := id_fault(value) if name == "'id'" else text_fault(value):
@@ -122,8 +124,9 @@ class Item:
         right = [c.text for c in self.candidates if c.role == RIGHT[self.kind]]
         if len(right) != 1 or len(self.candidates) < 2:
             raise MechclaError(
-                f"{self.label}: {len(self.candidates)} candidates of which {len(right)} have role "
-                f"{RIGHT[self.kind]!r} {right}; expected at least 2 candidates and exactly 1 of them"
+                f"{self.label}: {len(self.candidates)} candidates "
+                f"of which {len(right)} have role {RIGHT[self.kind]!r} {right}; "
+                "expected at least 2 candidates and exactly 1 of them"
             )
 
     @property

@@ -1,8 +1,11 @@
 """Every figure. Plots take results, never models; `save` writes PNG and SVG.
 
-plane.py    tradeoff, layers, surgical, arms           geometry.py   curves, projections, reliabilities, gains, matrices
-contrast.py   contrasts                                answers.py    answers
-style.py      one look for all                         fonts.py      a glyph for every script
+plane.py      tradeoff, layers, surgical, arms
+geometry.py   curves, projections, reliabilities, gains, matrices
+contrast.py   contrasts
+answers.py    answers
+style.py      one look for all
+fonts.py      a glyph for every script
 """
 
 from mechcla.plots.answers import answers

@@ -1,4 +1,7 @@
-"""Items from the user's own files in the item schema: JSON Lines, CSV or Parquet (docs/sources.md)."""
+"""Items from the user's own files in the item schema: JSON Lines, CSV or Parquet.
+
+docs/sources.md describes the files.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,11 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import ROLES, Item
 from mechcla.items.item_set import ItemSet
-from mechcla.items.texts import parse_json
+from mechcla.items.texts import clip, parse_json
 from mechcla.sources.tables import (
     SUFFIXES,
     Row,
     Skipped,
-    clip,
     collect,
     item_set,
     read_rows,
@@ -109,7 +111,8 @@ def _check_columns(file: Path, row: Row) -> None:
     if has_list == has_flat:
         found = "both" if has_list else "neither"
         raise MechclaError(
-            f"{file} has {found} a column 'candidates' and columns 'candidate_1', ...; expected one of the two"
+            f"{file} has {found} a column 'candidates' and columns 'candidate_1', ...; "
+            "expected one of the two"
         )
     for name in row.values:
         if (
@@ -129,7 +132,8 @@ def _from_columns(cells: dict[str, Any], csv: bool) -> dict[str, Any]:
         # Guessing would glue every candidate to its prompt, or part them, without a sign of it in
         # the scores.
         raise MechclaError(
-            "column 'separator' is empty; write 'space' or 'none', or leave the column out for a space everywhere"
+            "column 'separator' is empty; "
+            "write 'space' or 'none', or leave the column out for a space everywhere"
         )
     values = {k: v for k, v in cells.items() if v is not None and not (csv and v == "")}
     if csv and "separator" in values:

@@ -55,10 +55,11 @@ def hub_items(
     its answer begins is for the caller to see to. Raises MechclaError that names the data set, row
     and column, and the nearest column.
 
-    >>> mechcla.load_items("hub", dataset="facebook/belebele", config={"en": "eng_Latn", "es": "spa_Latn"},
+    >>> mechcla.load_items("hub", dataset="facebook/belebele",
+    ...     config={"en": "eng_Latn", "es": "spa_Latn"},
     ...     columns={"prompt": "{flores_passage} {question}", "id": ("link", "question_number"),
     ...              "choices": ("mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4"),
-    ...              "answer": "correct_answer_num", "answer_is": "index1"})          # doctest: +SKIP
+    ...              "answer": "correct_answer_num", "answer_is": "index1"})  # doctest: +SKIP
     """
     constants = Constants(
         language=language, kind=kind, country=country, separator=separator, licence=licence
@@ -85,7 +86,8 @@ def read_hub(
 
     constants: what holds for every row that has no column for it.
 
-    >>> read_hub("owner/name", constants=Constants(language="es"), bad_rows="skip").skipped   # doctest: +SKIP
+    >>> spanish = Constants(language="es")
+    >>> read_hub("owner/name", constants=spanish, bad_rows="skip").skipped  # doctest: +SKIP
     """
     name, mapping, constants = str(dataset), Columns.of(columns), constants or Constants()
     if limit is not None and limit < 1:
@@ -119,14 +121,16 @@ def _configs(
     ]
     if sum(ways) != 1:
         raise MechclaError(
-            f"the language of {name!r} is given in {sum(ways)} ways; expected one of language='es', "
-            "columns={'language': 'a column'} or config={'es': 'its config'}"
+            f"the language of {name!r} is given in {sum(ways)} ways; "
+            "expected one of language='es', columns={'language': 'a column'} "
+            "or config={'es': 'its config'}"
         )
     if columns.id is None and (
         columns.language is not None or (isinstance(config, Mapping) and len(config) > 1)
     ):
         raise MechclaError(
-            f"{name!r} has several languages: columns needs an 'id', which pairs a question with its translations"
+            f"{name!r} has several languages: "
+            "columns needs an 'id', which pairs a question with its translations"
         )
     codes = config if isinstance(config, Mapping) else [constants.language]
     for code in codes:

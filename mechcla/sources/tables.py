@@ -75,18 +75,21 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if head == _LFS:
         raise MechclaError(
-            f"{path} is a Git LFS pointer, not the data: run `git lfs pull` there, or download the file itself"
+            f"{path} is a Git LFS pointer, not the data: "
+            "run `git lfs pull` there, or download the file itself"
         )
     if not head:
         raise MechclaError(
-            f"{path} is empty (0 bytes) and holds no items: a download that did not finish? Fetch it again"
+            f"{path} is empty (0 bytes) and holds no items: "
+            "a download that did not finish? Fetch it again"
         )
     if path.suffix == ".parquet":
         yield from _parquet(path)
     else:
         if head.startswith(_MARKS) or b"\x00" in head[:2]:
             raise MechclaError(
-                f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); save it as UTF-8"
+                f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); "
+                "save it as UTF-8"
             )
         try:
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
@@ -105,7 +108,8 @@ def _parquet(path: Path) -> Iterator[Row]:
         table = without_row_numbers(pq.read_table(path))
     except (OSError, pa.ArrowException) as error:
         raise MechclaError(
-            f"cannot read {path} as Parquet: {str(error).splitlines()[0]} If it was cut off while downloading, fetch it again"
+            f"cannot read {path} as Parquet: "
+            f"{str(error).splitlines()[0]} If it was cut off while downloading, fetch it again"
         ) from error
     try:
         rows = table.to_pylist()
@@ -151,14 +155,18 @@ def _csv(path: Path) -> Iterator[Row]:
             if not any(cell.strip() for cell in cells):
                 yield Row(where, fault=_BLANK)
             elif len(cells) != len(header):
-                found = f"has {len(cells)} cells where the header has {len(header)}: {clip(','.join(cells))}"
+                found = (
+                    f"has {len(cells)} cells where the header has {len(header)}: "
+                    f"{clip(','.join(cells))}"
+                )
                 yield Row(where, fault=f"{found}; is the file cut off, or a comma not in quotes?")
             else:
                 values = dict(zip(header[numbered:], cells[numbered:], strict=True))
                 yield Row(where, values, format="csv")
     if broken:
         raise MechclaError(
-            f"{path}, row {max(len(lines), 1)}: not CSV ({broken}); is the file cut off inside a quoted cell?"
+            f"{path}, row {max(len(lines), 1)}: "
+            f"not CSV ({broken}); is the file cut off inside a quoted cell?"
         ) from broken
 
 
@@ -225,7 +233,8 @@ def collect(
             key = (item.id, item.language, item.kind)
             if key in first:
                 raise MechclaError(
-                    f"{item.label} stands twice, first at {first[key]}; an id is unique within a language"
+                    f"{item.label} stands twice, first at {first[key]}; "
+                    "an id is unique within a language"
                 )
         except (MechclaError, TypeError, AttributeError) as error:
             if bad_rows == "raise" and not blank:
@@ -239,7 +248,7 @@ def collect(
 
 
 def item_set(items: tuple[Item, ...], what: str, skipped: tuple[Skipped, ...] = ()) -> ItemSet:
-    """An ItemSet whose errors name the file or data set. Raises MechclaError if there are no items."""
+    """An ItemSet whose errors name the file or data set. Raises MechclaError if it is empty."""
     if not items:
         reason = (
             f"; {len(skipped)} rows were skipped, the first: {skipped[0].where}: {skipped[0].why}"

@@ -44,7 +44,8 @@ def en_requests(
     others = [language for language in universal.languages if language != pivot]
     if not others:
         raise MechclaError(
-            f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} only"
+            f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} "
+            "only"
         )
     requests: list[Request] = []
     for language in others:

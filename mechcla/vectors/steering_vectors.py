@@ -48,10 +48,11 @@ class SteeringVectors:
     ) -> SteeringVectors:
         """Vectors that were found elsewhere, by language: one row per layer, from layer 0 on.
 
-        name: "EN" or "LOC", the part that they play in a sweep (`--vectors`), or any other. norms: the
-        reference norms of the relative unit; without them only the raw unit can be used. The model that
-        they were made with is not known, so it is not checked; put {"model": model.describe()} into
-        `record` to have it checked. Raises MechclaError for a language without a two-dimensional, finite tensor.
+        name: "EN" or "LOC", the part that they play in a sweep (`--vectors`), or any other. norms:
+        the reference norms of the relative unit; without them only the raw unit can be used. The
+        model that they were made with is not known, so it is not checked; put {"model":
+        model.describe()} into `record` to have it checked. Raises MechclaError for a language
+        without a two-dimensional, finite tensor.
 
         >>> import torch
         >>> SteeringVectors.from_tensors("LOC", {"es": torch.zeros(4, 8)}).languages
@@ -84,7 +85,8 @@ class SteeringVectors:
     def __getitem__(self, language: str) -> Float[Tensor, "layer d_model"]:
         if language not in self.vectors:
             raise MechclaError(
-                f"no {self.name} vector for language {language!r}; {nearest(language, self.vectors)}"
+                f"no {self.name} vector for language {language!r}; "
+                f"{nearest(language, self.vectors)}"
             )
         return self.vectors[language]
 
@@ -133,7 +135,8 @@ class SteeringVectors:
             ) from error
         if not isinstance(meta, dict):
             raise MechclaError(
-                f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
+                f"{path} is a safetensors file without mechcla's metadata; expected "
+                "SteeringVectors.save's"
             )
         seal = meta.pop("digest", None)
         whole = seal == _digest(json.dumps(meta, sort_keys=True), tensors)

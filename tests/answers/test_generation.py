@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import answer_text, generate
-from mechcla.answers.processors import end_ids
 from mechcla.engine import memory, reference
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import POSITIONS, Intervention
@@ -93,7 +92,7 @@ def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
         with torch.no_grad():
             logits = model.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks)
         ids.append(int(logits[0, -1].argmax()))
-        if ids[-1] in end_ids(model):
+        if ids[-1] in model.end_ids:
             break
     return ids[n:]
 

@@ -79,7 +79,7 @@ def test_the_lines_of_ci_that_the_table_names_exist():
 
 
 def test_a_small_command_is_the_same_command():
-    """The same program with every flag of the shown one: only values differ, and more may be said."""
+    """The same program with every flag of the shown one: values may differ, and more be said."""
     for key, entry in KNOWN.items():
         if "check" not in entry:
             continue

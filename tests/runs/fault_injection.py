@@ -81,7 +81,7 @@ class Suite:
         return ended.code == 0 and results(out) == self.right and not hidden(out)
 
     def damage(self, which: str, each: int | None = None) -> None:
-        """Damage every file of the run, or `each` file of cells and of the rest, drawn at random."""
+        """Damage every file of the run, or `each` file of cells and of the rest, at random."""
         rest = [name for name in self.files if name not in self.cells]
         cells = self.cells
         if each is not None:

@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_made_or_written_is_one_message(unbroken, tmp_pa
 
 @pytest.mark.parametrize("moment", ["imports", "vectors", "figures"])
 def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
-    """A process of its own, interrupted while torch is imported, while cells run, while it draws."""
+    """A process interrupted while torch is imported, while cells run, while it draws."""
     out = tmp_path / "run"
     command = [sys.executable, "-m", "mechcla.sweep", *unbroken.arguments, "--out", str(out)]
     process = subprocess.Popen(
@@ -101,7 +101,7 @@ def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
 
 
 def test_a_killed_run_ends_in_the_unbroken_ones_bits(unbroken, tmp_path):
-    """Killed among the cells of one batch, on dev and on test: the rest must not round otherwise."""
+    """Killed among the cells of one batch, on dev and test: the rest must not round otherwise."""
     for part, n in (("dev", 5), ("test", 3), ("test", 17)):
         out = tmp_path / f"{part}{n}"
         pid, reads = start([*unbroken.arguments, "--out", str(out)])

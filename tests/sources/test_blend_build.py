@@ -227,7 +227,10 @@ def test_offline_says_how_to_pass_a_folder(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", "nowhere")
     with pytest.raises(
         MechclaError,
-        match=r"cannot read annotations of DZ from 'nayeon212/BLEnD' .*Pass path= a copy of BLEnD's data folder",
+        match=(
+            r"cannot read annotations of DZ from 'nayeon212/BLEnD' "
+            r".*Pass path= a copy of BLEnD's data folder"
+        ),
     ):
         blend_items()
 

@@ -196,7 +196,10 @@ def test_candidates_as_json(tmp_path):
     for cell, message in [
         (
             '[{"text": "euro"',
-            r"row 1 .*: column 'candidates' is not JSON \(.*\): .*euro.*; expected a list such as \[\{",
+            (
+                r"row 1 .*: column 'candidates' is not JSON \(.*\): .*euro.*; "
+                r"expected a list such as \[\{"
+            ),
         ),
         ('{"text": "euro"}', "column 'candidates' is .*; expected a list"),
         ('["euro"]', "a candidate is a JSON object, not 'euro'"),
@@ -234,7 +237,10 @@ def test_broken_csv_is_named(tmp_path):
     for content, message in [
         (
             whole + "9,es,cultural",
-            r"row 4 \(ends on line 5\) has 3 cells where the header has 15: '9,es,cultural'; is the file cut off",
+            (
+                r"row 4 \(ends on line 5\) has 3 cells where the header has 15: "
+                r"'9,es,cultural'; is the file cut off"
+            ),
         ),
         (
             whole + '9,"es',
@@ -281,7 +287,10 @@ def test_bad_lines_of_jsonl_can_be_skipped(tmp_path, small_items):
     path.write_text("[1]\n", encoding="utf-8")
     with pytest.raises(
         MechclaError,
-        match=r"holds no items; 1 rows were skipped, the first: .*line 1: is a JSON list and no object",
+        match=(
+            r"holds no items; "
+            r"1 rows were skipped, the first: .*line 1: is a JSON list and no object"
+        ),
     ):
         read_items(path, bad_rows="skip")
     with pytest.raises(MechclaError, match="bad_rows is 'ignore'; known: raise, skip"):

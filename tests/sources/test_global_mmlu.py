@@ -94,7 +94,9 @@ def test_letters_are_mmlu_s_layout(folder):
     items = mechcla.load_items("global_mmlu", languages=["es", "zh"], path=folder, form="letters")
     spanish, chinese = items.language("es")[0], items.language("zh")[0]
     assert spanish.prompt == (
-        "¿Cuánto es 0 más uno?\nA. Es «0», claro\nB. Es «1», claro\nC. Es «2», claro\nD. Es «3», claro\nRespuesta:"
+        "¿Cuánto es 0 más uno?\n"
+        "A. Es «0», claro\nB. Es «1», claro\nC. Es «2», claro\nD. Es «3», claro\n"
+        "Respuesta:"
     )
     assert [c.text for c in spanish.candidates] == list("ABCD")
     assert spanish.right == 1
@@ -182,7 +184,10 @@ def test_what_is_not_parallel_is_left_out_everywhere_and_reported(tmp_path):
     assert set(found.items.ids) == {"arithmetic/test/6", "arithmetic/test/8", "arithmetic/test/10"}
     with pytest.warns(
         UserWarning,
-        match=r"3 of 6 questions kept, 9 items in en es ko; es: 1 not in this language: arithmetic/test/0",
+        match=(
+            r"3 of 6 questions kept, 9 items in en es ko; "
+            r"es: 1 not in this language: arithmetic/test/0"
+        ),
     ) as seen:
         mechcla.load_items("global_mmlu", languages=["es", "ko"], path=folder)
     assert len(seen) == 1

@@ -96,7 +96,7 @@ def _apply(rules: tuple[tuple[re.Pattern[str], str], ...], text: str) -> str:
 
 
 def _capital(before: str, after: str) -> str:
-    """The new text with a capital where the old one began with one ("Azərbaycanda" to "Ölkəmizdə")."""
+    """The new text, capitalised where the old one was ("Azərbaycanda" to "Ölkəmizdə")."""
     first = next((i for i, c in enumerate(after) if c.isalpha()), None)
     old = next((c for c in before if c.isalpha()), "")
     if first is None or not old.isupper() or not after[first].islower():

@@ -2,10 +2,9 @@
 applied in order.
 
 Every rule keeps the sentence grammatical in its language: particles and case move to the new phrase
-(Korean
--이 to -가, Greek στην to στη), adjectives become a genitive ("española" to "de nuestro país"), and agreement is
-kept by choosing a word of the same gender (Arabic بلادنا for الجزائر). Parts of a country say "our
-region" or "our state". Special cases come first, the bare name last. Typing errors of the published
+(Korean -이 to -가, Greek στην to στη), adjectives become a genitive ("española" to "de nuestro
+país"), and agreement is kept by choosing a word of the same gender (Arabic بلادنا for الجزائر).
+Parts of a country say "our region" or "our state". Special cases come first, the bare name last. Typing errors of the published
 files are part of the patterns (glued words, a Latin l before an Arabic name).
 """
 
@@ -83,7 +82,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         (r"\bAzərbaycanlı(?= tələbə)", "ölkəmizdən olan"),
         (r"\bAzərbaycanlı\b", "ölkəmizdəki"),
         (
-            r"\bAzərbaycan(?= (cəmiyyətində|məktəblərində|mətbəxində|yeməklərində|milli|insanlarının))",
+            r"\bAzərbaycan"
+            r"(?= (cəmiyyətində|məktəblərində|mətbəxində|yeməklərində|milli|insanlarının))",
             "ölkəmizin",
         ),
         (r"\bAzərbaycandakı\b", "ölkəmizdəki"),

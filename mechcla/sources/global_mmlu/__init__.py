@@ -71,7 +71,7 @@ def global_mmlu_items(
     right answer too, so they do not measure localization, and many translations are by machine.
     Raises MechclaError that names file, row and column.
 
-    >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages      # doctest: +SKIP
+    >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages  # doctest: +SKIP
     ('en', 'es', 'ko')
     """
     found = read_global_mmlu(languages, subset, form, shots, path, limit, revision)
@@ -100,7 +100,7 @@ def read_global_mmlu(
     """The same as `global_mmlu_items`, without a warning and with the full report of what was left
     out.
 
-    >>> read_global_mmlu(["es"], path="my_copy").report.missing                          # doctest: +SKIP
+    >>> read_global_mmlu(["es"], path="my_copy").report.missing  # doctest: +SKIP
     {'es': ('anatomy/test/3',)}
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
@@ -108,7 +108,8 @@ def read_global_mmlu(
             raise MechclaError(f"{what} is {value!r}; {nearest(value, known)}")
     if not 0 <= shots <= MAX_SHOTS:
         raise MechclaError(
-            f"shots is {shots}; expected 0 to {MAX_SHOTS}, which is what the dev split has of each subject"
+            f"shots is {shots}; "
+            f"expected 0 to {MAX_SHOTS}, which is what the dev split has of each subject"
         )
     if limit is not None and limit < 1:
         raise MechclaError(
@@ -139,12 +140,13 @@ def read_global_mmlu(
 def _all_languages(path: str | Path | None) -> tuple[str, ...]:
     if path is None:
         raise MechclaError(
-            "which languages of Global-MMLU? languages=['es', 'ko'] downloads these and English; known: "
-            + ", ".join(LANGUAGES)
+            "which languages of Global-MMLU? "
+            "languages=['es', 'ko'] downloads these and English; known: " + ", ".join(LANGUAGES)
         )
     found = languages_in(Path(path))
     if not found:
         raise MechclaError(
-            f"path={str(path)!r} holds no language of Global-MMLU; expected en/test.csv, en_test.jsonl, ..."
+            f"path={str(path)!r} holds no language of Global-MMLU; "
+            "expected en/test.csv, en_test.jsonl, ..."
         )
     return found

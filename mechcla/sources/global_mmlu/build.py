@@ -75,7 +75,8 @@ class GlobalMMLUReport:
             ]
         if self.other_subject:
             lines.append(
-                f"{len(self.other_subject)} with shots of other subjects: {_first(self.other_subject)}"
+                f"{len(self.other_subject)} with shots of other subjects: "
+                f"{_first(self.other_subject)}"
             )
         return "; ".join(lines)
 
@@ -139,7 +140,8 @@ def build(
         raise MechclaError(f"no question is left: {report}")
     if leaked := examples.ids & set(chosen):
         raise MechclaError(
-            f"{len(leaked)} questions are in dev and in test, so a shot would give its own answer away: {min(leaked)!r}"
+            f"{len(leaked)} questions are in dev and in test, "
+            f"so a shot would give its own answer away: {min(leaked)!r}"
         )
     items = [
         _item(questions[language][id], language, form, examples.text(language, english[id].subject))
@@ -152,7 +154,7 @@ def build(
 def _by_language(
     questions: Questions, ids: Iterable[str], fault: Callable[[Question | None, Question], bool]
 ) -> Ids:
-    """The ids whose row in a language (None if it has none) has the fault, beside the English one."""
+    """The ids whose row in a language (None if it has none) has the fault, beside English."""
     english, ids = questions["en"], list(ids)
     found = {
         language: tuple(id for id in ids if fault(rows.get(id), english[id]))
@@ -231,7 +233,8 @@ class _Examples:
         self.ids = {q.id for q in self.usable}
         if len(self.usable) < n:
             raise MechclaError(
-                f"shots={n}, but the dev questions hold {len(self.usable)} usable ones that are in each of {', '.join(shots)}"
+                f"shots={n}, but the dev questions hold {len(self.usable)} usable ones "
+                f"that are in each of {', '.join(shots)}"
             )
 
     def from_elsewhere(self, subject: str) -> bool:
