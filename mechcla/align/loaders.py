@@ -1,4 +1,7 @@
-"""What users train on: parallel text, instructions, preference pairs, facts; from files or the hub."""
+"""What users train on: parallel text, instructions, preference pairs, facts.
+
+From files or the hub.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 ASKED = ("question", "prompt", "instruction")
 ANSWERED = ("answer", "response", "output", "completion")
 SHAPES = (
-    "expected one of: columns named by language (en, es, ...) for parallel text, or --columns "
-    "en=source,es=target; language, question, answer (and id, which pairs translations) for "
-    "instructions; language, prompt, chosen, rejected for preference pairs; id, questions, answers, "
-    "sentences for facts"
+    "expected one of: "
+    "columns named by language (en, es, ...) for parallel text, or --columns en=source,es=target; "
+    "language, question, answer (and id, which pairs translations) for instructions; language, "
+    "prompt, chosen, rejected for preference pairs; id, questions, answers, sentences for facts"
 )
 
 
@@ -112,8 +115,12 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
     """Rows with one id are one fact in several languages; a row without an id is its own."""
     grouped: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
-        asked = row.cell(next(c for c in (*ASKED, "question") if c in row.values or c == "question"))
-        answer = row.cell(next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer"))
+        asked = row.cell(
+            next(c for c in (*ASKED, "question") if c in row.values or c == "question")
+        )
+        answer = row.cell(
+            next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer")
+        )
         language = check_language(row.values.get("language", "en"), row.where)
         id_ = str(row.values.get("id") or f"row-{number}")
         fact = grouped.setdefault(id_, {"questions": {}, "answers": {}, "where": row.where})
@@ -148,7 +155,9 @@ def _tsv(path: Path) -> Iterator[Row]:
     except OSError as error:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        raise MechclaError(
+            f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
+        ) from error
     header = lines[0] if lines else []
     for number, cells in enumerate(lines[1:], start=1):
         where = f"{path}, row {number}"
@@ -157,8 +166,10 @@ def _tsv(path: Path) -> Iterator[Row]:
         if len(cells) != len(header):
             yield Row(
                 where,
-                fault=f"has {len(cells)} cells where the header has {len(header)}: a translation is "
-                "missing, or a tab too many",
+                fault=(
+                    f"has {len(cells)} cells where the header has {len(header)}: "
+                    "a translation is missing, or a tab too many"
+                ),
                 number=number,
             )
         else:

@@ -93,7 +93,8 @@ def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
     length: Tensor = direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return (direction / length * mean.norm(dim=-1, keepdim=True)).float()
+    sized: Tensor = direction / length * mean.norm(dim=-1, keepdim=True)
+    return sized.float()
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")

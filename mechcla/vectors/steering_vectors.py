@@ -186,7 +186,8 @@ def _resized(
 ) -> Float[Tensor, "layer d_model"]:
     d, r = direction.double(), real.double()
     length: Tensor = d.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return (d / length * r.norm(dim=-1, keepdim=True)).float()
+    resized: Tensor = d / length * r.norm(dim=-1, keepdim=True)
+    return resized.float()
 
 
 _FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote
