@@ -187,8 +187,8 @@ def _shuffled(rows: Sequence[Row], key: str) -> list[Row]:
 def parts_needed(steps: Steps, batch_tokens: int) -> int:
     """The fewest micro-batches per step, the same for all, each within `batch_tokens` tokens.
 
-    Padding counts; texts are cut into them by length, so there is little of it. Where single rows are longer than the
-    bound, as many as a step has rows.
+    Padding counts; texts are cut into them by length, so there is little of it. Where single rows
+    are longer than the bound, as many as a step has rows.
     """
     most = min(map(len, steps))
     for parts in range(1, most + 1):
