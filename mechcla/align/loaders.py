@@ -24,6 +24,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.texts import check_language
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.tables import Row, long_cells, read_rows
+from mechcla.storage import utf8
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 ASKED = ("question", "prompt", "instruction")
@@ -150,14 +151,10 @@ def _preference(row: Row, number: int) -> Preference:
 def _tsv(path: Path) -> Iterator[Row]:
     """Rows of tab-separated text; quotes are characters like others, as in parallel corpora."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file, long_cells():
+        with utf8(path), path.open(encoding="utf-8-sig", newline="") as file, long_cells():
             lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(
-            f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
-        ) from error
     header = lines[0] if lines else []
     for number, cells in enumerate(lines[1:], start=1):
         where = f"{path}, row {number}"

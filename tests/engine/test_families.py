@@ -7,7 +7,6 @@ from __future__ import annotations
 import warnings
 
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,8 @@ from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.models.load import load_model
 from tests.engine.families import FAMILIES, Oracle, save, tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # What the folder's tokenizer is. All of these put a BOS in front.
 WITH_BOS = {
@@ -54,14 +55,6 @@ quiet = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def phrases(least: int, most: int) -> st.SearchStrategy[str]:
