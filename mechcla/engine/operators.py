@@ -118,6 +118,13 @@ def affine_map(
 
 
 OPERATORS: Registry[Operation] = Registry("operator")
+
+
+def acting() -> tuple[str, ...]:
+    """Names of the operators that need a vector alone, which a sweep can take."""
+    return tuple(name for name, one in OPERATORS.items() if not one.takes_matrix)
+
+
 OPERATORS.register("add", Operation(add))
 OPERATORS.register("add_norm", Operation(add_norm))
 OPERATORS.register("ablate", Operation(ablate, unit=False, does="projects v out"))
