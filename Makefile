@@ -8,6 +8,8 @@ BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
+WORKERS ?= 2
+THREADS ?= 1
 
 RUN ?= runs/demo
 FIGURES ?= runs/figures
@@ -31,8 +33,8 @@ figures: $(STAMP)  ## every figure of the paper and the new ones, from RUN=runs/
 	@for name in $(FROM_RUN); do $(BIN)/python -m analyses.$$name $(RUN) --out $(FIGURES) || exit 1; done
 	@for name in $(FROM_MODEL); do $(BIN)/python -m analyses.$$name --out $(FIGURES) $(ARGS) || exit 1; done
 
-test: $(STAMP)  ## all tests, the demo model among them
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## all tests, the demo model among them, in WORKERS=2 processes
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from mechcla.items.item_set import ItemSet
 from mechcla.runs.identity import versions
 from mechcla.sweep.cells import KINDS, PIVOT, sample
 from mechcla.sweep.config import SweepConfig
-from mechcla.vectors.extract import en_requests
+from mechcla.vectors.extract import en_prompts
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:
@@ -37,7 +37,7 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
             raise MechclaError(
                 f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none"
             )
-    en_requests(items.dev)
+    en_prompts(items.dev)
 
 
 def note_threads(folder: Path) -> None:

@@ -102,6 +102,7 @@ RECIPES.register("pca_difference", pca_difference)
 RECIPES.register("logistic", logistic)
 RECIPES.register("lda", lda)
 RECIPES.register("language_mean", language_mean)
+UNPAIRED = ("language_mean",)  # for EN: these take all prompts of both languages
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
@@ -114,7 +115,7 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     """
     sides = {
         lang: (residuals[pivot], residuals[lang])
-        if name == "language_mean"
+        if name in UNPAIRED
         else residuals.paired(pivot, lang)
         for lang in residuals.languages
         if lang != pivot
