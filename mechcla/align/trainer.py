@@ -7,8 +7,8 @@ import logging
 import shutil
 import sys
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ def train(
     Checkpoints lie in `work`; the last whole one is gone on from. Raises MechclaError for a loss or
     a weight that is not finite, naming step and row, and the checkpoint that stays.
     """
-    from transformers import Trainer, TrainerCallback, TrainingArguments
     from torch.utils.data import SequentialSampler
+    from transformers import Trainer, TrainerCallback, TrainingArguments
 
     decoder = Decoder(adapted)
 

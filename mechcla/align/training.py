@@ -14,8 +14,8 @@ from mechcla.align.curves import loss_curve, write_losses
 from mechcla.align.data import TrainingData
 from mechcla.align.loaders import load_data
 from mechcla.align.modules import check_trainable, target_modules
-from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
 from mechcla.align.plan import Plan, make_plan
+from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
 from mechcla.align.trainer import train
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import CONFIG, WEIGHTS

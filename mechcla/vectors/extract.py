@@ -133,8 +133,8 @@ def en_vectors(
     packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
     to batches all the same.
 
-    >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
-    torch.Size([18, 640])
+    >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape
+    torch.Size([18, 64])
     """
     return _make(model, items, en_requests(items), site, chat, packed)["EN"]
 
@@ -153,7 +153,8 @@ def loc_vectors(
     same language: what a LOC vector is to be held against. chat: prompts stand in the model's chat
     template. packed: as in `en_vectors`.
 
-    >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
+    >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
+    ('es', 'ko')
     """
     return _make(model, items, loc_requests(items, cue=cue), site, chat, packed)[LOC_NAMES[cue]]
 

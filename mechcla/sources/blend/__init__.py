@@ -56,8 +56,8 @@ def blend_items(
     are words the region itself used for that English answer to some question, and implicit forms
     are made by rule.
 
-    >>> items = blend_items(["ES", "KR"], path="BLEnD/data")     # doctest: +SKIP
-    >>> items.languages                                          # doctest: +SKIP
+    >>> items = blend_items(["ES", "KR"], path="BLEnD/data")
+    >>> items.languages
     ('es', 'ko')
     """
     return _items(regions, path, form, min_votes, n_other, seed)[0]
@@ -74,7 +74,7 @@ def blend_report(
     """What `blend_items` with the same settings makes and leaves out, by region and reason, with
     every id.
 
-    >>> print(blend_report("BLEnD/data", ["ES"]))                # doctest: +SKIP
+    >>> print(blend_report("BLEnD/data", ["ES"]))
     """
     return _items(regions, path, form, min_votes, n_other, seed)[1]
 
@@ -97,7 +97,7 @@ def blend_pairs(
     either region is left out. Raises MechclaError as `blend_items` does, and for two languages in
     form "local". Source: ours.
 
-    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)           # doctest: +SKIP
+    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)
     """
     check_form(form)
     sides = find_region(left), find_region(right)
@@ -115,7 +115,7 @@ def blend_questions(
     MechclaError as `blend_items` does. Source: BLEnD's own short-answer task; the implicit prompts
     are ours.
 
-    >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count    # doctest: +SKIP
+    >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count
     """
     check_form(form)
     asked = find_regions(regions)

@@ -71,7 +71,7 @@ def global_mmlu_items(
     right answer too, so they do not measure localization, and many translations are by machine.
     Raises MechclaError that names file, row and column.
 
-    >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages  # doctest: +SKIP
+    >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages
     ('en', 'es', 'ko')
     """
     found = read_global_mmlu(languages, subset, form, shots, path, limit, revision)
@@ -100,7 +100,7 @@ def read_global_mmlu(
     """The same as `global_mmlu_items`, without a warning and with the full report of what was left
     out.
 
-    >>> read_global_mmlu(["es"], path="my_copy").report.missing  # doctest: +SKIP
+    >>> read_global_mmlu(["es"], path="my_copy").report.missing
     {'es': ('anatomy/test/3',)}
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
