@@ -93,8 +93,8 @@ def configure(
     goes on. Raises MechclaError for a setting that does not exist and for items without English or
     without one of the kinds or splits. Operationalisation: ours.
 
-    >>> found = mechcla.configure(model, items, ["es"]); print(found)                      # doctest: +SKIP
-    >>> mechcla.score(model, items.test.language("es"), found.interventions("SUR", "es"))   # doctest: +SKIP
+    >>> found = mechcla.configure(model, items, ["es"], dev_items=4, coarse_step=6)
+    >>> steps = found.interventions("SUR", "es")
     """
     for name in ("preset", "config"):
         if name in settings:
