@@ -18,6 +18,7 @@ from mechcla import plots
 from mechcla.metrics.estimates import Estimate
 from mechcla.metrics.plane_point import PlanePoint
 from mechcla.runs.tables import csv_text
+from mechcla.vectors.residuals import Residuals, cache_residuals
 
 
 def arguments(
@@ -90,11 +91,25 @@ def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet
         ids = list(dict.fromkeys(i.id for i in items if i.kind == kind))
         if not ids:
             raise mechcla.MechclaError(
-                f"--items {args.items} has no {kind} dev questions in {', '.join(items.languages) or 'any language'}; the figures need both kinds"
+                f"--items {args.items} has no {kind} dev questions "
+                f"in {', '.join(items.languages) or 'any language'}; the figures need both kinds"
             )
         n = min(args.questions, len(ids))
         chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
     return mechcla.load_model(args.model), items.where(lambda i: i.id in chosen)
+
+
+def residuals(
+    model: mechcla.HookedModel, items: mechcla.ItemSet
+) -> tuple[Residuals, Residuals, Residuals]:
+    """What EN and LOC are made of: of universal items, and of cultural ones asked implicitly and
+    explicitly.
+    """
+    return (
+        cache_residuals(model, items.universal),
+        cache_residuals(model, items.cultural, "implicit"),
+        cache_residuals(model, items.cultural, "explicit"),
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -103,7 +118,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise mechcla.MechclaError(
-            f"{path} is not there; make the run first: python -m mechcla.sweep --out {path.parent.parent}"
+            f"{path} is not there; "
+            f"make the run first: python -m mechcla.sweep --out {path.parent.parent}"
         ) from error
 
 

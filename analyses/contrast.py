@@ -99,6 +99,7 @@ if __name__ == "__main__":
             {"condition": "random", "layer": layer, "language": k} | spread(null, k) for k in found
         ]
         print(
-            f"LOC {layer:<6} {found[POOLED]}; random pairs within {rows[-1]['low']:.3f} to {rows[-1]['high']:.3f}"
+            f"LOC {layer:<6} {found[POOLED]}; "
+            f"random pairs within {rows[-1]['low']:.3f} to {rows[-1]['high']:.3f}"
         )
     write(args.out, "contrast", rows, plots.contrasts(rows))

@@ -35,7 +35,8 @@ if __name__ == "__main__":
     args = arguments(__doc__)
     if args.items != "demo":
         raise mechcla.MechclaError(
-            f"--items {args.items}: the wordings are those of the demo items' countries, and are compared on them only"
+            f"--items {args.items}: "
+            "the wordings are those of the demo items' countries, and are compared on them only"
         )
     model, dev = load(args)
     items = dev.cultural.where(lambda i: i.language != "en")
@@ -87,6 +88,7 @@ if __name__ == "__main__":
                 for k, g in gain.items()
             ]
             print(
-                f"{name:<20}{where:<12}{metric:<14}{gain['all'].value:+.3f} [{gain['all'].low:+.3f}, {gain['all'].high:+.3f}]"
+                f"{name:<20}{where:<12}{metric:<14}{gain['all'].value:+.3f} "
+                f"[{gain['all'].low:+.3f}, {gain['all'].high:+.3f}]"
             )
     write(args.out, "cue_wording", rows)

@@ -21,7 +21,8 @@ if __name__ == "__main__":
         rows += Scores.from_parquet(path).rows
     if not rows:
         raise MechclaError(
-            f"{args.run} holds no unsteered test cells; make the run first: python -m mechcla.sweep --out {args.run}"
+            f"{args.run} holds no unsteered test cells; "
+            f"make the run first: python -m mechcla.sweep --out {args.run}"
         )
     languages = mechcla.load_items(args.run / "items.jsonl").languages
     by_question: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
@@ -52,8 +53,9 @@ if __name__ == "__main__":
     )
     if blank:
         print(
-            f"{len(blank)} answers are in a script that no installed font draws, and show their colour only; install Noto Sans CJK and "
-            "empty matplotlib's font cache (matplotlib.get_cachedir())"
+            f"{len(blank)} answers are in a script that no installed font draws, "
+            "and show their colour only; "
+            "install Noto Sans CJK and empty matplotlib's font cache (matplotlib.get_cachedir())"
         )
     write(
         args.out,

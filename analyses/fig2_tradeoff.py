@@ -1,4 +1,7 @@
-"""Figure 2: transfer against localization, a panel a method, a point a language. From a run folder."""
+"""Figure 2: transfer against localization, from a run folder.
+
+One panel per method, one point per language.
+"""
 
 import csv
 

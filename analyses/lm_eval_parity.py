@@ -204,7 +204,8 @@ def lm_eval_samples(
             )
             if abs(reported - logged) > 1e-9:
                 raise mechcla.MechclaError(
-                    f"lm-eval reports {metric} {reported} for {keys[0][1:]}, its samples say {logged}"
+                    f"lm-eval reports {metric} {reported} for {keys[0][1:]}, "
+                    f"its samples say {logged}"
                 )
     return samples
 
@@ -262,12 +263,14 @@ def main() -> int:
     rows = compare(model, plain_backend(folder, str(model.device), dtype, args.rows), items)
     write(args.out, "lm_eval_parity", [r.row() for r in rows])
     print(
-        f"{args.model}, {dtype}, {model.device}; mechcla {mechcla.__version__}, lm-eval {lm_eval.__version__}\n"
+        f"{args.model}, {dtype}, {model.device}; "
+        f"mechcla {mechcla.__version__}, lm-eval {lm_eval.__version__}\n"
     )
     print(table(summary(rows)))
     holds = agree(rows, args.tolerance)
     print(
-        f"\n{'equal' if holds else 'NOT equal'}: log-likelihoods within {args.tolerance:g} and the same accuracies"
+        f"\n{'equal' if holds else 'NOT equal'}: "
+        f"log-likelihoods within {args.tolerance:g} and the same accuracies"
     )
     return 0 if holds else 1
 

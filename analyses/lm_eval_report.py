@@ -12,21 +12,18 @@ import numpy as np
 from mechcla.items.item import Item
 
 Key = tuple[str, str, str, str]  # an item and how it is asked: id, language, kind, prompt form
-ACCURACIES = {
-    "acc": "sum",
-    "acc_norm": "char",
-    "acc_bytes": "byte",
-}  # lm-eval's name: mechcla's normalisation
+# By lm-eval's name: mechcla's normalisation.
+ACCURACIES = {"acc": "sum", "acc_norm": "char", "acc_bytes": "byte"}
 COMPARED = "compared"
 SPLIT = "token across the join"  # mechcla scores it, lm-eval takes it for prompt
-NOTHING = "lm-eval has nothing to score"  # a candidate lies wholly in that token; lm-eval stops with an AssertionError
-TOKENS = (
-    "other token ids"  # e.g. a tokenizer that adds an end-of-text token, which mechcla takes off
-)
-WINDOW = "longer than lm-eval's window"  # lm-eval cuts from the left, mechcla refuses beyond the model's own
-TWINS = (
-    "two candidates share a text"  # a tie: mechcla shares the point, lm-eval gives it to the first
-)
+# A candidate lies wholly in that token; lm-eval stops with an AssertionError.
+NOTHING = "lm-eval has nothing to score"
+# For example, a tokenizer adds an end-of-text token, which mechcla takes off.
+TOKENS = "other token ids"
+# lm-eval cuts from the left, mechcla refuses beyond the model's own.
+WINDOW = "longer than lm-eval's window"
+# A tie: mechcla shares the point, lm-eval gives it to the first.
+TWINS = "two candidates share a text"
 REFUSED = "refused by mechcla"
 
 

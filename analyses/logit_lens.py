@@ -1,4 +1,7 @@
-"""Which language the model thinks in: the English answer's share against the local one's, by layer."""
+"""Which language the model thinks in: the English answer's share against the local one's.
+
+By layer.
+"""
 
 from analyses.common import arguments, load, write
 from mechcla import plots

@@ -31,7 +31,8 @@ if __name__ == "__main__":
         )
     if args.items != "demo":
         print(
-            f"--items {args.items}: the country's probe names every country in every language, for which only the demo items have sentences; left out"
+            f"--items {args.items}: the country's probe names every country in every language, "
+            "for which only the demo items have sentences; left out"
         )
         write(
             args.out,

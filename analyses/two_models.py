@@ -1,8 +1,8 @@
 """Do languages come together after an alignment: convergence of two models on the same items, layer
 by layer.
 
---other names the aligned model. Without it the same model under EN-steering is the other one: the alignment that
-needs no training.
+--other names the aligned model. Without it the same model under EN-steering is the other one: the
+alignment that needs no training.
 """
 
 import argparse
@@ -37,9 +37,8 @@ if __name__ == "__main__":
         after, name = {k: cache_residuals(other, part) for k, part in kinds.items()}, args.other
     else:
         layer = model.n_layers // 2 if args.en_layer is None else args.en_layer
-        shown = set(
-            items.ids
-        )  # vectors from other questions, or languages would coincide at the steered block by construction
+        # Vectors from other questions: with these, languages would coincide at the steered block.
+        shown = set(items.ids)
         rest = all_items(args).dev.universal.where(lambda i: i.id not in shown)
         en = mechcla.en_vectors(model, rest)
         steps = {

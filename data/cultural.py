@@ -72,7 +72,8 @@ def _same_facts(concepts: list[Concept]) -> list[str]:
         for concept in concepts
     ]
     return [
-        f"{one['topic']}/{one['id']} and {two['topic']}/{two['id']} share {len(left & right)} answers"
+        f"{one['topic']}/{one['id']} and {two['topic']}/{two['id']} "
+        f"share {len(left & right)} answers"
         for (one, left), (two, right) in combinations(zip(concepts, answers, strict=True), 2)
         if len(left & right) >= SAME_FACT
     ]

@@ -54,7 +54,7 @@ CAPITALS: dict[str, str] = {
     "JM": "Kingston|Kingston|金斯敦|Kingston|킹스턴|Κίνγκστον|کینگستون",
     "AL": "Tirana|Tirana|地拉那|Tirana|티라나|Τίρανα|تیرانا",
     "UA": "Kyiv|Kiev|基辅|Kyiv|키이우|Κίεβο|کی‌یف",
-    "AR": "Buenos Aires|Buenos Aires|布宜诺斯艾利斯|Buenos Aires|부에노스아이레스|Μπουένος Άιρες|بوئنوس آیرس",
+    "AR": "Buenos Aires|Buenos Aires|布宜诺斯艾利斯|Buenos Aires|부에노스아이레스|Μπουένος Άιρες|بوئنوس آیرس",  # noqa: E501
     "NP": "Kathmandu|Katmandú|加德满都|Kathmandu|카트만두|Κατμαντού|کاتماندو",
     "FJ": "Suva|Suva|苏瓦|Suva|수바|Σούβα|سووا",
     "BH": "Manama|Manama|麦纳麦|Manama|마나마|Μανάμα|منامه",
@@ -82,12 +82,12 @@ CITIES: dict[str, str] = {
     "liverpool": "GB|Liverpool|Liverpool|利物浦|Liverpool|리버풀|Λίβερπουλ|لیورپول",
     "rotterdam": "NL|Rotterdam|Róterdam|鹿特丹|Rotterdam|로테르담|Ρότερνταμ|روتردام",
     "krakow": "PL|Krakow|Cracovia|克拉科夫|Krakow|크라쿠프|Κρακοβία|کراکوف",
-    "saint_petersburg": "RU|Saint Petersburg|San Petersburgo|圣彼得堡|Saint Petersburg|상트페테르부르크"
+    "saint_petersburg": "RU|Saint Petersburg|San Petersburgo|圣彼得堡|Saint Petersburg|상트페테르부르크"  # noqa: E501
     "|Αγία Πετρούπολη|سن پترزبورگ",
     "rio_de_janeiro": "BR|Rio de Janeiro|Río de Janeiro|里约热内卢|Rio de Janeiro|리우데자네이루"
     "|Ρίο ντε Τζανέιρο|ریودوژانیرو",
     "geneva": "CH|Geneva|Ginebra|日内瓦|Jenewa|제네바|Γενεύη|ژنو",
-    "thessaloniki": "GR|Thessaloniki|Salónica|塞萨洛尼基|Thessaloniki|테살로니키|Θεσσαλονίκη|تسالونیکی",
+    "thessaloniki": "GR|Thessaloniki|Salónica|塞萨洛尼基|Thessaloniki|테살로니키|Θεσσαλονίκη|تسالونیکی",  # noqa: E501
     "isfahan": "IR|Isfahan|Isfahán|伊斯法罕|Isfahan|이스파한|Ισφαχάν|اصفهان",
     "mashhad": "IR|Mashhad|Mashhad|马什哈德|Masyhad|마슈하드|Μασχάντ|مشهد",
     "surabaya": "ID|Surabaya|Surabaya|泗水|Surabaya|수라바야|Σουραμπάγια|سورابایا",
@@ -106,8 +106,8 @@ CONTINENTS: dict[str, str] = {
     "AF": "Africa|África|非洲|Afrika|아프리카|Αφρική|آفریقا",
     "AS": "Asia|Asia|亚洲|Asia|아시아|Ασία|آسیا",
     "EU": "Europe|Europa|欧洲|Eropa|유럽|Ευρώπη|اروپا",
-    "SA": "South America|América del Sur|南美洲|Amerika Selatan|남아메리카|Νότια Αμερική|آمریکای جنوبی",
-    "NA": "North America|América del Norte|北美洲|Amerika Utara|북아메리카|Βόρεια Αμερική|آمریکای شمالی",
+    "SA": "South America|América del Sur|南美洲|Amerika Selatan|남아메리카|Νότια Αμερική|آمریکای جنوبی",  # noqa: E501
+    "NA": "North America|América del Norte|北美洲|Amerika Utara|북아메리카|Βόρεια Αμερική|آمریکای شمالی",  # noqa: E501
     "OC": "Oceania|Oceanía|大洋洲|Oseania|오세아니아|Ωκεανία|اقیانوسیه",
 }
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 # Countries that a small model has read about, and whose CLDR name is the everyday one in all
 # languages.
 _COUNTRIES = (
-    "RU DE FR GB IT UA PL ES RO NL BE GR CZ PT SE HU BY AT BG RS DK FI SK NO IE HR LT SI LV EE IS CH AL MT "
+    "RU DE FR GB IT UA PL ES RO NL BE GR CZ PT SE HU BY AT BG RS DK FI SK NO IE HR LT SI LV EE IS "
+    "CH AL MT "
     "CN IN BD JP TR IR TH KR SA IQ AF UZ MY NP KP SY KH LB JO MN AZ AM VN PK QA OM PH LA BH KG KZ "
     "EG ET KE MA NG UG SD GH AO SN ZW ZM LY MG MZ NA RW NE "
     "US CA CU PE CO VE AR EC PY UY NI HN HT JM CR AU NZ FJ"
 )
 COUNTRIES = tuple(_COUNTRIES.split())
 _ZONE_CITIES = (
-    "TR:Europe/Istanbul AU:Australia/Sydney AU:Australia/Melbourne AU:Australia/Perth CN:Asia/Shanghai "
+    "TR:Europe/Istanbul AU:Australia/Sydney AU:Australia/Melbourne AU:Australia/Perth "
+    "CN:Asia/Shanghai "
     "AE:Asia/Dubai PK:Asia/Karachi NG:Africa/Lagos ZA:Africa/Johannesburg MA:Africa/Casablanca "
-    "US:America/New_York US:America/Los_Angeles US:America/Chicago US:America/Detroit CA:America/Toronto "
-    "CA:America/Vancouver BR:America/Sao_Paulo BR:America/Manaus EC:America/Guayaquil MX:America/Monterrey "
-    "MX:America/Tijuana NZ:Pacific/Auckland KZ:Asia/Almaty RU:Asia/Novosibirsk RU:Europe/Volgograd "
+    "US:America/New_York US:America/Los_Angeles US:America/Chicago US:America/Detroit "
+    "CA:America/Toronto CA:America/Vancouver BR:America/Sao_Paulo BR:America/Manaus "
+    "EC:America/Guayaquil MX:America/Monterrey MX:America/Tijuana NZ:Pacific/Auckland "
+    "KZ:Asia/Almaty RU:Asia/Novosibirsk RU:Europe/Volgograd "
     "CH:Europe/Zurich UZ:Asia/Samarkand TZ:Africa/Dar_es_Salaam CM:Africa/Douala"
 )
 ZONE_CITIES = tuple(pair.split(":") for pair in _ZONE_CITIES.split())

@@ -4,6 +4,8 @@ The public API is what this page names; docs/method.md says what each number mea
 """
 
 from mechcla import interrupts as interrupts  # first: it guards what takes seconds to import
+from mechcla.align.record import AlignResult
+from mechcla.align.training import align
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import generate
 from mechcla.answers.sem import sem_b, sem_w
@@ -43,10 +45,12 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemSet", "LintReport",
-    "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison", "Scores", "SteeringVectors", "Study", "compare",
-    "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
-    "generate", "lint", "load_items", "load_model",
+    "AlignResult", "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel",
+    "Intervention", "Item", "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint",
+    "Registry", "Run", "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare",
+    "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer", "difference",
+    "en_steering", "en_vectors", "english_bias", "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b",
+    "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

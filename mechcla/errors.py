@@ -1,4 +1,4 @@
-"""The one exception that mechcla raises for bad input, and the nearest-name hint its messages use."""
+"""The one exception that mechcla raises for bad input, and the nearest-name hint in messages."""
 
 from __future__ import annotations
 

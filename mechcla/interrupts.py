@@ -16,7 +16,7 @@ MESSAGE = "interrupted; the same command goes on from here"
 
 
 def guard() -> None:
-    """Say MESSAGE and exit with INTERRUPTED if this process is `python -m mechcla...`, interrupted."""
+    """Say MESSAGE and exit with INTERRUPTED if `python -m mechcla...` was interrupted."""
     arguments = getattr(sys, "orig_argv", [])
     modules = [b for a, b in pairwise(arguments) if a == "-m"]
     name = modules[0] if modules else ""

@@ -46,6 +46,12 @@ def sha256(*parts: str | bytes) -> str:
     return sha.hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def user_path(path: str | Path) -> Path:
     """The path that a user means: `~` and `~name` are home folders.
 
@@ -73,7 +79,7 @@ def without_row_numbers(table: pa.Table) -> pa.Table:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (a full or read-only disk, rights) into one message."""
+    """Turn what the system refuses (a full or read-only disk, rights) into one message."""
     try:
         yield
     except OSError as error:
@@ -132,7 +138,7 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path, *needed: str) -> dict[str, Any] | None:
-    """What `write_sealed` wrote, with its digest; None if it is damaged or lacks one of `needed`."""
+    """What `write_sealed` wrote, with its digest; None if damaged or without one of `needed`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

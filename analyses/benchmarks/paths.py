@@ -48,7 +48,7 @@ def transformer_lens(work: Workload) -> Result:
 
 @torch.inference_mode()
 def transformers_hooks(work: Workload, hf_model: Any) -> Result:
-    """The same with a forward hook on a plain transformers model, logits of scored positions only."""
+    """The same with a forward hook on a plain transformers model; logits of scored places only."""
     packed, device = work.packed(), work.model.device
     parts = batches(rows(packed), work.rows)
     inputs = [tuple(t.to(device) for t in padded(part, work.model.pad_id)) for part in parts]
@@ -116,9 +116,8 @@ def mechcla_engine(work: Workload) -> Result:
 
 def _engine(work: Workload, share_prompt: bool, resume: bool, together: bool) -> Result:
     variants = [(work.edit(cell),) for cell in work.cells]
-    prepared = scoring.prepare(
-        work.model, work.items, fast=True, prior=False
-    )  # no peer measures priors
+    # No peer measures priors.
+    prepared = scoring.prepare(work.model, work.items, fast=True, prior=False)
     if not share_prompt:
         prepared = _unshared(prepared)
     if not together:

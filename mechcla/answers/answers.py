@@ -59,7 +59,7 @@ class Answers(Sequence[Answer]):
         return Answers(self.rows + other.rows, self.settings)
 
     def where(self, **fields: str) -> Answers:
-        """The rows whose fields have these values. Raises MechclaError for a field that rows lack."""
+        """The rows whose fields have these values. Raises MechclaError for an unknown field."""
         known = list(Answer.__dataclass_fields__)
         for name in fields:
             if name not in known:
@@ -103,7 +103,8 @@ class Answers(Sequence[Answer]):
         """Read what `to_parquet` wrote, and verify it; also after a way through pandas.
 
         Raises MechclaError, naming the file, for one that cannot be read, has other columns, or is
-        damaged. A file without a digest (of mechcla 0.1, or that pandas wrote) is read, with a warning.
+        damaged. A file without a digest (of mechcla 0.1, or that pandas wrote) is read, with a
+        warning.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -128,8 +129,8 @@ class Answers(Sequence[Answer]):
             raise MechclaError(f"cannot read answers from {shown}: {error}") from error
         if not whole:
             raise MechclaError(
-                f"{shown} is damaged: its answers do not match their digest; generate again, or put a "
-                "copy of the file back"
+                f"{shown} is damaged: its answers do not match their digest; "
+                "generate again, or put a copy of the file back"
             )
         if not seal:
             unsealed(shown)

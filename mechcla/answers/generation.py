@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechcla.answers.answers import Answer, Answers
-from mechcla.answers.processors import described, end_ids, rules
+from mechcla.answers.processors import described, rules
 from mechcla.engine.capability import alone
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import Intervention
@@ -110,7 +110,8 @@ def generate(
     longest = max(map(len, prompts)) + max_new_tokens
     if model.window is not None and longest > model.window:
         raise MechclaError(
-            f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, the model's window is {model.window}"
+            f"the longest prompt and max_new_tokens={max_new_tokens} are {longest} tokens, "
+            f"the model's window is {model.window}"
         )
     single = alone(model, packed)
     cached = (not single and cache_fits(model)) if cache is None else cache
@@ -195,13 +196,13 @@ def _encode(
 
 
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
-    ends = end_ids(model) | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
+    ends = model.end_ids | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
     kept = list(takewhile(lambda token: token not in ends, tokens))
     return str(model.tokenizer.decode(kept, skip_special_tokens=True)).lstrip()
 
 
 def answer_text(model: HookedModel, tokens: Sequence[int], stop: str | None = "\n") -> str:
-    """The tokens as text, without EOS, up to the first `stop` after leading white space, stripped."""
+    """The tokens as text, stripped: without EOS, up to the first `stop` that follows any text."""
     text = _written(model, tokens)
     return (text.split(stop)[0] if stop else text).strip()
 

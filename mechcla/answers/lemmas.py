@@ -1,14 +1,17 @@
 """Lemmas of a short text, by language, for the second half of BLEnD's soft match.
 
 What BLEnD's own script uses needs Java, Spark, models fetched at use, or code under the GPL; these
-are the small offline packages of the extra `blend` instead, and which one made a result is named in
-it:
+are the small offline packages of the extra `blend` instead. A result names the one that made it:
 
-    en es id el fa ...  simplemma         officially spaCy (en), spark-nlp (es), nlp-id (id), CLTK's ancient Greek (el), hazm (fa)
-    zh                  rjieba            officially jieba; the same dictionary and algorithm, in Rust
-    ar                  snowballstemmer   officially qalsadi; a light stemmer, after the article is taken off (ours)
-    ko                  kiwipiepy         officially KoNLPy's Okt; without the extra `blend-ko`: particles taken off (ours)
-    am as az ha su ...  tokens            officially spark-nlp (am), word tokens (as), stemmers (az, ha, su)
+    language            package           officially, and what differs
+    en es id el fa ...  simplemma         spaCy (en), spark-nlp (es), nlp-id (id), CLTK's ancient
+                                          Greek (el), hazm (fa)
+    zh                  rjieba            jieba; the same dictionary and algorithm, in Rust
+    ar                  snowballstemmer   qalsadi; a light stemmer, after the article is taken off
+                                          (ours)
+    ko                  kiwipiepy         KoNLPy's Okt; without the extra `blend-ko`: particles
+                                          taken off (ours)
+    am as az ha su ...  tokens            spark-nlp (am), word tokens (as), stemmers (az, ha, su)
 """
 
 from __future__ import annotations

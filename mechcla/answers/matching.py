@@ -52,8 +52,10 @@ def soft_match(
 
     Raises MechclaError where the extra `blend` is not installed.
 
-    >>> from mechcla.open_items import AnswerGroup
-    >>> soft_match("Un bocadillo.", [AnswerGroup(("fruta",), ("fruit",), 3), AnswerGroup(("bocadillo",), ("sandwich",), 1)], "es").group
+    >>> from mechcla.items.open_item import AnswerGroup
+    >>> fruit = AnswerGroup(("fruta",), ("fruit",), 3)
+    >>> sandwich = AnswerGroup(("bocadillo",), ("sandwich",), 1)
+    >>> soft_match("Un bocadillo.", [fruit, sandwich], "es").group
     1
     """
     ordered = sorted(enumerate(groups), key=lambda pair: -pair[1].count)

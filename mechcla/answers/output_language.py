@@ -47,20 +47,14 @@ SCRIPTS = {
     "hy": ("ARMENIAN",),
 }
 IN_LATIN = """
-    en es id az ha su af ca cs cy da de et eu fi fr ga gl hr hu ig is it jv lt lv ms mt nb nl nn no pl pt ro sk sl so sq
-    sv sw tl tr vi xh yo zu"""
+    en es id az ha su af ca cs cy da de et eu fi fr ga gl hr hu ig is it jv lt lv ms mt nb nl nn no
+    pl pt ro sk sl so sq sv sw tl tr vi xh yo zu"""
 LATIN = frozenset(IN_LATIN.split())
-SYLLABLES = {
-    "HANGUL": 3,
-    "CJK": 3,
-    "HIRAGANA": 2,
-    "KATAKANA": 2,
-    "ETHIOPIC": 2,
-}  # letters that one of their signs is worth
+# Letters that one of their signs is worth.
+SYLLABLES = {"HANGUL": 3, "CJK": 3, "HIRAGANA": 2, "KATAKANA": 2, "ETHIOPIC": 2}
 MOST = 2 / 3
-STANDS_FOR = {
-    "su": ("id", "jv")
-}  # Sundanese is unknown to py3langid; its nearest relatives speak for it
+# Sundanese is unknown to py3langid; its nearest relatives speak for it.
+STANDS_FOR = {"su": ("id", "jv")}
 
 
 def script_of(text: str) -> str | None:
@@ -70,8 +64,8 @@ def script_of(text: str) -> str | None:
     A sign that is a syllable counts as the letters it takes elsewhere, so "김치 (kimchi)" is of
     neither script.
 
-    >>> script_of("김치 2"), script_of("BTS"), script_of("2024"), script_of("漢字"), script_of("김치 (kimchi)")
-    ('HANGUL', 'LATIN', None, 'CJK', None)
+    >>> [script_of(text) for text in ("김치 2", "BTS", "2024", "漢字", "김치 (kimchi)")]
+    ['HANGUL', 'LATIN', None, 'CJK', None]
     """
     letters = (
         c
@@ -128,7 +122,8 @@ def scripts(language: str) -> tuple[str, ...]:
     code = base(language)
     if code not in SCRIPTS and code not in LATIN:
         raise MechclaError(
-            f"the script of language {language!r} is not listed; {nearest(code, sorted([*SCRIPTS, *LATIN]), 80)}"
+            f"the script of language {language!r} is not listed; "
+            f"{nearest(code, sorted([*SCRIPTS, *LATIN]), 80)}"
         )
     return SCRIPTS.get(code, ("LATIN",))
 
@@ -160,7 +155,8 @@ def _identifier(language: str) -> Any:
     unknown = [code for code in _codes(language) if code not in identifier.labels]
     if unknown:
         raise MechclaError(
-            f"py3langid does not know the language {unknown[0]!r}; it knows {', '.join(sorted(identifier.labels))}"
+            f"py3langid does not know the language {unknown[0]!r}; "
+            f"it knows {', '.join(sorted(identifier.labels))}"
         )
     identifier.set_languages([*_codes(language), "en"])
     return identifier
@@ -195,7 +191,8 @@ def output_language(
     for label, code, id_, text in rows:
         if id_ in found[label]:
             raise MechclaError(
-                f"{id_!r} ({label}) is answered twice; give the answers of one run, in one prompt form"
+                f"{id_!r} ({label}) is answered twice; "
+                "give the answers of one run, in one prompt form"
             )
         found[label][id_] = language_of(text, code)
     result: dict[str, dict[str, Estimate]] = defaultdict(dict)

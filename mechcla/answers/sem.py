@@ -84,11 +84,13 @@ def paired(
         key = (row.id, row.language, row.country)
         if key not in known:
             raise MechclaError(
-                f"the answer to {row.id!r} ({row.language}, {row.country}) has no question among the {len(known)} given"
+                f"the answer to {row.id!r} ({row.language}, {row.country}) "
+                f"has no question among the {len(known)} given"
             )
         if key in seen:
             raise MechclaError(
-                f"{row.id!r} ({row.language}, {row.country}) is answered twice; give the answers of one run, in one prompt form"
+                f"{row.id!r} ({row.language}, {row.country}) is answered twice; "
+                "give the answers of one run, in one prompt form"
             )
         seen.add(key)
         yield label, row, known[key]
@@ -147,7 +149,8 @@ def open_english_bias(
         )
     if not table:
         raise MechclaError(
-            f"none of the {len(answers)} answers is to a question whose US answers differ from the local ones"
+            f"none of the {len(answers)} answers "
+            "is to a question whose US answers differ from the local ones"
         )
     return estimates(
         table, _measures("English bias" + (" strict" if strict else ""), table), seed=seed

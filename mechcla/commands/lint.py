@@ -7,7 +7,7 @@ from pydantic_settings import CliPositionalArg
 
 from mechcla.commands.command import COMMANDS, Command, Flags, Words, flags, parse
 from mechcla.items.lint import lint
-from mechcla.sources import unlinted_items
+from mechcla.sources import load, warn_of_left_out
 
 
 class LintConfig(Flags):
@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     """Print what `mechcla.lint` finds in items; 0 if nothing, 1 otherwise. Raises MechclaError for
     bad input."""
     config = parse("lint", LintConfig, arguments)
-    report = lint(unlinted_items(config.items), config.languages, config.rules)
+    found = load(config.items)
+    warn_of_left_out(found)
+    report = lint(found.items, config.languages, config.rules)
     print(report.text(shown=len(report.findings)))
     return 0 if report.clean else 1
 

@@ -1,8 +1,11 @@
 """Where EN and LOC live, and how languages come together, as numbers with uncertainty.
 
-cosine.py       angle of EN and LOC by layer          directions.py   its interval, null, reliability
-convergence.py  PCA, centroids, silhouette            similarity.py   CKA and cross-lingual retrieval
-lens.py         which language the model thinks in    probes.py       what a linear probe reads
+cosine.py       angle of EN and LOC by layer
+directions.py   its interval, null, reliability
+convergence.py  PCA, centroids, silhouette
+similarity.py   CKA and cross-lingual retrieval
+lens.py         which language the model thinks in
+probes.py       what a linear probe reads
 subspaces.py    more than one direction, principal angles
 
 Everything here takes tensors or `mechcla.vectors.residuals.Residuals` and returns frozen results

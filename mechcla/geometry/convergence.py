@@ -19,7 +19,10 @@ from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
 from mechcla.vectors.residuals import Residuals
 
 POWER_STEPS = 40
-LIMIT = "Closeness of last-token residuals; two languages may be close and answer differently, or the reverse."
+LIMIT = (
+    "Closeness of last-token residuals; "
+    "two languages may be close and answer differently, or the reverse."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +73,8 @@ def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model
     ]
     if len(residuals.languages) < 2 or len(common) < 2:
         raise MechclaError(
-            f"convergence compares at least two languages on at least two shared questions; these are "
-            f"{', '.join(residuals.languages)} with {len(common)} in common"
+            "convergence compares at least two languages on at least two shared questions; "
+            f"these are {', '.join(residuals.languages)} with {len(common)} in common"
         )
     rows = []
     for k in residuals.languages:
@@ -86,12 +89,12 @@ def convergence(
     """How far apart languages are by layer, with a basic bootstrap interval over questions
     (`curve.bootstrap` says why).
 
-    separation   mean distance between language centroids over the mean distance of items from their own
-                 language's centroid: 0 when languages coincide
+    separation   mean distance between language centroids over the mean distance of items from
+                 their own language's centroid: 0 when languages coincide
     silhouette   mean silhouette of the language labels (Euclidean): 1 apart, 0 mixed
-    question     mean distance between the same question's residuals in two languages over that between different
-                 questions in two languages: below 1 when meaning, not only language, decides the
-                 place
+    question     mean distance between the same question's residuals in two languages over that
+                 between different questions in two languages: below 1 when meaning, not only
+                 language, decides the place
     top1         share of the variance along the first principal axis
 
     Raises MechclaError for fewer than two languages or shared questions.
@@ -188,8 +191,9 @@ def _top1(h: Tensor) -> Any:
         v = weighted @ start  # power iteration: eigenvalues of 500 resamples would take minutes
         for _ in range(POWER_STEPS):
             v = weighted @ (v / v.norm(dim=1, keepdim=True))
-        return (
-            v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(-1)
-        ).numpy()
+        shares: Tensor = v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(
+            -1
+        )
+        return shares.numpy()
 
     return statistic

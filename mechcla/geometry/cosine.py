@@ -1,7 +1,8 @@
 """Where EN and LOC point: cosine and perpendicularity by layer, and what two random directions
 would have.
 
-    cosine(L, l) = v_EN[L, l] . v_LOC[L, l] / (|v_EN| |v_LOC|)        perpendicularity = 1 - |cosine|
+    cosine(L, l) = v_EN[L, l] . v_LOC[L, l] / (|v_EN| |v_LOC|)
+    perpendicularity = 1 - |cosine|
 
 Two random vectors of d values have a cosine of mean 0 and standard deviation 1 / sqrt(d), so in a
 wide model nearly all pairs are nearly perpendicular: read perpendicularity against
@@ -32,8 +33,8 @@ def cosine_by_layer(
     shared = [language for language in left.languages if language in right.vectors]
     if not shared:
         raise MechclaError(
-            f"{left.name} has languages {', '.join(left.languages)} and {right.name} {', '.join(right.languages)}: "
-            "none in common"
+            f"{left.name} has languages {', '.join(left.languages)} "
+            f"and {right.name} {', '.join(right.languages)}: none in common"
         )
     return {
         language: torch.nn.functional.cosine_similarity(
@@ -51,6 +52,6 @@ def perpendicularity_by_layer(
 
 
 def random_perpendicularity(d_model: int) -> float:
-    """Expected 1 - |cosine| of two random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
+    """1 - |cosine| expected of random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
     log_mean = math.lgamma(d_model / 2) - math.lgamma((d_model + 1) / 2) - 0.5 * math.log(math.pi)
     return 1 - math.exp(log_mean)

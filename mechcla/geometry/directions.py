@@ -28,7 +28,8 @@ HALVES = 50
 
 
 def _unit(v: Tensor) -> Tensor:
-    return v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    unit: Tensor = v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    return unit
 
 
 def without_common(
@@ -63,7 +64,8 @@ def perpendicularity(
     keeps the items' spread and takes their common direction away; a value below it is closer to one
     line than directions without a consistent sign would be.
 
-    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value      # doctest: +SKIP
+    >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")  # doctest: +SKIP
+    >>> perpendicularity(en, loc).value  # doctest: +SKIP
     """
     generator = np.random.default_rng(seed)
 
@@ -124,7 +126,8 @@ def reliability(
     fitting = tuple(size for size in sizes if 2 * size <= n)
     if not fitting:
         raise MechclaError(
-            f"split halves of {min(sizes)} need {2 * min(sizes)} items, there are {n}; give smaller sizes"
+            f"split halves of {min(sizes)} need {2 * min(sizes)} items, there are {n}; "
+            "give smaller sizes"
         )
     generator = np.random.default_rng(seed)
     found = np.empty((len(fitting), repeats, differences.shape[1]))
@@ -195,7 +198,8 @@ def across_languages(
     sizes = {k: len(d) for k, d in differences.items()}
     if len(sizes) < 2 or min(sizes.values()) < 4 or (parallel and len(set(sizes.values())) > 1):
         raise MechclaError(
-            f"across_languages compares two or more languages of at least 4 items, of as many items each where parallel=True; got {sizes}"
+            "across_languages compares two or more languages of at least 4 items, "
+            f"of as many items each where parallel=True; got {sizes}"
         )
     generator = np.random.default_rng(seed)
 
@@ -257,7 +261,7 @@ def _corrected(
     """
     own = np.diagonal(across, axis1=1, axis2=2)
     trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
-    scaled = np.clip(
+    scaled: np.ndarray = np.clip(
         (across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]),
         -1,
         1,

@@ -40,11 +40,13 @@ def probe(
     names, groups = np.asarray(labels), np.asarray(questions)
     if not len(names) == len(groups) == len(residuals):
         raise MechclaError(
-            f"a label and a question a row: got {len(names)}, {len(groups)} and {len(residuals)} rows"
+            "a label and a question a row: "
+            f"got {len(names)}, {len(groups)} and {len(residuals)} rows"
         )
     if len(set(names)) < 2 or len(set(groups)) < folds:
         raise MechclaError(
-            f"a probe needs two labels and {folds} questions; got {len(set(names))} and {len(set(groups))}"
+            f"a probe needs two labels and {folds} questions; "
+            f"got {len(set(names))} and {len(set(groups))}"
         )
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(names)

@@ -37,7 +37,8 @@ def linear_cka(
     """
     if len(left) < 8 or len(left) != len(right):
         raise MechclaError(
-            f"debiased CKA and its interval need at least eight pairs in the same order; got {len(left)} and {len(right)}"
+            "debiased CKA and its interval need at least eight pairs in the same order; "
+            f"got {len(left)} and {len(right)}"
         )
     grams = [torch.einsum("nld,mld->lnm", x.double(), x.double()) for x in (left, right)]
 
@@ -101,7 +102,8 @@ def retrieval(
         raise MechclaError(f"unknown method {method!r}; {nearest(method, METHODS)}")
     if len(left) != len(right) or len(left) < 2:
         raise MechclaError(
-            f"retrieval needs at least two pairs in the same order; got {len(left)} and {len(right)}"
+            "retrieval needs at least two pairs in the same order; "
+            f"got {len(left)} and {len(right)}"
         )
     ranks = torch.stack(
         [

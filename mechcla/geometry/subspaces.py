@@ -18,7 +18,10 @@ from torch import Tensor
 from mechcla.errors import MechclaError
 from mechcla.geometry.curve import RESAMPLES, Curve, basic_interval
 
-LIMIT = "Subspaces that share a direction need not use it for the same; few items make every subspace look apart."
+LIMIT = (
+    "Subspaces that share a direction need not use it for the same; "
+    "few items make every subspace look apart."
+)
 
 
 def principal_angles(
@@ -27,7 +30,8 @@ def principal_angles(
     """Cosines of the principal angles between two orthonormal bases by layer, largest first: 1
     shared, 0 orthogonal.
     """
-    return torch.linalg.svdvals(left.double() @ right.double().transpose(1, 2)).clamp(0, 1)
+    cosines: Tensor = torch.linalg.svdvals(left.double() @ right.double().transpose(1, 2))
+    return cosines.clamp(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class SubspaceAngles:
     limit: str = LIMIT
 
     def curve(self, angle: int = 1) -> Curve:
-        """The cosine of one principal angle, 1 the smallest, as a curve by layer that can be drawn."""
+        """The cosine of one principal angle, 1 the smallest, as a curve by layer to draw."""
         place, n = angle - 1, min(self.settings["n"])
         null = np.full(len(self.cosine), self.null[place])
         return Curve(
@@ -95,11 +99,13 @@ def subspace_angles(
     Gram matrices, so that resampling is cheap. Raises MechclaError for sides with fewer than 2 k
     items.
 
-    >>> subspace_angles(en_differences(h, "es"), loc_differences(e, i, "es"), k=2).cosine[9]     # doctest: +SKIP
+    >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")  # doctest: +SKIP
+    >>> subspace_angles(en, loc, k=2).cosine[9]  # doctest: +SKIP
     """
     if k < 1 or min(len(left), len(right)) < 2 * k:
         raise MechclaError(
-            f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, there are {len(left)} and {len(right)}"
+            f"k is {k}; its subspaces need at least {2 * max(k, 1)} differences a side, "
+            f"there are {len(left)} and {len(right)}"
         )
     grams = _Grams.of(left, right)
     generator = np.random.default_rng(seed)
@@ -164,7 +170,8 @@ class _Grams:
         than k has cosine 0 for what it lacks.
         """
         u, v = _basis(self.left, left, k), _basis(self.right, right, k)
-        return torch.linalg.svdvals(u.mT @ self.cross @ v).clamp(0, 1).numpy()
+        cosines: Tensor = torch.linalg.svdvals(u.mT @ self.cross @ v)
+        return cosines.clamp(0, 1).numpy()
 
 
 def _basis(gram: Tensor, weights: np.ndarray, k: int) -> Float[Tensor, "layer item k"]:
@@ -173,11 +180,9 @@ def _basis(gram: Tensor, weights: np.ndarray, k: int) -> Float[Tensor, "layer it
     values, vectors = torch.linalg.eigh(gram * root.unsqueeze(0) * root.unsqueeze(1))
     values, vectors = values[:, -k:].flip(-1), vectors[..., -k:].flip(-1)
     real = values > values[:, :1] * 1e-12
-    return (
-        root.unsqueeze(-1)
-        * vectors
-        * torch.where(real, values.clamp_min(1e-300).rsqrt(), 0.0).unsqueeze(1)
-    )
+    scale: Tensor = torch.where(real, values.clamp_min(1e-300).rsqrt(), 0.0)
+    combining: Tensor = root.unsqueeze(-1) * vectors * scale.unsqueeze(1)
+    return combining
 
 
 def _random_cosines(
@@ -189,4 +194,6 @@ def _random_cosines(
     noise = torch.randn(
         draws, d_model, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    return np.percentile(torch.linalg.svdvals(torch.linalg.qr(noise).Q[:, :k]).numpy(), 95, axis=0)
+    cosines = torch.linalg.svdvals(torch.linalg.qr(noise).Q[:, :k]).numpy()
+    high: np.ndarray = np.percentile(cosines, 95, axis=0)
+    return high

@@ -3,8 +3,8 @@ patterns.
 
 The linter reads them, ignoring case, on text whose accents are removed; `(?-i:...)` is for words
 that mean something else in lower case ("china", "us"). Patterns start at a word's edge where the
-script has one, and leave out look-alikes: Korean 이란 is Iran but also a particle, 그리스도 is Christ,
-Persian کره is butter too.
+script has one, and leave out look-alikes: Korean 이란 is Iran but also a particle, 그리스도 is
+Christ, Persian کره is butter too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ CULTURE_NAMES: dict[str, dict[str, str]] = {
         "IR": r"\biran(ians?)?\b|\bpersian?s?\b|\bfarsi\b",
     },
     "es": {
-        "US": r"\bestados unidos\b|\bee\.? ?uu\b|\bestadounidenses?\b|\b(norte)?american[oa]s?\b|\bamerica\b"
-        r"|\bingl(es|esa|eses|esas|aterra)\b",
+        "US": r"\bestados unidos\b|\bee\.? ?uu\b|\bestadounidenses?\b"
+        r"|\b(norte)?american[oa]s?\b|\bamerica\b|\bingl(es|esa|eses|esas|aterra)\b",
         "ES": r"\bespan(a|ol|ola|oles|olas)\b|(?<!de la )\bcastellan[oa]s?\b",
         "CN": r"(?-i:\bChina\b)|\bchin(os?|as|a)\b|\bmandarin\b",
         "ID": r"\bindonesi[oa]s?\b",

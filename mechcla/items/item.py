@@ -6,7 +6,7 @@ The fields are in docs/items.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
@@ -19,11 +19,8 @@ PromptForm = str  # one of FORMS
 
 KINDS: tuple[str, ...] = ("universal", "cultural")
 SPLITS: tuple[str, ...] = ("dev", "test")
-FORMS: tuple[str, ...] = (
-    "implicit",
-    "explicit",
-    "us",
-)  # no cue, the item's own country named, the United States named
+# No cue, the item's own country named, the United States named.
+FORMS: tuple[str, ...] = ("implicit", "explicit", "us")
 _TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}
 ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
 RIGHT = {"universal": "correct", "cultural": "local"}
@@ -31,7 +28,7 @@ RIGHT = {"universal": "correct", "cultural": "local"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """One answer that an item offers, with the part it plays and, if cultural, whose answer it is."""
+    """One answer that an item offers: its role and, if cultural, whose answer it is."""
 
     text: str
     role: Role
@@ -47,7 +44,8 @@ class Item:
     most 512 characters without control characters. No text holds half a character or NUL. Raises
     MechclaError if a field is missing, empty, of another type, or contradicts another one.
 
-    >>> Item(id="cap", language="en", kind="universal", split="dev", prompt="The capital of Japan is",
+    >>> Item(id="cap", language="en", kind="universal", split="dev",
+    ...      prompt="The capital of Japan is",
     ...      candidates=(Candidate("Tokyo", "correct"), Candidate("Lima", "wrong"))).right
     0
     """
@@ -74,31 +72,21 @@ class Item:
                 raise MechclaError(
                     f"{self.label}: {name!r} is {clip(value)}; expected a non-empty text"
                 )
-        for name in (
-            "country",
-            "topic",
-            "prompt_explicit",
-            "prompt_us",
-            "separator",
-            "source",
-            "licence",
-        ):
-            value, optional = (
-                getattr(self, name),
-                name in ("country", "prompt_explicit", "prompt_us"),
-            )
-            if not (isinstance(value, str) or (optional and value is None)) or (
+        for name, default in OPTIONAL.items():
+            value, nothing = getattr(self, name), default is None
+            if not (isinstance(value, str) or (nothing and value is None)) or (
                 name in ("prompt_explicit", "prompt_us") and value == ""
             ):
                 raise MechclaError(
                     f"{self.label}: {name!r} is {clip(value)}; expected a text"
-                    + (" or nothing" if optional else "")
+                    + (" or nothing" if nothing else "")
                 )
         for name, known in (("kind", KINDS), ("split", SPLITS)):
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise MechclaError(
-                    f"{self.label}: {name!r} is {clip(value)}; {nearest(value if isinstance(value, str) else '', known)}"
+                    f"{self.label}: {name!r} is {clip(value)}; "
+                    f"{nearest(value if isinstance(value, str) else '', known)}"
                 )
         for name, value in self._texts():
             if fault := id_fault(value) if name == "'id'" else text_fault(value):
@@ -122,8 +110,9 @@ class Item:
         right = [c.text for c in self.candidates if c.role == RIGHT[self.kind]]
         if len(right) != 1 or len(self.candidates) < 2:
             raise MechclaError(
-                f"{self.label}: {len(self.candidates)} candidates of which {len(right)} have role "
-                f"{RIGHT[self.kind]!r} {right}; expected at least 2 candidates and exactly 1 of them"
+                f"{self.label}: {len(self.candidates)} candidates "
+                f"of which {len(right)} have role {RIGHT[self.kind]!r} {right}; "
+                "expected at least 2 candidates and exactly 1 of them"
             )
 
     @property
@@ -154,9 +143,8 @@ class Item:
         if form not in FORMS:
             raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
-        if (
-            form == "us" and text is None and self.country == "US"
-        ):  # an American item names its own country
+        # An American item names its own country.
+        if form == "us" and text is None and self.country == "US":
             text = self.prompt_explicit
         if text is None:
             raise MechclaError(
@@ -192,21 +180,16 @@ class Item:
         return cls(**{**row, "candidates": tuple(candidates)})
 
 
+# The fields of an item that a file may leave out, with what they then are.
+OPTIONAL = {f.name: f.default for f in fields(Item) if f.default is not MISSING}
+
+
 def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
     known = [f.name for f in fields(cls)]
     for name in row:
         if name not in known:
             raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
-    optional = {
-        "country",
-        "topic",
-        "prompt_explicit",
-        "prompt_us",
-        "separator",
-        "source",
-        "licence",
-    }
-    missing = [name for name in known if name not in optional and name not in row]
+    missing = [name for name in known if name not in OPTIONAL and name not in row]
     if missing:
         raise MechclaError(
             f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}"

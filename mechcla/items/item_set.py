@@ -40,8 +40,9 @@ class ItemSet(Sequence[Item]):
             seen.add(key)
             if split_of.setdefault(item.id, item.split) != item.split:
                 raise MechclaError(
-                    f"{item.label} is in split {item.split!r} here and in {split_of[item.id]!r} in another "
-                    "language; the split belongs to the id, so that no question is in both"
+                    f"{item.label} is in split {item.split!r} here "
+                    f"and in {split_of[item.id]!r} in another language; "
+                    "the split belongs to the id, so that no question is in both"
                 )
 
     def __len__(self) -> int:

@@ -58,7 +58,8 @@ class OpenItem:
                 raise MechclaError(f"{label}: {name!r} is {shown}; expected a text")
         if self.split not in SPLITS:
             raise MechclaError(
-                f"{label}: 'split' is {clip(self.split)}; {nearest(self.split if isinstance(self.split, str) else '', SPLITS)}"
+                f"{label}: 'split' is {clip(self.split)}; "
+                f"{nearest(self.split if isinstance(self.split, str) else '', SPLITS)}"
             )
         if not self.groups:
             raise MechclaError(f"{label} has no answer; expected at least one group")
@@ -78,11 +79,12 @@ class OpenItem:
                         yield f"an answer in {field.name!r}", answer
 
     def prompt_text(self, form: PromptForm = "implicit") -> str:
-        """The question in the form asked for. Raises MechclaError where there is no implicit form."""
+        """The question in this form. Raises MechclaError where there is no implicit form."""
         if form == "explicit":
             return self.prompt_explicit
         if self.prompt is None:
             raise MechclaError(
-                f"question {self.id!r} ({self.language}) has no implicit form; ask it explicitly or leave it out"
+                f"question {self.id!r} ({self.language}) has no implicit form; "
+                "ask it explicitly or leave it out"
             )
         return self.prompt

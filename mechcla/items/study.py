@@ -38,7 +38,7 @@ class FrozenChoice:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the record: publish it before test is looked at, and the choice is registered."""
+        """SHA-256 of the record: published before test is looked at, it registers the choice."""
         return hashlib.sha256(_canonical(self.to_dict()).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +71,8 @@ class Study:
         dev, test = items.dev, items.test
         if not len(dev) or not len(test):
             raise MechclaError(
-                f"a study needs dev items to choose on and test items to report on; these are {items!r}"
+                "a study needs dev items to choose on and test items to report on; "
+                f"these are {items!r}"
             )
         self._dev, self._test = dev, test
         self._record: FrozenChoice | None = None
@@ -86,8 +87,9 @@ class Study:
         """The items on which to report. Raises MechclaError until a choice is frozen."""
         if self._record is None:
             raise MechclaError(
-                "test is shut: no choice is frozen yet, and a number is only a test number if what it tests was chosen "
-                "before. Choose on study.dev, then study.freeze({'layer': 9, ...}), then study.test"
+                "test is shut: no choice is frozen yet, "
+                "and a number is only a test number if what it tests was chosen before. "
+                "Choose on study.dev, then study.freeze({'layer': 9, ...}), then study.test"
             )
         return self._test
 
@@ -115,18 +117,17 @@ class Study:
         """
         if not choice:
             raise MechclaError(
-                "the choice is empty; to report the unsteered model, freeze({'method': 'unsteered'})"
+                "the choice is empty; "
+                "to report the unsteered model, freeze({'method': 'unsteered'})"
             )
         try:
             text = _canonical(dict(choice))
             text.encode()
-        except (
-            TypeError,
-            ValueError,
-        ) as error:  # UnicodeEncodeError, half a character, is a ValueError
+        # UnicodeEncodeError, half a character, is a ValueError.
+        except (TypeError, ValueError) as error:
             raise MechclaError(
-                f"the choice is not JSON ({error}); give numbers, texts, lists and objects, interventions as "
-                "[e.describe() for e in edits]"
+                f"the choice is not JSON ({error}); give numbers, texts, lists and objects, "
+                "interventions as [e.describe() for e in edits]"
             ) from error
         if self._record is None:
             self._record = FrozenChoice(
@@ -134,8 +135,9 @@ class Study:
             )
         elif self._record.choice_json != text:
             raise MechclaError(
-                f"{self._record.choice_json} is frozen and test is open, so {text} comes too late: it could have been "
-                "chosen on test. A new choice needs new test items, in a new Study"
+                f"{self._record.choice_json} is frozen and test is open, so {text} comes too late: "
+                "it could have been chosen on test. "
+                "A new choice needs new test items, in a new Study"
             )
         return self._record
 

@@ -84,8 +84,8 @@ def check_language(code: object, where: str = "") -> str:
     lead = f"{where}: " if where else ""
     if not isinstance(code, str) or not _LANGUAGE.fullmatch(code):
         raise MechclaError(
-            f"{lead}'language' is {clip(code)}; expected a code of 1 to 35 letters (a to z), digits, "
-            "'-' and '_', such as 'es', 'zh-Hans' or 'pt_BR'"
+            f"{lead}'language' is {clip(code)}; expected a code of 1 to 35 letters (a to z), "
+            "digits, '-' and '_', such as 'es', 'zh-Hans' or 'pt_BR'"
         )
     if code.casefold() == _POOLED:
         raise MechclaError(

@@ -50,9 +50,10 @@ def item_value(role: str, measure: Measure = "share", normalisation: str = "sum"
         if np.isnan(scores).any() or not np.isfinite(scores.max()):
             listed = ", ".join(f"{v:g}" for v in scores)
             raise MechclaError(
-                f"item {row.id!r} ({row.language}, {row.kind}, {row.prompt_form}) is not finite: its "
-                f"{normalisation} log-likelihoods are {listed}. The pass overflowed its dtype, or a weight or "
-                "vector is nan; see scores.not_finite, and try a smaller strength or dtype float32"
+                f"item {row.id!r} ({row.language}, {row.kind}, {row.prompt_form}) is not finite: "
+                f"its {normalisation} log-likelihoods are {listed}. "
+                "The pass overflowed its dtype, or a weight or vector is nan; "
+                "see scores.not_finite, and try a smaller strength or dtype float32"
             )
         if measure == "share":
             return float(row.shares(normalisation)[has].sum())
@@ -110,8 +111,8 @@ def english_bias(
 class Metric:
     """What a metric measures: the candidates of one role, on the items of one kind that offer it.
 
-    value: of an item, given the measure and the normalisation; None: the role's share, or whether the
-    best candidate has it. summary: a row of it in every sweep's summary.
+    value: of an item, given the measure and the normalisation; None: the role's share, or whether
+    the best candidate has it. summary: a row of it in every sweep's summary.
     """
 
     kind: str
@@ -140,8 +141,8 @@ def _metric_table(
     kept = tuple(r for r in part if found.role in r.roles)
     if not kept:
         raise MechclaError(
-            f"{name} needs candidates of role {found.role!r}; these {len(part)} {found.kind} scores "
-            "have none"
+            f"{name} needs candidates of role {found.role!r}; "
+            f"these {len(part)} {found.kind} scores have none"
         )
     return _table(Scores(kept, part.settings), found.of(measure, normalisation))
 
@@ -157,10 +158,17 @@ def metric(
 ) -> dict[str, Estimate]:
     """A metric by its name ("transfer", "localization", "english_bias"), by language and pooled."""
     table = _metric_table(scores, name, measure, normalisation)
-    draws = bootstrap_means(table, resamples, seed)
+    return _estimates(table, measure, resamples, seed)
+
+
+def _estimates(
+    table: dict[str, dict[str, float]], what: str, resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """The means of a table's columns, [language][id], and of all of it."""
     counts = {k: len(v) for k, v in table.items()}
     counts[POOLED] = sum(counts.values())
-    return {k: _estimate(d, counts[k], measure) for k, d in draws.items()}
+    draws = bootstrap_means(table, resamples, seed)
+    return {k: _estimate(d, counts[k], what) for k, d in draws.items()}
 
 
 def difference(
@@ -189,10 +197,7 @@ def difference(
         raise MechclaError(
             "the two score tables have no item in common, so there is nothing to compare"
         )
-    draws = bootstrap_means(table, resamples, seed)
-    counts = {k: len(v) for k, v in table.items()}
-    counts[POOLED] = sum(counts.values())
-    return {k: _estimate(d, counts[k], f"difference in {name} {measure}") for k, d in draws.items()}
+    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
 
 
 def recoverable_fraction(

@@ -1,4 +1,7 @@
-"""The transfer-localization plane: one point per method and language, absolute and as a difference."""
+"""The transfer-localization plane: one point per method and language.
+
+Each point is absolute and as a difference.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def prompt_tokens(text: str, tokenizer: Any, chat: bool | Chat = False) -> Token
     In a template all but the user's words is added: the turn markers on both sides, and the system
     turn.
 
-    >>> tokens = prompt_tokens("¿Qué se desayuna?", model.tokenizer, chat=True)      # doctest: +SKIP
+    >>> tokens = prompt_tokens("¿Qué se desayuna?", model.tokenizer, chat=True)   # doctest: +SKIP
     """
     how = as_chat(chat)
     if how is None:

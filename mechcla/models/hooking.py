@@ -107,7 +107,7 @@ def _of_a_library(function: Any) -> bool:
 
 
 def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
-    """The hooks of one module that are neither mechcla's nor a library's: (table, key, function)."""
+    """One module's hooks that are neither mechcla's nor a library's: (table, key, function)."""
     own: set[int] = set()
     given: dict[int, Any] = {}
     for handle in getattr(module, "fwd_hooks", ()):

@@ -1,4 +1,4 @@
-"""load_model: a name, a folder or a Hugging Face id becomes a HookedModel, checked before it is believed."""
+"""load_model: a name, a folder or a Hugging Face id becomes a HookedModel that was checked."""
 
 from __future__ import annotations
 
@@ -137,6 +137,25 @@ def load_model(
     model = hook_ready(bridge, tokenizer, name)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
+
+
+def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> Any:
+    """The plain transformers model of a base, without TransformerLens, as training takes it.
+
+    Checked as `load_model` checks it. Raises MechclaError also for a name that is an adapter.
+    """
+    path, local = _place(name)
+    what = f"the model {name!r}"
+    if local:
+        check_folder(Path(path), what)
+    options = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
+    try:
+        with no_installs():
+            return load_weights(path, what, dtype, options)
+    except MechclaError:
+        raise
+    except Exception as error:  # transformers raises whatever its readers do
+        raise MechclaError(f"cannot load {what}: {first_line(error)}\n{EXPECTED}") from error
 
 
 def _place(name: str) -> tuple[str, bool]:

@@ -1,9 +1,12 @@
 """Every figure. Plots take results, never models; `save` writes PNG and SVG.
 
-plane.py    tradeoff, layers, surgical, arms           geometry.py   curves, projections, reliabilities, gains, matrices
-contrast.py   contrasts                                answers.py    answers
+plane.py      tradeoff, layers, surgical, arms
+geometry.py   curves, projections, reliabilities, gains, matrices
+contrast.py   contrasts
+answers.py    answers
 runs.py       compared
-style.py      one look for all                         fonts.py      a glyph for every script
+style.py      one look for all
+fonts.py      a glyph for every script
 """
 
 from mechcla.plots.answers import answers

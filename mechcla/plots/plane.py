@@ -145,9 +145,9 @@ def surgical(
         figure, (plane_axis, front, bars) = new_figure(8.6, 2.7, 3, width_ratios=[1.25, 1.25, 1])
         for method, p in pooled.items():
             x = p.transfer
-            if (
-                method == "explicit"
-            ):  # it leaves universal items as they are: the unsteered model's transfer, beside whose bar it stands
+            if method == "explicit":
+                # It leaves universal items as they are, so it has the unsteered model's transfer;
+                # the shift sets its bar beside that one's.
                 shift = 0.006
                 x = replace(x, value=x.value + shift, low=x.value + shift, high=x.value + shift)
             cross(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,15 @@ def save(figure: Figure, stem: str | Path) -> Path:
     """Write stem.png (200 dots per inch) and stem.svg (text as text) and return the PNG's path.
 
     Runs without a display. The same figure gives the same bytes at every run. Raises MechclaError
-    where the operating system refuses to write.
+    where the system refuses to write.
     """
     stem = user_path(stem)
-    kinds: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "png": {"Software": None}}
-
-    def draw(part: Path) -> None:
-        kind = part.suffix.removeprefix(".")
-        figure.savefig(part, bbox_inches="tight", metadata=kinds[kind], format=kind)
-
-    with matplotlib.rc_context(STYLE):  # resolution, ids and text are decided here, not on drawing
-        for kind in kinds:
+    # Resolution, ids and text are decided here, not on drawing.
+    with matplotlib.rc_context(STYLE):
+        for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             target = stem.with_name(f"{stem.name}.{kind}")
-            write_whole(target, draw)
+            options: dict[str, Any] = {"bbox_inches": "tight", "metadata": metadata, "format": kind}
+            write_whole(target, partial(figure.savefig, **options))
     return target
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
-OTHERS = ("plots",)  # folders of the package that decide no number
+# Folders of the package that decide no number of a run; a trained adapter is in by its weights.
+OTHERS = ("plots", "align")
 DECIDING = ("torch", "transformers", "transformer-lens", "tokenizers", "numpy", "scikit-learn")
 PACKAGES = (
     "mechcla",
@@ -23,11 +25,11 @@ PACKAGES = (
 )
 
 
-def code_digest(folder: Path | None = None) -> str:
+def code_digest(folder: Path | None = None, others: Sequence[str] = OTHERS) -> str:
     """SHA-256 over the package's syntax trees, without docstrings and comments, so that only code
     counts.
 
-    The folders in OTHERS are left out. A module that is added to the package is in by itself.
+    The folders in `others` are left out. A module that is added to the package is in by itself.
     folder: the package; default: the one that runs. Python's own syntax trees differ between its
     minor versions, and so do the digests.
     """
@@ -35,7 +37,7 @@ def code_digest(folder: Path | None = None) -> str:
     sha = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder)
-        if name.parts[0] not in OTHERS:
+        if name.parts[0] not in others:
             sha.update(
                 f"{name.as_posix()}\n{_without_docstrings(path.read_text('utf-8'))}\n".encode()
             )
@@ -58,7 +60,7 @@ def _is_text(step: ast.stmt) -> bool:
     )
 
 
-def versions() -> dict[str, str]:
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
     """Versions of Python and of the packages that decide a number, and how many CPU threads PyTorch
     uses.
 
@@ -66,7 +68,7 @@ def versions() -> dict[str, str]:
     """
     found = {"python": platform.python_version(), "platform": platform.platform()}
     found["threads"] = str(torch.get_num_threads())
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -54,9 +54,11 @@ def score(
     plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
     with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
-    >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
-    >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
-    >>> scores = mechcla.score(model, items, interventions={"es": sur, "ko": other})  # doctest: +SKIP
+    >>> spanish = items.language("es").test
+    >>> scores = mechcla.score(model, spanish, interventions=sur)               # doctest: +SKIP
+    >>> scores.to_pandas()[["id", "choice", "choice_role"]]                     # doctest: +SKIP
+    >>> steered = {"es": sur, "ko": other}
+    >>> scores = mechcla.score(model, items, interventions=steered)             # doctest: +SKIP
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
@@ -113,8 +115,8 @@ def score_many(
     """
     if prepared.hooks != (now := users_hooks(prepared.model)):
         raise MechclaError(
-            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the items were prepared "
-            f"and are {list(now)} now; prepare the items again"
+            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the "
+            f"items were prepared and are {list(now)} now; prepare the items again"
         )
     for edits in variants:
         check_chat(edits, prepared.model, prepared.chat)

@@ -1,4 +1,4 @@
-"""Which column of a foreign table holds what, and the item that a row of it makes. Pure functions."""
+"""Which column of a foreign table holds what, and the item that a row makes. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import KINDS, Candidate, Item
+from mechcla.items.texts import clip
 from mechcla.sources.splits import half
-from mechcla.sources.tables import Row, clip
+from mechcla.sources.tables import Row
 
 ANSWERS: tuple[str, ...] = ("auto", "index", "index1", "letter", "text")
 _SLOT = re.compile(r"\{([^{}]+)\}")
@@ -29,8 +30,9 @@ class Columns:
     choices, whose answer each is. A dot reaches into a nested column: "choices.text". Our own
     design. Raises MechclaError for an unknown `answer_is`.
 
-    >>> Columns(prompt="{passage}\\n{question}", choices=("mc_answer1", "mc_answer2"), answer="correct_answer_num",
-    ...         answer_is="index1", id=("link", "question_number")).kind is None
+    >>> Columns(prompt="{passage}\\n{question}", choices=("mc_answer1", "mc_answer2"),
+    ...         answer="correct_answer_num", answer_is="index1",
+    ...         id=("link", "question_number")).kind is None
     True
     """
 
@@ -177,7 +179,8 @@ def _choices(row: Row, columns: str | Sequence[str]) -> dict[int, str]:
     found = _value(row, columns)
     if not isinstance(found, list):
         raise MechclaError(
-            f"column {columns!r} is {clip(found)}; expected a list of answers (or name several columns)"
+            f"column {columns!r} is {clip(found)}; "
+            "expected a list of answers (or name several columns)"
         )
     for place, text in enumerate(found):
         if not isinstance(text, str) or not text.strip():
@@ -198,7 +201,8 @@ def _countries(
         found = [_value(row, column) for column in columns]
     if not isinstance(found, list) or len(found) <= max(choices, default=0):
         raise MechclaError(
-            f"column {columns!r} is {clip(found)}; expected a country for each of the {len(choices)} answers"
+            f"column {columns!r} is {clip(found)}; "
+            f"expected a country for each of the {len(choices)} answers"
         )
     return {place: found[place] or None for place in choices}
 
@@ -227,7 +231,8 @@ def _right(row: Row, columns: Columns, choices: dict[int, str]) -> int:
         same = [place for place, choice in choices.items() if choice.strip() == text]
         if len(same) > 1:
             raise MechclaError(
-                f"column {name!r} is {clip(value)}, which {len(same)} of the answers are: {clip(choices)}"
+                f"column {name!r} is {clip(value)}, which {len(same)} of the answers are: "
+                f"{clip(choices)}"
             )
         if same:
             places["text"] = same[0]
@@ -235,7 +240,8 @@ def _right(row: Row, columns: Columns, choices: dict[int, str]) -> int:
         del places["letter"]
     if len(set(places.values())) > 1:
         raise MechclaError(
-            f"column {name!r} is {clip(value)}, a letter and one of the answers; say answer_is='letter' or 'text'"
+            f"column {name!r} is {clip(value)}, a letter and one of the answers; "
+            "say answer_is='letter' or 'text'"
         )
     if places and (place := next(iter(places.values()))) in choices:
         return place

@@ -8,7 +8,6 @@ source decides whether to stop there or to skip it and say so.
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import clip, parse_json
+from mechcla.sources.loaded import LeftOut, Loaded
 from mechcla.storage import without_row_numbers
 
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".parquet")
@@ -54,14 +54,6 @@ class Row:
         return self.values[column]
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A row that was left out, and why."""
-
-    where: str
-    why: str
-
-
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of one file, in its order; rows are counted from 1 below the header.
 
@@ -75,18 +67,21 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if head == _LFS:
         raise MechclaError(
-            f"{path} is a Git LFS pointer, not the data: run `git lfs pull` there, or download the file itself"
+            f"{path} is a Git LFS pointer, not the data: "
+            "run `git lfs pull` there, or download the file itself"
         )
     if not head:
         raise MechclaError(
-            f"{path} is empty (0 bytes) and holds no items: a download that did not finish? Fetch it again"
+            f"{path} is empty (0 bytes) and holds no items: "
+            "a download that did not finish? Fetch it again"
         )
     if path.suffix == ".parquet":
         yield from _parquet(path)
     else:
         if head.startswith(_MARKS) or b"\x00" in head[:2]:
             raise MechclaError(
-                f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); save it as UTF-8"
+                f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); "
+                "save it as UTF-8"
             )
         try:
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
@@ -105,14 +100,13 @@ def _parquet(path: Path) -> Iterator[Row]:
         table = without_row_numbers(pq.read_table(path))
     except (OSError, pa.ArrowException) as error:
         raise MechclaError(
-            f"cannot read {path} as Parquet: {str(error).splitlines()[0]} If it was cut off while downloading, fetch it again"
+            f"cannot read {path} as Parquet: "
+            f"{str(error).splitlines()[0]} If it was cut off while downloading, fetch it again"
         ) from error
     try:
         rows = table.to_pylist()
-    except (
-        pa.ArrowException,
-        ValueError,
-    ) as error:  # a text that is not UTF-8, a date beyond Python's
+    # A text that is not UTF-8, a date beyond Python's.
+    except (pa.ArrowException, ValueError) as error:
         raise MechclaError(f"cannot read the cells of {path}: {clip(str(error), 200)}") from error
     for number, row in enumerate(rows, start=1):
         yield Row(f"{path}, row {number}", row, format="parquet")
@@ -151,14 +145,18 @@ def _csv(path: Path) -> Iterator[Row]:
             if not any(cell.strip() for cell in cells):
                 yield Row(where, fault=_BLANK)
             elif len(cells) != len(header):
-                found = f"has {len(cells)} cells where the header has {len(header)}: {clip(','.join(cells))}"
+                found = (
+                    f"has {len(cells)} cells where the header has {len(header)}: "
+                    f"{clip(','.join(cells))}"
+                )
                 yield Row(where, fault=f"{found}; is the file cut off, or a comma not in quotes?")
             else:
                 values = dict(zip(header[numbered:], cells[numbered:], strict=True))
                 yield Row(where, values, format="csv")
     if broken:
         raise MechclaError(
-            f"{path}, row {max(len(lines), 1)}: not CSV ({broken}); is the file cut off inside a quoted cell?"
+            f"{path}, row {max(len(lines), 1)}: "
+            f"not CSV ({broken}); is the file cut off inside a quoted cell?"
         ) from broken
 
 
@@ -204,7 +202,7 @@ def _once(names: Sequence[str], path: Path) -> None:
 
 def collect(
     rows: Iterable[Row], make: Callable[[Row], Item], bad_rows: str = "raise"
-) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
+) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
     """The items that `make` builds from the rows, and the rows left out with the reason.
 
     A blank row is always left out and listed. bad_rows="raise" stops at the first other bad row,
@@ -214,7 +212,7 @@ def collect(
     if bad_rows not in BAD_ROWS:
         raise MechclaError(f"bad_rows is {bad_rows!r}; {nearest(bad_rows, BAD_ROWS)}")
     items: list[Item] = []
-    skipped: list[Skipped] = []
+    left_out: list[LeftOut] = []
     first: dict[tuple[str, str, str], str] = {}
     for row in rows:
         blank = row.fault == _BLANK
@@ -225,39 +223,44 @@ def collect(
             key = (item.id, item.language, item.kind)
             if key in first:
                 raise MechclaError(
-                    f"{item.label} stands twice, first at {first[key]}; an id is unique within a language"
+                    f"{item.label} stands twice, first at {first[key]}; "
+                    "an id is unique within a language"
                 )
         except (MechclaError, TypeError, AttributeError) as error:
             if bad_rows == "raise" and not blank:
                 said = str(error).removeprefix(row.where).lstrip(": ")
                 raise MechclaError(f"{row.where}{' ' if row.fault else ': '}{said}") from error
-            skipped.append(Skipped(row.where, str(error)))
+            left_out.append(LeftOut(row.where, str(error)))
             continue
         first[key] = row.where
         items.append(item)
-    return tuple(items), tuple(skipped)
+    return tuple(items), tuple(left_out)
 
 
-def item_set(items: tuple[Item, ...], what: str, skipped: tuple[Skipped, ...] = ()) -> ItemSet:
-    """An ItemSet whose errors name the file or data set. Raises MechclaError if there are no items."""
+def loaded(items: tuple[Item, ...], left_out: tuple[LeftOut, ...], what: str) -> Loaded:
+    """The rows of a file or data set as a result; its errors and its warning name `what`.
+
+    The warning counts the rows left out and shows the first five. Raises MechclaError if there are
+    no items.
+    """
     if not items:
         reason = (
-            f"; {len(skipped)} rows were skipped, the first: {skipped[0].where}: {skipped[0].why}"
-            if skipped
-            else ""
+            f"{len(left_out)} rows were skipped, the first: {_said(left_out[0])}"
+            if left_out
+            else "expected the fields of docs/items.md"
         )
-        raise MechclaError(
-            f"{what} holds no items{reason or '; expected the fields of docs/items.md'}"
-        )
+        raise MechclaError(f"{what} holds no items; {reason}")
     try:
-        return ItemSet(items)
+        found = ItemSet(items)
     except MechclaError as error:
         raise MechclaError(f"{what}: {error}") from error
+    if not left_out:
+        return Loaded(found)
+    shown = "; ".join(_said(one) for one in left_out[:5])
+    more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+    warning = f"{what}: {len(left_out)} rows skipped: {shown}{more}"
+    return Loaded(found, left_out, warning=warning)
 
 
-def warn_skipped(skipped: tuple[Skipped, ...], what: str, stacklevel: int = 4) -> None:
-    """One warning that counts the rows left out and shows the first five."""
-    if skipped:
-        shown = "; ".join(f"{s.where}: {s.why}" for s in skipped[:5])
-        more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        warnings.warn(f"{what}: {len(skipped)} rows skipped: {shown}{more}", stacklevel=stacklevel)
+def _said(row: LeftOut) -> str:
+    return f"{row.what}: {row.reason}"

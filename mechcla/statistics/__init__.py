@@ -1,9 +1,10 @@
 """Whether a steered model differs from an unsteered one: tests, corrections, power, agreement.
 
-permutation.py  paired sign-flip test by question; Holm and Benjamini-Hochberg over the cells of a
-sweep
-power.py        the smallest difference that n questions would show, and the questions that a difference needs
-compare.py      all of it in one table                differences.py  differences by item, gathered by question
+permutation.py  paired sign-flip test by question; Holm and Benjamini-Hochberg over a sweep's cells
+power.py        the smallest difference that n questions would show, and the questions that a
+                difference needs
+compare.py      all of it in one table
+differences.py  differences by item, gathered by question
 consistency.py  of what English gets right, how much another language gets right too
 contrast.py     two cultures' answers under two conditions, free of answer priors and of length
 

@@ -98,12 +98,14 @@ class Comparison:
     def __str__(self) -> str:
         value, corrected = f"difference ({self.measure})", f"p {self.correction}"
         lines = [
-            f"{'metric':<13} {'language':<8} {value:<25} {'p':>7} {corrected:>7} {'detects':>7} {'n':>5}"
+            f"{'metric':<13} {'language':<8} {value:<25} "
+            f"{'p':>7} {corrected:>7} {'detects':>7} {'n':>5}"
         ]
         for r in self.rows:
             d = r.difference
             lines.append(
-                f"{r.metric:<13} {r.language:<8} {f'{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]':<25} "
+                f"{r.metric:<13} {r.language:<8} "
+                f"{f'{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]':<25} "
                 f"{_p(r.p_value):>7} {_p(r.p_corrected):>7} {r.detectable.value:>7.3f} {d.n:>5}"
             )
         return "\n".join(lines)

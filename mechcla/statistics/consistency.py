@@ -35,7 +35,7 @@ def consistency(
     two were unrelated. Source: ours; Qi, Fernandez and Bisazza (2023) compare whole rankings of
     candidates, this only whether the right one leads.
 
-    >>> print(consistency(base)["es"], "|", consistency(base, reverse=True)["es"])        # doctest: +SKIP
+    >>> print(consistency(base)["es"], "|", consistency(base, reverse=True)["es"])  # doctest: +SKIP
     0.612 [0.541, 0.680] n=112 | 0.962 [0.918, 0.987] n=71
     """
     table = values_of(scores, "transfer", "accuracy", normalisation, "scores")
@@ -52,7 +52,8 @@ def consistency(
     if not given:
         others = ", ".join(lang for lang in table if lang != pivot) or "none"
         raise MechclaError(
-            f"no other language shares a universal question with {pivot!r} that {'it' if reverse else pivot!r} gets right; "
+            f"no other language shares a universal question with {pivot!r} "
+            f"that {'it' if reverse else pivot!r} gets right; "
             f"the other languages in these scores: {others}"
         )
     # the same questions and seed, so both tables are resampled alike and their ratio is a mean over

@@ -91,7 +91,8 @@ def contrast(
     countries = countries or ROLE_PAIR
     if countries[0] == countries[1]:
         raise MechclaError(
-            f"both countries are {countries[0]!r}; a contrast needs two, e.g. countries=('ES', 'KR')"
+            f"both countries are {countries[0]!r}; "
+            "a contrast needs two, e.g. countries=('ES', 'KR')"
         )
     one, other = (
         _answered(s, countries, name) for s, name in ((first, "first"), (second, "second"))
@@ -102,22 +103,25 @@ def contrast(
             match, b1, b2 = other[key]
             if (row.texts[a1], row.texts[a2]) != (match.texts[b1], match.texts[b2]):
                 raise MechclaError(
-                    f"item {row.id!r} ({row.language}) has the answers {row.texts[a1]!r}, {row.texts[a2]!r} in first and "
-                    f"{match.texts[b1]!r}, {match.texts[b2]!r} in second; a contrast compares the same texts"
+                    f"item {row.id!r} ({row.language}) has the answers "
+                    f"{row.texts[a1]!r}, {row.texts[a2]!r} in first and "
+                    f"{match.texts[b1]!r}, {match.texts[b2]!r} in second; "
+                    "a contrast compares the same texts"
                 )
             l1, l2 = row.log_likelihood, match.log_likelihood
             value = (l1[a1] - l1[a2]) - (l2[b1] - l2[b2])
             if not math.isfinite(value):
                 raise MechclaError(
-                    f"item {row.id!r} ({row.language}) has no finite contrast: the two answers' log-likelihoods are "
-                    f"{l1[a1]:g}, {l1[a2]:g} in first and {l2[b1]:g}, {l2[b2]:g} in second"
+                    f"item {row.id!r} ({row.language}) has no finite contrast: "
+                    f"the two answers' log-likelihoods are {l1[a1]:g}, {l1[a2]:g} in first "
+                    f"and {l2[b1]:g}, {l2[b2]:g} in second"
                 )
             nats.setdefault(row.language, {})[row.id] = value
     if not nats:
         here, there = (", ".join(f"{i} ({lang})" for lang, i in list(t)[:3]) for t in (one, other))
         raise MechclaError(
-            f"first and second share no item with answers of {countries[0]!r} and {countries[1]!r}: "
-            f"first has {here}, ...; second has {there}, ..."
+            f"first and second share no item with answers of {countries[0]!r} "
+            f"and {countries[1]!r}: first has {here}, ...; second has {there}, ..."
         )
     positive = {
         lang: {i: 0.5 if v == 0 else float(v > 0) for i, v in column.items()}
@@ -158,7 +162,8 @@ def _answered(
             continue  # two American answers: which one is meant cannot be told
         if max(counts) > 1:
             raise MechclaError(
-                f"{what}: item {row.id!r} ({row.language}) has several answers of one of {countries}; a contrast needs one"
+                f"{what}: item {row.id!r} ({row.language}) "
+                f"has several answers of one of {countries}; a contrast needs one"
             )
         if min(counts) == 1:
             found[key] = (row, whose.index(countries[0]), whose.index(countries[1]))
@@ -172,7 +177,9 @@ def _answered(
             }
         )
         raise MechclaError(
-            f"{what}: none of {len(rows)} cultural items has an answer of {countries[0]!r} and one of {countries[1]!r}; "
-            f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} are {', '.join(have) or 'not given'}"
+            f"{what}: none of {len(rows)} cultural items "
+            f"has an answer of {countries[0]!r} and one of {countries[1]!r}; "
+            f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} "
+            f"are {', '.join(have) or 'not given'}"
         )
     return found

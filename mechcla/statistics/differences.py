@@ -63,7 +63,8 @@ def unique_rows(rows: list[ItemScore], what: str) -> dict[tuple[str, str], ItemS
     for row in rows:
         if (row.language, row.id) in found:
             raise MechclaError(
-                f"{what}: item {row.id!r} ({row.language}) stands twice; give one run's scores at a time"
+                f"{what}: item {row.id!r} ({row.language}) stands twice; "
+                "give one run's scores at a time"
             )
         found[row.language, row.id] = row
     return dict(sorted(found.items()))
@@ -79,7 +80,8 @@ def values_of(
     rows = unique_rows([r for r in scores if r.kind == kind and role in r.roles], what)
     if not rows:
         raise MechclaError(
-            f"{metric} needs {kind} items with a candidate of role {role!r}; {what} ({len(scores)} rows) has none"
+            f"{metric} needs {kind} items with a candidate of role {role!r}; "
+            f"{what} ({len(scores)} rows) has none"
         )
     table: Table = {}
     for (language, id), row in rows.items():
@@ -113,7 +115,8 @@ def paired_differences(
             for t in (new, old)
         )
         raise MechclaError(
-            f"nothing to compare: scores and base share no (id, language) for {metric}. scores {one}. base {other}"
+            f"nothing to compare: scores and base share no (id, language) for {metric}. "
+            f"scores {one}. base {other}"
         )
     return table
 

@@ -34,10 +34,10 @@ class TestResult:
 
     statistic  in the metric's unit (a share of items, 0 to 1)
     p_value    two-sided, in (0, 1]
-    exact      True: over all assignments of signs. False: over `resamples` random ones, so p is at least
-               1 / (resamples + 1)
-    changed    questions whose difference is not 0; the others say nothing in this test, so p is at least
-               2 ** (1 - changed) however large the change
+    exact      True: over all assignments of signs. False: over `resamples` random ones, so p is at
+               least 1 / (resamples + 1)
+    changed    questions whose difference is not 0; the others say nothing in this test, so p is at
+               least 2 ** (1 - changed) however large the change
     """
 
     __test__ = False  # pytest takes a class of this name for a test
@@ -67,11 +67,10 @@ def sign_flip(
     exact.
 
     Exact if the values lie on a lattice (accuracies: their distribution of sums is counted out
-    whole, which for
-    -1, 0 and 1 is McNemar's exact test) or if there are few of them (all 2**n assignments of signs are listed);
-    otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p is never 0 and the test keeps its
-    level. Values of 0 are left out, which changes no p-value. Source: Fisher 1935; the +1: Phipson
-    and Smyth 2010.
+    whole, which for -1, 0 and 1 is McNemar's exact test) or if there are few of them (all 2**n
+    assignments of signs are listed); otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p
+    is never 0 and the test keeps its level. Values of 0 are left out, which changes no p-value.
+    Source: Fisher 1935; the +1: Phipson and Smyth 2010.
 
     >>> sign_flip(np.array([1.0, 1, 1, 1, 1]))        # 2 of 2**5 assignments reach 5
     (0.0625, True)
@@ -80,7 +79,8 @@ def sign_flip(
         raise MechclaError(f"resamples={resamples}; expected at least 1")
     if not np.isfinite(values).all():
         raise MechclaError(
-            f"{int((~np.isfinite(values)).sum())} of {len(values)} differences are not finite; there is nothing to test"
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} differences are not finite; "
+            "there is nothing to test"
         )
     values = values[values != 0]
     if not len(values):
@@ -110,9 +110,8 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
     units = np.rint(values * GRAIN).astype(int)
     if abs(units / GRAIN - values).max() > 1e-9 or not units.any():
         return None
-    units = units[
-        units != 0
-    ]  # what is left of thirds that cancel is a rounding error, not a change
+    # What is left of thirds that cancel is a rounding error, not a change.
+    units = units[units != 0]
     units = units // np.gcd.reduce(units)
     total = int(abs(units).sum())
     if total * len(units) > LATTICE_WORK:

@@ -1,4 +1,4 @@
-"""What n questions can show: the minimum detectable effect, and the questions that an effect needs."""
+"""What n questions can show: the minimum detectable effect, and the questions it needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Effect:
     probability `power`.
 
     value  in the metric's unit (a share of items); nan where the sample has no spread to go by
-    sd     of the questions' contributions to the mean, so that its standard error is sd / sqrt(clusters)
+    sd     of the questions' contributions to the mean, so that its standard error is
+           sd / sqrt(clusters)
     """
 
     value: float
@@ -33,7 +34,10 @@ class Effect:
     normalisation: str
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} (power {self.power:g}, alpha {self.alpha:.3g}) n={self.n} items, {self.clusters} questions"
+        return (
+            f"{self.value:.3f} (power {self.power:g}, alpha {self.alpha:.3g}) "
+            f"n={self.n} items, {self.clusters} questions"
+        )
 
 
 def _quantiles(power: float, alpha: float) -> float:
@@ -45,7 +49,8 @@ def _quantiles(power: float, alpha: float) -> float:
             )
     if power <= alpha:
         raise MechclaError(
-            f"power={power} is not above alpha={alpha}; a test finds nothing more rarely than by chance"
+            f"power={power} is not above alpha={alpha}; "
+            "a test finds nothing more rarely than by chance"
         )
     return float(ndtri(1 - alpha / 2) + ndtri(power))
 
@@ -78,7 +83,7 @@ def minimum_detectable_effect(
     Source: the textbook formula for a paired mean, with the cluster-robust standard error of survey
     sampling.
 
-    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])        # doctest: +SKIP
+    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])  # doctest: +SKIP
     0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
     """
     factor, result = _quantiles(power, alpha), {}
@@ -117,6 +122,5 @@ def items_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
         raise MechclaError(
             f"effect={effect}, sd={sd}; expected an effect other than 0 and an sd above 0"
         )
-    return max(
-        2, math.ceil((factor * sd / effect) ** 2 - 1e-9)
-    )  # less a hair, so that an Effect gives back its own questions
+    # Less a hair, so that an Effect gives back its own questions.
+    return max(2, math.ceil((factor * sd / effect) ** 2 - 1e-9))

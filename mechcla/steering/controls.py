@@ -23,18 +23,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.items.item_set import ItemSet
-from mechcla.models.chat import Chat
 from mechcla.registry import Registry
-from mechcla.vectors.extract import make_vectors
-from mechcla.vectors.steering_vectors import SteeringVectors
+from mechcla.vectors.steering_vectors import SteeringVectors, like
 
 if TYPE_CHECKING:
-    from mechcla.models.hooked_model import HookedModel
     from mechcla.steering.method import Manner, Method
 
 
@@ -68,23 +62,6 @@ class Arm:
 ARMS: Registry[Arm] = Registry("control arm")
 
 
-def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
-    """The directions of one set with the norms of another, in the languages that both have."""
-    made = {
-        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
-    }
-    return replace(real, name=name, vectors=made)
-
-
-def _resized(
-    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
-) -> Float[Tensor, "layer d_model"]:
-    d, r = direction.double(), real.double()
-    return (
-        d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30) * r.norm(dim=-1, keepdim=True)
-    ).float()
-
-
 def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
     """Random directions with the norms of these vectors, language by language and layer by layer.
 
@@ -97,34 +74,6 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
         made[language] = torch.randn(stack.shape, generator=generator, dtype=torch.float64).float()
     noise = replace(vectors, vectors=made, record=vectors.record | {"random_seed": seed})
     return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
-
-
-def shuffled_vectors(
-    model: HookedModel,
-    items: ItemSet,
-    site: str = "resid_post",
-    seed: int = 0,
-    chat: bool | Chat = False,
-) -> dict[str, SteeringVectors]:
-    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two
-    sides are swapped.
-
-    Adds {"EN shuffled": ..., "LOC shuffled": ...}, of those that there are, with the real vectors' norms, from the same
-    pass. Exactly half of the questions of a kind (to one) are swapped, so that little of the real
-    direction is left in the mean, which is then scaled up; where a language has only some of the
-    questions, its own halves may be uneven, and more of it is left.
-    """
-    signs: dict[str, int] = {}
-    for kind in (items.universal, items.cultural):
-        ids = sorted(set(kind.ids))
-        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
-        signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
-    made = make_vectors(model, items, site, signs, chat)
-    return made | {
-        f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}")
-        for name in ("EN", "LOC")
-        if name in made
-    }
 
 
 def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:

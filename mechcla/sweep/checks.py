@@ -12,7 +12,7 @@ from mechcla.runs.identity import versions
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
-from mechcla.vectors.extract import en_requests
+from mechcla.vectors.extract import en_prompts
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:
@@ -41,7 +41,7 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
                 "EN-steering needs the universal items in English ('en') too, as parallel items; "
                 f"there are universal items in {', '.join(axes.having('universal'))} alone"
             )
-        en_requests(items.dev)
+        en_prompts(items.dev)
     for language in axes.having("cultural"):
         if not any(
             c.role == "english"

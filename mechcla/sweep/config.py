@@ -301,7 +301,7 @@ class SweepConfig(BaseSettings):
         )
 
 
-def _joined(arguments: list[str]) -> list[str]:
+def joined(arguments: list[str]) -> list[str]:
     """Arguments with `--setting -0.3,0.6` as one, since argparse takes a value that begins with a
     minus for a flag.
     """
@@ -323,7 +323,7 @@ def parse(arguments: list[str]) -> SweepConfig:
     """
     try:
         load_plugins(_flag(arguments, "--plugins"))
-        given = CliApp.run(SweepConfig, cli_args=_joined(arguments)).model_dump(exclude_unset=True)
+        given = CliApp.run(SweepConfig, cli_args=joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
@@ -332,7 +332,7 @@ def parse(arguments: list[str]) -> SweepConfig:
     except SettingsError as error:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
     except ValidationError as error:
-        raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
+        raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
 
 
 def _flag(arguments: list[str], name: str) -> str | None:
@@ -353,7 +353,7 @@ def make(settings: dict[str, Any]) -> SweepConfig:
     try:
         config = SweepConfig(**settings)
     except ValidationError as error:
-        raise MechclaError("\n".join(_explain(e) for e in error.errors())) from error
+        raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
     if config.operator == "ablate" and (config.restore or config.unit != "raw"):
         raise MechclaError(
             "operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw"
@@ -366,10 +366,11 @@ def make(settings: dict[str, Any]) -> SweepConfig:
     return config
 
 
-def _explain(error: Any) -> str:
+def explain(error: Any, config: type[BaseSettings] = SweepConfig) -> str:
+    """One of pydantic's errors as a line: the setting, the value given, what was expected."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown setting {where!r}; {nearest(where, SweepConfig.model_fields, 40)}"
+        return f"unknown setting {where!r}; {nearest(where, config.model_fields, 40)}"
     if not where:
         return str(error["msg"]).removeprefix("Value error, ")
     expected = error.get("ctx", {}).get("expected") if error["type"] == "literal_error" else None

@@ -26,9 +26,8 @@ DIGEST = "sha256:"  # what items that were given as an object begin with in a co
 def model_settings(model: HookedModel) -> dict[str, Any]:
     """What a config says of a model that is held: its name, dtype, device, and revision if any."""
     described = model.describe()
-    revision = getattr(model.bridge.original_model.config, "_commit_hash", None)
     found = {"model": model.name, "dtype": described["dtype"], "device": described["device"]}
-    return found | ({"revision": revision} if revision else {})
+    return found | ({"revision": model.revision} if model.revision else {})
 
 
 def of_model(model: HookedModel) -> dict[str, str]:

@@ -10,15 +10,12 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
-from mechcla.steering.controls import shuffled_vectors
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
-from mechcla.vectors.extract import make_vectors
-from mechcla.vectors.recipes import en_vectors_by, loc_vectors_by
-from mechcla.vectors.residuals import cache_residuals
+from mechcla.vectors.extract import extract
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -32,8 +29,8 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
 
 
 def shuffles(config: SweepConfig) -> bool:
-    """Shuffled vectors are differences of means, so they are a control of those alone."""
-    return config.controls and config.recipe == "mean_difference" and not config.vectors
+    """Whether there are shuffled vectors: of any recipe, but not of vectors that came as files."""
+    return config.controls and not config.vectors
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
@@ -94,24 +91,7 @@ def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form}
-    if config.recipe == "mean_difference":
-        return (
-            shuffled_vectors(model, dev, seed=config.seed, **how)
-            if shuffles(config)
-            else make_vectors(model, dev, us=names_us(dev, config), **how)
-        )
-    made = {}
-    if len(dev.universal):
-        universal = cache_residuals(model, dev.universal, **how)
-        made["EN"] = en_vectors_by(config.recipe, universal)
-    if len(dev.cultural):
-        implicit, explicit = (
-            cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit")
-        )
-        made["LOC"] = loc_vectors_by(config.recipe, explicit, implicit)
-    if names_us(dev, config):
-        steered = dev.cultural.where(lambda i: i.language != PIVOT)
-        implicit, us = (cache_residuals(model, steered, form, **how) for form in ("implicit", "us"))
-        made["LOC US"] = loc_vectors_by(config.recipe, us, implicit)
-    return made
+    controls = ["shuffled"] if shuffles(config) else []
+    controls += ["us"] if names_us(dev, config) else []
+    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form, "seed": config.seed}
+    return extract(model, dev, config.recipe, controls, **how)

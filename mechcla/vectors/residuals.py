@@ -145,7 +145,8 @@ def top_directions(
     """
     if not 1 <= k <= min(len(differences), differences.shape[-1]):
         raise MechclaError(
-            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at least 1 direction and at most {min(len(differences), differences.shape[-1])}"
+            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at "
+            f"least 1 direction and at most {min(len(differences), differences.shape[-1])}"
         )
     found = []
     for layer in range(differences.shape[1]):

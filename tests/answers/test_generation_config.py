@@ -193,7 +193,7 @@ def test_a_config_in_the_folder_is_read_and_recorded(family, tiny_folders, tmp_p
 
 
 def hooked_loop(model: HookedModel, text: str, edit: Intervention, processors: Any) -> list[int]:
-    """run_with_hooks on the growing row, its logits through processors that are made here by hand."""
+    """run_with_hooks on the growing row, its logits through processors made here by hand."""
     ids = model.tokenizer(text)["input_ids"]
     n = len(ids)
 

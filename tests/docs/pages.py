@@ -24,7 +24,8 @@ def commands(text: str) -> list[str]:
     """Every command of a page: lines of blocks and indented lines that begin as one, spans in
     backquotes, and "python block N" for a block of Python. Comments are left out.
 
-    >>> commands("Run `make test`:\\n```sh\\nmake lint  # ruff\\n```\\n```python\\nimport mechcla\\n```\\n")
+    >>> shell, python = "```sh\\nmake lint  # ruff\\n```\\n", "```python\\nimport mechcla\\n```\\n"
+    >>> commands("Run `make test`:\\n" + shell + python)
     ['make lint', 'python block 1', 'make test']
     """
     found, python = [], 0

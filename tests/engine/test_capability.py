@@ -150,15 +150,15 @@ def test_the_probe_packs_what_scoring_packs(folders):
     one prompt is a token.
     """
     packed = capability._trees(load(folders("llama")))
-    batch = collate(packed, 0)
+    layout = collate(packed, 0).layout
     for view in packed[:2]:
         depths = [len(p) for p in view.trie]
         assert max(depths) >= 2
         assert any(depths.count(d) > 1 for d in set(depths) - {1})
     assert len({len(p.prompt) for p in packed}) == 3
     assert len(packed[2].prompt) == 1
-    assert bool((batch.positions[0, 1:] <= batch.positions[0, :-1]).any())
-    assert int(batch.ids.max()) < len(tokenizer())
+    assert bool((layout.positions[0, 1:] <= layout.positions[0, :-1]).any())
+    assert int(layout.ids.max()) < len(tokenizer())
 
 
 def test_chunked_attention_beyond_a_chunk_runs_on_the_plain_path(tmp_path):

@@ -1,4 +1,7 @@
-"""Memory does not grow with the number of cells: neither tables nor streams of those that are done are held."""
+"""Memory does not grow with the number of cells.
+
+Neither tables nor streams of those that are done are held.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def test_a_search_holds_no_more_rows_for_four_times_the_cells(tiny, small_items,
 
 @pytest.mark.parametrize("max_tokens", [64, 512])
 def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_tokens):
-    """Bytes of residual streams alive at the last block, for 8 and for 64 strengths of one layer."""
+    """Bytes of residual streams alive at the last block, for 8 and 64 strengths of one layer."""
     items = small_items.cultural.dev.language("es")
     vector = torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(0))
     held: list[int] = []

@@ -59,7 +59,8 @@ ITEM = replace(
 )
 OPEN = OpenItem(
     "q", "es", "ES", "dev", "drink", "¿Qué bebemos?", "¿Qué se bebe en España?",
-    (AnswerGroup(("vino",), ("wine",), 3),), (AnswerGroup(("café",), ("coffee",), 2),), "ours", "MIT",
+    (AnswerGroup(("vino",), ("wine",), 3),), (AnswerGroup(("café",), ("coffee",), 2),),
+    "ours", "MIT",
 )  # fmt: skip
 
 
@@ -240,7 +241,10 @@ def test_values_of_another_type_are_shown_not_stumbled_over(tmp_path):
     code = "expected a code of 1 to 35 letters"
     expected = [
         "item 7 (es): 'id' is 7; expected a non-empty text",
-        "item a number of more than 4,300 digits (es): 'id' is a number of more than 4,300 digits; ",
+        (
+            "item a number of more than 4,300 digits (es): "
+            "'id' is a number of more than 4,300 digits; "
+        ),
         f"item 'q': 'language' is None; {code}",
         f"item 'q': 'language' is ['es']; {code}",
         "item 'q' (es): 'kind' is 7; known: universal, cultural",

@@ -44,7 +44,8 @@ THINKING = (
     "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif "
     "%}{% endif %}"
 )
-OPEN_THOUGHT = (  # its generation prompt opens a block that its answers do not have, as DeepSeek R1's
+# Its generation prompt opens a block that its answers do not have, as DeepSeek R1's.
+OPEN_THOUGHT = (
     "{% for m in messages %}{% if m.role == 'user' %}<turn>{{ m.content }}{% else %}</turn>{{ "
     "m.content }}"
     "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}</turn><think>\n{% endif "
@@ -113,7 +114,8 @@ def test_the_template_decides_the_tokens_of_prompt_and_answer(name, byte_level, 
 @pytest.mark.parametrize(
     "template",
     [
-        "{{ bos_token }}{% for m in messages %}U: {{ m.content }}\n{% endfor %}A:",  # one form for both roles
+        # One form for both roles.
+        "{{ bos_token }}{% for m in messages %}U: {{ m.content }}\n{% endfor %}A:",
         "{{ bos_token }}<turn>{{ messages[0].content }}</turn>A:",  # no form for an answer
     ],
 )
@@ -180,12 +182,12 @@ def test_the_users_words_alone_are_steered(prompt, system, byte_level, tmp_path)
     opens, closes = model.tokenizer.convert_tokens_to_ids(["<turn>", "</turn>"])
     head = [i for i, t in enumerate(packed.prompt) if t == opens][1 if system is None else 3]
     foot = [i for i, t in enumerate(packed.prompt) if t == closes][-1]
-    mask = token_mask(collate([packed], 0), "prompt")[0].tolist()
+    mask = token_mask(collate([packed], 0).layout, "prompt")[0].tolist()
     n = len(packed.prompt)
     assert mask[:n] == [head < i < foot for i in range(n)]
-    last = token_mask(collate([packed], 0), "last_prompt_token")[0]
+    last = token_mask(collate([packed], 0).layout, "last_prompt_token")[0]
     assert last.nonzero().flatten().tolist() == [n - 1]  # where vectors are read, by its name
-    both = token_mask(collate([packed], 0), "prompt_and_answer")[0]
+    both = token_mask(collate([packed], 0).layout, "prompt_and_answer")[0]
     assert both.tolist() == [*mask[:n], *[True] * (len(both) - n)]
 
 
@@ -217,12 +219,19 @@ def test_a_steered_chat_equals_edits_by_hand_at_the_users_tokens(tmp_path):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}{{ messages[0].content }}", "one turn only"),
-        (SPACE.replace("{{ m.content }}{{ eos", "{{ m.content | upper }}{{ eos"), "does not keep the answer"),
+        (
+            "{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}"
+            "{{ messages[0].content }}",
+            "one turn only",
+        ),
+        (
+            SPACE.replace("{{ m.content }}{{ eos", "{{ m.content | upper }}{{ eos"),
+            "does not keep the answer",
+        ),
         ("{{ bos_token }}<turn>Hello", "does not write the user's text"),
         ("{% for m in messages %}{{ m.nothing.here }}{% endfor %}", "UndefinedError"),
     ],
-)  # fmt: skip
+)
 def test_templates_that_cannot_be_followed_are_refused(template, message, tmp_path):
     model = chatty(tmp_path, template)
     with pytest.raises(MechclaError, match=message):
@@ -256,14 +265,17 @@ def test_the_templates_variables_and_a_system_prompt_reach_it(tmp_path):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"template_args": {"enable_thinkng": False}}, "no variable 'enable_thinkng': it does not occur"),
+        (
+            {"template_args": {"enable_thinkng": False}},
+            "no variable 'enable_thinkng': it does not occur",
+        ),
         ({"template_args": {"messages": []}}, "no variable 'messages'"),
         ({"template_args": {"tokenize": True}}, "no variable 'tokenize'"),
         ({"template_args": {"x": {1}}}, "is not JSON"),
         ({"template_args": {"a b": 1}}, "expected the template's variables by name"),
         ({"date": "yesterday"}, "'yesterday' is no date"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_the_template_cannot_take_are_refused(how, message):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = THINKING
@@ -274,9 +286,10 @@ def test_settings_that_the_template_cannot_take_are_refused(how, message):
 def test_a_system_prompt_that_a_template_refuses_or_drops_is_refused():
     tokenizer = tiny_tokenizer()
     for template in (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TURNS,
+        "{% if messages[0].role == 'system' %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}" + TURNS,
         "{{ messages[-1].content }}",
-    ):  # fmt: skip
+    ):
         tokenizer.chat_template = template
         with pytest.raises(MechclaError, match="system"):
             prompt_tokens("Peru?", tokenizer, Chat(system="Be brief."))

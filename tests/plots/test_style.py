@@ -55,7 +55,10 @@ def test_every_run_writes_the_same_bytes(tmp_path):
     """Another process with another hash seed, so that an order of a set or an id of an object would
     show.
     """
-    code = "import sys; from tests.plots.test_style import plane, plots; plots.save(plane(), sys.argv[1])"
+    code = (
+        "import sys; "
+        "from tests.plots.test_style import plane, plots; plots.save(plane(), sys.argv[1])"
+    )
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "there")],

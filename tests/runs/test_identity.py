@@ -35,7 +35,7 @@ def test_the_running_package_and_its_copy_are_one(copy):
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("metrics/estimates.py", '"""An estimate with its', '"""Another sentence. An estimate with its'),
+        ("metrics/estimates.py", '"""An estimate with its', '"""Another. An estimate with its'),
         ("metrics/estimates.py", "RESAMPLES = 2000", "RESAMPLES = 2000  # resamples"),
         ("metrics/estimates.py", "RESAMPLES = 2000", "RESAMPLES   =   (2000)"),
         ("metrics/estimates.py", "    measure: str\n", '    measure: str\n    """Of what."""\n'),
@@ -49,7 +49,7 @@ def test_what_decides_no_number_changes_no_digest(copy, name, old, new):
 
 
 def test_a_constant_in_any_module_that_does_not_draw_changes_the_digest(copy):
-    """Every module but those of plots/, one after another; emptied, since a digest reads them all."""
+    """Every module but those of plots/, one by one; emptied, since a digest reads them all."""
     modules = sorted(copy.rglob("*.py"))
     for path in modules:
         path.write_text("DECIDES = 1\n", encoding="utf-8")

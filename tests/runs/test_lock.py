@@ -1,4 +1,4 @@
-"""One process per run folder; folders of other people are left alone; a killed run is taken over."""
+"""One process per run folder; others' folders are left alone; a killed run is taken over."""
 
 from __future__ import annotations
 
@@ -67,8 +67,12 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_said(unbroken, copied):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(reads)
-    ours = [out / ".mechcla-abc.json", out / "cells/test/es/.mechcla-x.parquet", out / "mechcla-a1b2c3d4",
-            out / "figures/.fig2_tradeoff.svg"]  # fmt: skip
+    ours = [
+        out / ".mechcla-abc.json",
+        out / "cells/test/es/.mechcla-x.parquet",
+        out / "mechcla-a1b2c3d4",
+        out / "figures/.fig2_tradeoff.svg",
+    ]
     theirs = [
         out / ".notes",
         out / "cells/mine.txt",

@@ -1,4 +1,4 @@
-"""Priors and chat prompts against transformers' own forward pass, and the normalisations by hand."""
+"""Priors and chat prompts against transformers' own forward pass; normalisations by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scores import NORMALISATIONS, ItemScore, Scores
 from tests.conftest import FAMILIES, universal
 
-TEMPLATE = "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}"
+    "{% if add_generation_prompt %}<model>{% endif %}"
+)
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ LABEL = ["CA", "CS", "CA", None]  # the label of question n is LABEL[n % 4]; Non
 def question(
     language: str, n: int, subject: str = "arithmetic", split: str = "test", **changes: Any
 ) -> Row:
-    """One row as the hub holds it: list columns are texts, rows that nobody annotated carry dashes."""
+    """One row as the hub holds it: lists are texts, rows that nobody annotated carry dashes."""
     ask, reply = WORDS[language]
     label = LABEL[n % 4]
     row = {

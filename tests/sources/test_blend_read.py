@@ -120,7 +120,10 @@ def test_a_half_downloaded_file_is_named(tmp_path):
     path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
     with pytest.raises(
         MechclaError,
-        match=r"Mexico_data.json is not JSON at line 1.*It has 200 characters; was the download cut off",
+        match=(
+            r"Mexico_data.json is not JSON at line 1.*It has 200 characters; "
+            r"was the download cut off"
+        ),
     ):
         blend_items(["ES"], folder)
     path.write_text("[]", encoding="utf-8")
@@ -152,6 +155,9 @@ def test_a_table_in_one_language_twice_is_refused(tmp_path):
         writer.writerows(rows)
     with pytest.raises(
         MechclaError,
-        match=r"expected English in one of the columns .* and South_Korea's language in the other; 100%",
+        match=(
+            r"expected English in one of the columns .* and South_Korea's language in the other; "
+            r"100%"
+        ),
     ):
         blend_items(["ES"], folder)

@@ -28,11 +28,17 @@ def folder(tmp_path: Path) -> Path:
         ({"limit": 0}, "limit is 0; expected at least 1"),
         (
             {"shots": 1},
-            r"no dev questions in 'en' in .*; expected en/dev-00000-of-00001\.parquet, .* languages there: none",
+            (
+                r"no dev questions in 'en' in .*; "
+                r"expected en/dev-00000-of-00001\.parquet, .* languages there: none"
+            ),
         ),
         (
             {"languages": ["fr"]},
-            r"no test questions in 'fr' in .*; expected fr/test-00000.*languages there: en, es, ko, zh",
+            (
+                r"no test questions in 'fr' in .*; "
+                r"expected fr/test-00000.*languages there: en, es, ko, zh"
+            ),
         ),
         ({"subsets": "CA"}, "'global_mmlu' has no option 'subsets'; did you mean 'subset'"),
     ],
@@ -96,9 +102,8 @@ def test_a_renamed_column_comes_with_the_nearest(tmp_path, layout):
         for row in parallel("en")["en"]
     ]
     folder = save(tmp_path / "bare", {"en": bare}, layout=layout)
-    assert (
-        read_global_mmlu(path=folder, subset="all").report.kept == 12
-    )  # a copy without annotations has no subsets
+    # A copy without annotations has no subsets.
+    assert read_global_mmlu(path=folder, subset="all").report.kept == 12
     with pytest.raises(MechclaError, match="lacks the column 'is_annotated'"):
         read_global_mmlu(path=folder)
 
@@ -171,7 +176,10 @@ def test_wrong_folders_are_named(tmp_path, folder):
 
 def test_the_hub_out_of_reach_is_one_clear_message(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    want = r"cannot load 'CohereLabs/Global-MMLU', config 'en', from the Hugging Face hub: .*HF_HUB_OFFLINE is set; path='folder' reads your own copy"
+    want = (
+        r"cannot load 'CohereLabs/Global-MMLU', config 'en', from the Hugging Face hub: "
+        r".*HF_HUB_OFFLINE is set; path='folder' reads your own copy"
+    )
     with pytest.raises(MechclaError, match=want) as caught:
         mechcla.load_items("global_mmlu", languages=["es"])
     assert "\n" not in str(caught.value)

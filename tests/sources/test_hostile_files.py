@@ -37,10 +37,20 @@ def other(**changes: object) -> dict[str, object]:
 BAD_LINES = {
     "half a character": (
         json.dumps(other(prompt="La capital \ud83d es")),
-        r"item 'other' \(es\): 'prompt' is 'La capital \\ud83d es', which holds half a character, U\+D83D at place 11",
+        (
+            r"item 'other' \(es\): 'prompt' is 'La capital \\ud83d es', "
+            r"which holds half a character, U\+D83D at place 11"
+        ),
     ),
     "half a character in a candidate": (
-        json.dumps(other(candidates=[{"text": "Lima", "role": "correct"}, {"text": "\udc00", "role": "wrong"}])),
+        json.dumps(
+            other(
+                candidates=[
+                    {"text": "Lima", "role": "correct"},
+                    {"text": "\udc00", "role": "wrong"},
+                ]
+            )
+        ),
         "'text' of candidate 1 is .* half a character",
     ),
     "NUL": (json.dumps(other(topic="a\x00")), "'topic' is .* holds NUL"),
@@ -57,10 +67,16 @@ BAD_LINES = {
         LINE[:-1] + ', "topic": ' + "9" * 10_000 + "}",
         "a whole number of more than 4,300 digits",
     ),
-    "a path for a language": (json.dumps(other(language="../up")), "'language' is '../up'; expected"),
+    "a path for a language": (
+        json.dumps(other(language="../up")),
+        "'language' is '../up'; expected",
+    ),
     "a formula for a language": (json.dumps(other(language="=cmd|x")), r"'language' is '=cmd\|x'"),
-    "the pooled row": (json.dumps(other(language="all")), "'language' is 'all', which names the row"),
-}  # fmt: skip
+    "the pooled row": (
+        json.dumps(other(language="all")),
+        "'language' is 'all', which names the row",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BAD_LINES)
@@ -73,7 +89,7 @@ def test_a_bad_line_is_named_and_can_be_left_out(name, tmp_path):
     assert len(str(caught.value)) < 700
     found = read_items(path, bad_rows="skip")
     assert found.items == ItemSet((GOOD,))
-    assert [s.where for s in found.skipped] == [f"{path}, line 2"]
+    assert [s.what for s in found.left_out] == [f"{path}, line 2"]
     with pytest.raises(MechclaError, match=rf"line 2:? .*{said}"):
         read_jsonl(path)
 

@@ -83,10 +83,8 @@ def test_an_answer_that_reads_none_survives_csv(tmp_path):
     )
     assert [c.text for c in items[0].candidates] == ["None", "NA", "3"]
     assert items[0].right == 0
-    assert [c.text for c in items[1].candidates] == [
-        "x",
-        "y",
-    ]  # an empty cell is a choice it does not have
+    # An empty cell is a choice it does not have.
+    assert [c.text for c in items[1].candidates] == ["x", "y"]
     assert items[0].id == f"{path}/1"
 
 
@@ -225,7 +223,10 @@ def test_the_right_answer_as_a_place_a_letter_or_a_text(answer, choices, how, pl
             2,
             ["x", "y"],
             "auto",
-            "column 'answer' is 2, which is none of the 2 answers; if answers are counted from 1, say answer_is='index1'",
+            (
+                "column 'answer' is 2, which is none of the 2 answers; "
+                "if answers are counted from 1, say answer_is='index1'"
+            ),
         ),
         (-1, ["x", "y"], "index", "column 'answer' is -1, which is none of the 2 answers"),
         (0, ["x", "y"], "index1", "column 'answer' is 0, which is none of the 2 answers"),
@@ -292,7 +293,10 @@ def test_a_place_and_a_text_say_the_same(choices, data):
         ({"choices": "choice"}, "lacks the column 'choice'; did you mean 'choices'"),
         (
             {"choices": "question"},
-            r"column 'question' is 'Which city is 0\?'; expected a list of answers \(or name several columns\)",
+            (
+                r"column 'question' is 'Which city is 0\?'; "
+                r"expected a list of answers \(or name several columns\)"
+            ),
         ),
         ({"choices": ("question", "optoin")}, "lacks the column 'optoin'"),
         ({"answer": "answr"}, "lacks the column 'answr'; did you mean 'answer'"),
@@ -319,11 +323,14 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path):
     path = lines(tmp_path / "a.jsonl", rows)
     with pytest.warns(
         UserWarning,
-        match=r"3 rows skipped: .*row 2: column 'answer' is 9.*row 3: column 'question' is ''.*row 4: item '0' \(en\) stands twice",
+        match=(
+            r"3 rows skipped: .*row 2: column 'answer' is 9.*row 3: column 'question' is ''"
+            r".*row 4: item '0' \(en\) stands twice"
+        ),
     ):
         items = mechcla.load_items("hub", dataset=path, columns=COLUMNS, bad_rows="skip")
     assert len(items) == 9
-    assert len(read_hub(path, COLUMNS, bad_rows="skip").skipped) == 3
+    assert len(read_hub(path, COLUMNS, bad_rows="skip").left_out) == 3
     with pytest.raises(MechclaError, match="row 2: column 'answer' is 9"):
         mechcla.load_items("hub", dataset=path, columns=COLUMNS)
 
@@ -332,7 +339,10 @@ def test_what_cannot_be_opened_is_one_clear_message(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
         MechclaError,
-        match=r"cannot load 'no/such', config 'en', from the Hugging Face hub: .*HF_HUB_OFFLINE is set; dataset= may be",
+        match=(
+            r"cannot load 'no/such', config 'en', from the Hugging Face hub: "
+            r".*HF_HUB_OFFLINE is set; dataset= may be"
+        ),
     ) as caught:
         mechcla.load_items("hub", dataset="no/such", config="en", language="en")
     assert "\n" not in str(caught.value)

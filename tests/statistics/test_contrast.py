@@ -162,7 +162,10 @@ def test_contrast_says_what_is_missing():
     )
     with pytest.raises(
         MechclaError,
-        match="item 'a' \\(es\\) has the answers 'euro', 'won' in first and 'euro', 'dollar' in second",
+        match=(
+            r"item 'a' \(es\) has the answers 'euro', 'won' in first "
+            r"and 'euro', 'dollar' in second"
+        ),
     ):
         contrast(ONE, koreans, ("ES", "KR"))
     twice = Scores(tuple(r.__class__(**{**vars(r), "countries": ("ES", "KR", "KR")}) for r in ONE))

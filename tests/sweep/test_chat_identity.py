@@ -80,7 +80,8 @@ def sweep(folder: Path, items: Path, out: Path, *more: str) -> int:
     return main(
         [
             "--model", str(folder), "--items", str(items), "--out", str(out), "--device", "cpu",
-            "--coarse-step", "2", "--refine", "0", "--no-restore", "--no-controls", "--resamples", "100", *more,
+            "--coarse-step", "2", "--refine", "0", "--no-restore", "--no-controls",
+            "--resamples", "100", *more,
         ]
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from mechcla.sweep.tables import pooled_table, remarks, summarise
 
 
 def scores(n: int, fall: float, kind_of_fall: str = "cultural") -> Scores:
-    """n questions of either kind in Spanish; the right answer loses up to `fall` nats in one kind."""
+    """n questions of each kind in Spanish; the right answer loses up to `fall` nats in one."""
     rows = []
     for kind, role in (("universal", "correct"), ("cultural", "local")):
         others = ("english", "other") if kind == "cultural" else ("wrong", "wrong")
@@ -38,7 +38,7 @@ def tables(n: int) -> dict[str, Scores]:
 
 
 def test_an_interval_below_0_is_no_claim_where_the_corrected_test_is_not():
-    """Five of five questions fall: the interval cannot hold 0, and the sign-flip test has p = 2/32."""
+    """Five of five questions fall: the interval cannot hold 0, the sign-flip test has p = 2/32."""
     made = tables(5)
     tested = against_unsteered(made, "share", 200, 0)
     (row,) = [
@@ -101,7 +101,10 @@ def test_contrasts_are_corrected_over_their_conditions():
     assert f"p (Holm)={2 * alone:.4f}" in contrast_table(held)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"],
+)
 def test_no_cell_of_a_csv_is_a_formula(text):
     written = csv_text([{"language": text, "value": -0.5, "n": 3}])
     (row,) = csv.DictReader(io.StringIO(written, newline=""))
@@ -109,7 +112,10 @@ def test_no_cell_of_a_csv_is_a_formula(text):
     assert row == {"language": f"'{shown}", "value": "-0.5", "n": "3"}
 
 
-@pytest.mark.parametrize("text", ["-0.5", "+3", "-1e-05", "-0.028 [-0.047, -0.010] n=378", "es", "EN+restore", "a=b", "-inf"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["-0.5", "+3", "-1e-05", "-0.028 [-0.047, -0.010] n=378", "es", "EN+restore", "a=b", "-inf"],
+)
 def test_numbers_and_plain_texts_stay_as_they_are(text):
     (row,) = csv.DictReader(io.StringIO(csv_text([{"x": text}])))
     assert row["x"] == text

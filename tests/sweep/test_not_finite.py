@@ -1,4 +1,7 @@
-"""A number that is not finite is said, never chosen and never averaged, in whatever order strengths are given."""
+"""A number that is not finite is said, never chosen and never averaged.
+
+In whatever order strengths are given.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,9 @@ def broken(folder, name: str, place, dtype: str = "float32") -> mechcla.HookedMo
 
 @pytest.mark.parametrize("measure", ["share", "accuracy"])
 @pytest.mark.parametrize(
-    "values", [(math.nan, -1.0, -2.0), (-1.0, math.inf, -2.0), (-1.0, -2.0, math.nan), (-math.inf,) * 3]
-)  # fmt: skip
+    "values",
+    [(math.nan, -1.0, -2.0), (-1.0, math.inf, -2.0), (-1.0, -2.0, math.nan), (-math.inf,) * 3],
+)
 def test_no_metric_takes_a_value_that_is_not_finite(values, measure):
     scores = Scores((row((-1.0, -2.0, -3.0)), row(values, id="lost")))
     fine = Scores((row((-1.0, -2.0, -3.0)), row((-2.0, -1.0, -3.0), id="lost")))

@@ -117,9 +117,13 @@ def test_and_from_yaml_and_from_python(plugin, run, tmp_path):
     ("name", "code", "message"),
     [
         ("broken.py", "import no_such_thing", "cannot be imported: ModuleNotFoundError"),
-        ("taken.py", "import mechcla\nmechcla.register_source('demo', len)", "'demo' is registered already"),
+        (
+            "taken.py",
+            "import mechcla\nmechcla.register_source('demo', len)",
+            "'demo' is registered already",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_plugin_that_fails_is_one_message(name, code, message, tmp_path, capsys):
     (tmp_path / name).write_text(code)
     assert main(["--plugins", str(tmp_path / name), "--out", str(tmp_path / "run")]) == 2

@@ -1,4 +1,4 @@
-"""`run_sweep` is the command as a call; vectors of anybody's go through the same choice and test."""
+"""`run_sweep` is the command as a call; anybody's vectors go through the same choice and test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Settings: what a file or a flag may hold, one name per model, and what ran in every result's record."""
+"""Settings: what a file or a flag may hold, and what ran in every result's record.
+
+One name per model.
+"""
 
 from __future__ import annotations
 
@@ -171,8 +174,11 @@ def test_scores_say_how_they_were_made(tiny, small_items):
     assert packed["path"] == "packed"
     assert "path_reason" not in packed
     assert {k: packed[k] for k in ("attention", "dtype", "device", "threads")} == {
-        "attention": "eager", "dtype": "float32", "device": "cpu", "threads": torch.get_num_threads()
-    }  # fmt: skip
+        "attention": "eager",
+        "dtype": "float32",
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+    }
     ((_, plain),) = score_many(prepare(tiny, items, fast=False), [()])
     assert (plain.settings["path"], plain.settings["path_reason"]) == ("plain", "asked for")
 

@@ -184,7 +184,10 @@ def test_chat_puts_vectors_and_scores_into_the_models_template(
 ):
     shutil.copytree(tiny_folders["llama"], tmp_path / "chatty")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "chatty")
-    tokenizer.chat_template = "{{ bos_token }}<user>{{ messages[0].content }}</user>{% if add_generation_prompt %}<model>{% endif %}"
+    tokenizer.chat_template = (
+        "{{ bos_token }}<user>{{ messages[0].content }}</user>"
+        "{% if add_generation_prompt %}<model>{% endif %}"
+    )
     tokenizer.save_pretrained(tmp_path / "chatty")
     out = tmp_path / "run"
     asked = [

@@ -21,8 +21,8 @@ _ENGLISH = (
     (r"\bbesides our own language\b", "besides the language spoken there"),
 )
 _LEFT = re.compile(  # what would show that a phrase was not seen by the rules
-    r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا"
-    r"|আমাৰ ৰাজ্য|አገራችን",
+    r"\bnuestro país|\bour (country|region|own)|우리 ?나라|我国|\bnegara kita|daérah urang"
+    r"|χώρας? μας|ölkəmiz|yankinmu|yanki namu|کشور ما|بلادنا|مجتمعنا|আমাৰ ৰাজ্য|አገራችን",
     re.IGNORECASE,
 )
 
@@ -96,7 +96,8 @@ def american_form(implicit: str, region: Region, english: bool) -> str | None:
     english: the question is in English. The US itself has no third form, for its explicit one names
     it.
 
-    >>> american_form("¿Cuál es la fruta más popular en nuestro país?", find_region("ES"), False)    # doctest: +SKIP
+    >>> implicit = "¿Cuál es la fruta más popular en nuestro país?"
+    >>> american_form(implicit, find_region("ES"), False)  # doctest: +SKIP
     '¿Cuál es la fruta más popular en Estados Unidos?'
     """
     if region.code == "US":

@@ -102,8 +102,9 @@ def build_pairs(
         raise MechclaError(f"left and right are both {left.code}; a pair is two regions")
     if form == "local" and left.language != right.language:
         raise MechclaError(
-            f"{left.code} answers in {left.language!r} and {right.code} in {right.language!r}; pairs in form='local' share a language "
-            "(ES and MX, KR and KP, GB and US). Pass form='english' for other pairs"
+            f"{left.code} answers in {left.language!r} and {right.code} in {right.language!r}; "
+            "pairs in form='local' share a language (ES and MX, KR and KP, GB and US). "
+            "Pass form='english' for other pairs"
         )
     items: list[Item] = []
     for id_, row in data[left.code].rows.items():
@@ -129,7 +130,7 @@ def build_pairs(
 
 
 def _overlap(left: Row, right: Row, strict: bool) -> bool:
-    """Whether the top answers are one answer; strict: or either is any answer of the other region."""
+    """Whether the top answers are one; strict: or either is any answer of the other region."""
     ours, theirs = left.groups, right.groups
     tops = texts(ours[:1]), texts(theirs[:1])
     if not strict:

@@ -74,7 +74,7 @@ def disjoint(left: Row, right: Row) -> bool:
 
 
 def split_of(id_: str) -> str:
-    """ "dev" or "test", half each, by SHA-256 of the id alone: the same in all regions and forms."""
+    """ "dev" or "test", half each, by SHA-256 of the id: the same in all regions and forms."""
     return ("dev", "test")[hashlib.sha256(id_.encode()).digest()[0] % 2]
 
 

@@ -18,7 +18,8 @@ from mechcla.sources.blend.regions import REGIONS, Region
 from mechcla.sources.blend.rows import RegionRows, make_region
 
 HUB_ID = "nayeon212/BLEnD"
-FILES = {  # what the configs `annotations` and `short-answer-questions` point at, and the prompts beside them
+# What the configs `annotations` and `short-answer-questions` point at, and the prompts beside them.
+FILES = {
     "annotations": "data/annotations_hf/{file}_data.json",
     "short-answer-questions": "data/questions_hf/{file}_questions.json",
     "prompts": "data/prompts/{file}_prompts.csv",
@@ -48,7 +49,8 @@ def hub_region(region: Region, table: Callable[[str], list[dict[str, Any]]]) -> 
     for number, row in enumerate(table("annotations")):
         if not isinstance(row.get("ID"), str):
             raise MechclaError(
-                f"{where['annotations']}, row {number}: no text in 'ID'; the columns are {', '.join(row)}"
+                f"{where['annotations']}, row {number}: "
+                f"no text in 'ID'; the columns are {', '.join(row)}"
             )
         notes[row["ID"]] = row
     questions, prompts = table("short-answer-questions"), table("prompts")
@@ -66,10 +68,14 @@ def _table(source: str, region: Region, kind: str) -> list[dict[str, Any]]:
 
     try:
         file = FILES[kind].format(file=region.file)
-        return load_dataset(source, data_files={region.code: file}, split=region.code).to_list()
+        table = load_dataset(source, data_files={region.code: file}, split=region.code)
+        rows: list[dict[str, Any]] = table.to_list()
+        return rows
     except Exception as error:  # the client's network, cache and parser errors have no common base
         reason = str(error).split("\n")[0][:200]
         raise MechclaError(
-            f"cannot read {kind} of {region.code} from {source!r} ({type(error).__name__}: {reason}). Pass path= a copy of "
-            "BLEnD's data folder (annotations/, questions/, prompts/ of github.com/nlee0212/BLEnD), which needs no network"
+            f"cannot read {kind} of {region.code} from {source!r} "
+            f"({type(error).__name__}: {reason}). Pass path= a copy of BLEnD's data folder "
+            "(annotations/, questions/, prompts/ of github.com/nlee0212/BLEnD), "
+            "which needs no network"
         ) from error

@@ -71,9 +71,8 @@ def _rules(region: Region, english: bool) -> tuple[tuple[tuple[re.Pattern[str], 
             (name, region.ours),
             (r"\byour country\b", region.ours),
         )
-        if (
-            region.ours == "our region"
-        ):  # "Which area in our region", not "Which region in our region"
+        # "Which area in our region", not "Which region in our region".
+        if region.ours == "our region":
             rules = ((r"\bregion\b", "area"), *rules)
         explicit = ((r"\byour country\b", region.english),)
     else:
@@ -89,14 +88,13 @@ def _apply(rules: tuple[tuple[re.Pattern[str], str], ...], text: str) -> str:
     done = text
     for pattern, new in rules:
         done = pattern.sub(new, done)
-    done = re.sub(
-        r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done)
-    )  # the files' own spacing slips
+    # The files' own spacing slips.
+    done = re.sub(r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done))
     return _capital(text, clean(done))
 
 
 def _capital(before: str, after: str) -> str:
-    """The new text with a capital where the old one began with one ("Azərbaycanda" to "Ölkəmizdə")."""
+    """The new text, capitalised where the old one was ("Azərbaycanda" to "Ölkəmizdə")."""
     first = next((i for i, c in enumerate(after) if c.isalpha()), None)
     old = next((c for c in before if c.isalpha()), "")
     if first is None or not old.isupper() or not after[first].islower():

@@ -28,7 +28,8 @@ _ENGLISH = {
     "NG": r"\bnigeri\w*|\bhausa\w*",
     "KR": r"\bkorean?s?\b|\bhangu[lk]\b",
     "ES": r"\bspain\b|\bspanish\b|\bspaniards?\b|\bcastilian\b",
-    "GB": r"(?-i:\bU\.?K\b)|\bbrit(ain|ish|ons?)\b|\bunited kingdom\b|\bengl(and|ish)\w*|\bscot(land|tish|s)\b|\bwelsh\b|\bwales\b",
+    "GB": r"(?-i:\bU\.?K\b)|\bbrit(ain|ish|ons?)\b|\bunited kingdom\b|\bengl(and|ish)\w*"
+    r"|\bscot(land|tish|s)\b|\bwelsh\b|\bwales\b",
     "US": r"(?-i:\bU\.?S\.?(A\b|A\.|\b|(?=\s|$)))|\bamerica\w*|\bunited states\b|\benglish\b",
     "JB": r"\bwest java\w*|\bjava(nese)?\b|\bsunda\w*|\bindonesi\w*",
 }

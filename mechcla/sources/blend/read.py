@@ -14,6 +14,7 @@ from mechcla.items.texts import parse_json
 from mechcla.sources.blend.regions import BY_CODE, REGIONS, Region
 from mechcla.sources.blend.rows import RegionRows, make_region
 from mechcla.sources.tables import long_cells
+from mechcla.storage import user_path
 
 
 def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> dict[str, RegionRows]:
@@ -24,7 +25,7 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
     repository). All regions are read whatever is asked for, for each one's answers are another
     one's distractors. Raises MechclaError that names file, row and column.
     """
-    folder = _data_folder(Path(path))
+    folder = _data_folder(path)
     present = [r for r in REGIONS if (folder / "annotations" / f"{r.file}_data.json").is_file()]
     for region in dict.fromkeys((*(regions or ()), BY_CODE["US"])):
         if region not in present:
@@ -34,26 +35,30 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
                 else ""
             )
             raise MechclaError(
-                f"{folder / 'annotations' / f'{region.file}_data.json'} is missing{why}; the folder holds "
-                f"{', '.join(r.code for r in present) or 'no region'}. Download it from BLEnD's repository, or leave {region.code} out of regions="
+                f"{folder / 'annotations' / f'{region.file}_data.json'} is missing{why}; "
+                f"the folder holds {', '.join(r.code for r in present) or 'no region'}. "
+                f"Download it from BLEnD's repository, or leave {region.code} out of regions="
             )
     return {region.code: _read_region(folder, region) for region in present}
 
 
-def _data_folder(path: Path) -> Path:
+def _data_folder(given: str | Path) -> Path:
+    path = user_path(given)
     if not path.is_dir():
         known = (
             [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         )
         raise MechclaError(
-            f"no folder {str(path)!r}; {nearest(path.name, known)}. path= is a copy of BLEnD's data folder"
+            f"no folder {str(given)!r}; {nearest(path.name, known)}. "
+            "path= is a copy of BLEnD's data folder"
         )
     for folder in (path, path / "data"):
         if (folder / "annotations").is_dir():
             return folder
     names = sorted(p.name for p in path.iterdir())
     raise MechclaError(
-        f"the folder {str(path)!r} has no 'annotations' folder; {nearest('annotations', names)}. path= is a copy of BLEnD's data folder"
+        f"the folder {str(given)!r} has no 'annotations' folder; {nearest('annotations', names)}. "
+        "path= is a copy of BLEnD's data folder"
     )
 
 
@@ -77,7 +82,8 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise MechclaError(
-            f"{path} is missing; {nearest(path.name, near, 20)}. Download it from BLEnD's repository"
+            f"{path} is missing; {nearest(path.name, near, 20)}. "
+            "Download it from BLEnD's repository"
         ) from None
     except OSError as error:
         raise MechclaError(f"cannot read {path}: {error.strerror}") from error
@@ -97,19 +103,22 @@ def _json(path: Path) -> dict[str, Any]:
             raise MechclaError(f"{path} {fault}; download it again") from fault
         line = text.split("\n")[error.lineno - 1][-60:]
         raise MechclaError(
-            f"{path} is not JSON at line {error.lineno}, column {error.colno} ({error.msg}): ...{line!r}. "
+            f"{path} is not JSON at line {error.lineno}, column {error.colno} "
+            f"({error.msg}): ...{line!r}. "
             f"It has {len(text)} characters; was the download cut off? Download it again"
         ) from error
     if isinstance(data, list):  # the Hugging Face copy of the same file: a list with the id inside
         for number, row in enumerate(data):
             if not isinstance(row, dict) or "ID" not in row:
                 raise MechclaError(
-                    f"{path}, entry {number}: no field 'ID'; {nearest('ID', row if isinstance(row, dict) else [])}"
+                    f"{path}, entry {number}: no field 'ID'; "
+                    f"{nearest('ID', row if isinstance(row, dict) else [])}"
                 )
         data = {row["ID"]: row for row in data}
     if not isinstance(data, dict) or not data:
         raise MechclaError(
-            f"{path} holds {type(data).__name__} {str(data)[:60]!r}; expected an object from question ids to answers"
+            f"{path} holds {type(data).__name__} {str(data)[:60]!r}; "
+            "expected an object from question ids to answers"
         )
     return data
 

@@ -91,7 +91,8 @@ def find_regions(names: str | Iterable[str | Region] | None) -> tuple[Region, ..
     found = tuple(dict.fromkeys(find_region(name) for name in names))
     if not found:
         raise MechclaError(
-            f"regions=[] asks for no region; leave it out for all, or name some of {', '.join(BY_CODE)}"
+            "regions=[] asks for no region; "
+            f"leave it out for all, or name some of {', '.join(BY_CODE)}"
         )
     return found
 

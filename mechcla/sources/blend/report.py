@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mechcla.sources.loaded import LeftOut
+
 Ids = tuple[str, ...]
 
 
@@ -55,17 +57,32 @@ class BlendReport:
         """The report of one region by its code."""
         return next(r for r in self.regions if r.code == code)
 
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Every published question that is no item, region by region."""
+        return tuple(
+            LeftOut(id, reason, region.language)
+            for region in self.regions
+            for why in (region.invalid, region.skipped)
+            for reason, ids in why.items()
+            for id in ids
+        )
+
     def __str__(self) -> str:
         lines = [
-            f"BLEnD, form={self.form!r}, min_votes={self.min_votes}: {sum(r.made for r in self.regions)} items of "
-            f"{sum(r.valid for r in self.regions)} valid questions in {len(self.regions)} regions, "
+            f"BLEnD, form={self.form!r}, min_votes={self.min_votes}: "
+            f"{sum(r.made for r in self.regions)} items "
+            f"of {sum(r.valid for r in self.regions)} valid questions "
+            f"in {len(self.regions)} regions, "
             f"{sum(r.three for r in self.regions)} with three distractors or more",
-            f"{'region':7}{'tag':7}{'valid':>6}{'made':>6}{'three':>6}{'US':>5}{'differs':>8}  left out",
+            f"{'region':7}{'tag':7}{'valid':>6}{'made':>6}{'three':>6}"
+            f"{'US':>5}{'differs':>8}  left out",
         ]
         for r in self.regions:
             why = "; ".join(f"{reason}: {len(ids)}" for reason, ids in r.skipped.items())
             lines.append(
-                f"{r.code:7}{r.language:7}{r.valid:6}{r.made:6}{r.three:6}{r.with_english:5}{len(r.us_differs):8}  {why or '-'}"
+                f"{r.code:7}{r.language:7}{r.valid:6}{r.made:6}{r.three:6}"
+                f"{r.with_english:5}{len(r.us_differs):8}  {why or '-'}"
             )
         for r in self.regions:
             for reason, ids in r.no_implicit.items():

@@ -94,14 +94,16 @@ def make_region(
             )
         if id_ not in annotations:
             raise MechclaError(
-                f"{place}: ID {id_!r} is not in {annotation_file}; {nearest(id_, annotations, 3)}. Take both from one release"
+                f"{place}: ID {id_!r} is not in {annotation_file}; "
+                f"{nearest(id_, annotations, 3)}. Take both from one release"
             )
         rows[id_] = _row(
             id_, raw, annotations[id_], (local, english), place, f"{annotation_file}, {id_!r}"
         )
     if extra := [id_ for id_ in annotations if id_ not in rows]:
         raise MechclaError(
-            f"{annotation_file}: {extra[0]!r} ({len(extra)} in all) is not in {question_file}. Take both from one release"
+            f"{annotation_file}: {extra[0]!r} ({len(extra)} in all) is not in {question_file}. "
+            "Take both from one release"
         )
     prompt, prompt_english = _prompts(prompts, prompt_file)
     return RegionRows(region, rows, prompt, prompt_english)
@@ -126,7 +128,8 @@ def language_columns(
         share = {name: sum(bool(named.search(t)) for t in column) for name, column in texts.items()}
         if share["Question"] == share["Translation"] and texts["Question"] != texts["Translation"]:
             raise MechclaError(
-                f"{where}: cannot tell which of Question and Translation is the local one; both name {region.english!r} {share['Question']} times"
+                f"{where}: cannot tell which of Question and Translation is the local one; "
+                f"both name {region.english!r} {share['Question']} times"
             )
         return (
             ("Question", "Translation")
@@ -142,8 +145,10 @@ def language_columns(
     local = "Translation" if english == "Question" else "Question"
     if share_en[english] < 0.6 or share_en[local] > 0.3:
         raise MechclaError(
-            f"{where}: expected English in one of the columns Question and Translation and {region.file}'s language in "
-            f"the other; {share_en['Question']:.0%} of Question and {share_en['Translation']:.0%} of Translation read as English"
+            f"{where}: expected English in one of the columns Question and Translation "
+            f"and {region.file}'s language in the other; "
+            f"{share_en['Question']:.0%} of Question "
+            f"and {share_en['Translation']:.0%} of Translation read as English"
         )
     return local, english
 
@@ -168,12 +173,8 @@ def _row(
     ]
     idks = note["idks"] or {}
     counts = {name: idks.get(name) or 0 for name in ("no-answer", "not-applicable", "idk")}
-    for (
-        name,
-        value,
-    ) in (
-        counts.items()
-    ):  # other keys are annotators' remarks, which the official filter ignores too
+    # Other keys are annotators' remarks, which the official filter ignores too.
+    for name, value in counts.items():
         if not isinstance(value, int):
             raise MechclaError(
                 f"{note_place}: idks[{name!r}] is {value!r}; expected a number of annotators"
@@ -183,9 +184,8 @@ def _row(
         topic=clean(_text(raw, "Topic", place)),
         local=clean(_text(raw, columns[0], place)),
         english=clean(_text(raw, columns[1], place)),
-        groups=tuple(
-            sorted((g for g in groups if g), key=lambda g: -g.count)
-        ),  # stable: ties keep their order
+        # Stable: ties keep their order.
+        groups=tuple(sorted((g for g in groups if g), key=lambda g: -g.count)),
         unanswered=counts["no-answer"] + counts["not-applicable"],
         idk=counts["idk"],
     )
@@ -196,7 +196,8 @@ def _group(raw: Any, place: str) -> AnswerGroup | None:
         value = raw.get(name) if isinstance(raw, Mapping) else raw
         if not isinstance(value, kind):
             raise MechclaError(
-                f"{place}: {name!r} is {value!r}; expected {'a list of texts' if kind is list else 'a number of votes'}"
+                f"{place}: {name!r} is {value!r}; "
+                f"expected {'a list of texts' if kind is list else 'a number of votes'}"
             )
     texts = []
     for name in ("answers", "en_answers"):
@@ -214,18 +215,18 @@ def _prompts(prompts: Sequence[Mapping[str, Any]], where: str) -> tuple[str, str
     found = [row for row in prompts if clean(_text(row, "id", where)) == PROMPT_ID]
     if not found:
         raise MechclaError(
-            f"{where} has no row with id {PROMPT_ID!r}; {nearest(PROMPT_ID, [r['id'] for r in prompts], 20)}"
+            f"{where} has no row with id {PROMPT_ID!r}; "
+            f"{nearest(PROMPT_ID, [r['id'] for r in prompts], 20)}"
         )
     texts = []
-    for name in (
-        "Translation",
-        "English",
-    ):  # the last such row counts: one published file has the prompt twice
+    # The last such row counts: one published file has the prompt twice.
+    for name in ("Translation", "English"):
         text = unicodedata.normalize("NFC", _text(found[-1], name, where)).strip()
         text = "\n".join(line.strip() for line in text.replace("\r\n", "\n").split("\n"))
         if text.count("{q}") != 1 or text.endswith("{q}"):
             raise MechclaError(
-                f"{where}, {PROMPT_ID!r}, column {name!r} is {text!r}; expected one '{{q}}' and an answer cue after it"
+                f"{where}, {PROMPT_ID!r}, column {name!r} is {text!r}; "
+                "expected one '{q}' and an answer cue after it"
             )
         texts.append(text)
     return texts[0], texts[1]

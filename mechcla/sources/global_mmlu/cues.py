@@ -101,6 +101,7 @@ def check_language(code: str) -> None:
         meant = names[close[0]]
     if meant is not None:
         raise MechclaError(
-            f"Global-MMLU has no language {code!r}; did you mean {meant!r} ({LANGUAGES[meant].name})?"
+            f"Global-MMLU has no language {code!r}; "
+            f"did you mean {meant!r} ({LANGUAGES[meant].name})?"
         )
     raise MechclaError(f"Global-MMLU has no language {code!r}; {nearest(code, LANGUAGES, 50)}")

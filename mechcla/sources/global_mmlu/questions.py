@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.texts import text_fault
+from mechcla.items.texts import clip, text_fault
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.hugging_face import hub_rows
-from mechcla.sources.tables import Row, clip, read_rows
+from mechcla.sources.tables import Row, read_rows
+from mechcla.storage import user_path
 
 DATASET = "CohereLabs/Global-MMLU"
 LETTERS = "ABCD"
@@ -62,10 +63,11 @@ def read_questions(
             split,
             revision,
             "path='folder' reads your own copy, "
-            f"laid out as {language}/{split}-00000-of-00001.parquet, {language}/{split}.csv or {language}_{split}.jsonl",
+            f"laid out as {language}/{split}-00000-of-00001.parquet, "
+            f"{language}/{split}.csv or {language}_{split}.jsonl",
         )
     else:
-        files = find_files(Path(path), language, split)
+        files = find_files(path, language, split)
         origin, rows = str(files[0]), (row for file in files for row in read_rows(file))
     found: dict[str, Question] = {}
     where: dict[str, str] = {}
@@ -73,7 +75,8 @@ def read_questions(
         question = _question(row, labels)
         if question.id in found:
             raise MechclaError(
-                f"{row.where}: sample_id {question.id!r} stands twice, first at {where[question.id]}"
+                f"{row.where}: sample_id {question.id!r} stands twice, "
+                f"first at {where[question.id]}"
             )
         found[question.id], where[question.id] = question, row.where
     if not found:
@@ -86,9 +89,8 @@ def read_questions(
 def _question(row: Row, labels: bool) -> Question:
     def text(column: str, empty: bool = False) -> str:
         value = row.cell(column)
-        value = (
-            "" if value is None and empty else value
-        )  # a missing option is counted later, not refused here
+        # A missing option is counted later, not refused here.
+        value = "" if value is None and empty else value
         if not isinstance(value, str) or not (empty or value.strip()):
             raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}; expected a text")
         if fault := text_fault(value):
@@ -121,7 +123,8 @@ def _question(row: Row, labels: bool) -> Question:
             label = text("cultural_sensitivity_label").strip()
             if label not in LABELS:
                 raise MechclaError(
-                    f"{row.where}, column 'cultural_sensitivity_label' is {label!r}; {nearest(label, LABELS)}"
+                    f"{row.where}, column 'cultural_sensitivity_label' is {label!r}; "
+                    f"{nearest(label, LABELS)}"
                 )
     options = tuple(text(f"option_{letter.lower()}", empty=True) for letter in LETTERS)
     return Question(
@@ -140,24 +143,27 @@ def languages_in(folder: Path, split: str = "test") -> tuple[str, ...]:
     return tuple(sorted(have, key=lambda language: language != "en"))
 
 
-def find_files(folder: Path, language: str, split: str) -> list[Path]:
+def find_files(path: str | Path, language: str, split: str) -> list[Path]:
     """The file of a language and split, or all its shards: `es/test-00000-of-00001.parquet` as the
     hub lays it out, `es/test.csv`, `es_test.jsonl`, `es-test.csv`, or (test only) `es.csv`; each as
     parquet, csv or jsonl.
 
     Raises MechclaError if there is none, more than one, or not every shard.
     """
+    folder = user_path(path)
     if not folder.is_dir():
         hint = f"; did you mean {str(folder.parent)!r}?" if folder.is_file() else ""
         raise MechclaError(
-            f"path={str(folder)!r} is no folder; expected one with a sub-folder or file a language{hint}"
+            f"path={str(path)!r} is no folder; "
+            f"expected one with a sub-folder or file a language{hint}"
         )
     groups = list(_found(folder, language, split))
     if not groups:
         unfinished = sorted(f.name for f in folder.rglob("*.incomplete"))
         there = ", ".join(languages_in(folder, split)) or "none"
         raise MechclaError(
-            f"no {split} questions in {language!r} in {folder}; expected {language}/{split}-00000-of-00001.parquet, "
+            f"no {split} questions in {language!r} in {folder}; "
+            f"expected {language}/{split}-00000-of-00001.parquet, "
             f"{language}/{split}.csv or {language}_{split}.jsonl; languages there: {there}"
             + (f"; a download did not finish: {unfinished[0]}" if unfinished else "")
         )
@@ -172,8 +178,8 @@ def find_files(folder: Path, language: str, split: str) -> list[Path]:
         missing = sorted(set(want) - {file.name for file in files})
         if missing:
             raise MechclaError(
-                f"{files[0].parent} has {len(files)} of {len(want)} parts of {language!r} {split}; missing {missing[0]}: "
-                "a download that did not finish? Fetch it again"
+                f"{files[0].parent} has {len(files)} of {len(want)} parts of {language!r} {split}; "
+                f"missing {missing[0]}: a download that did not finish? Fetch it again"
             )
     return files
 

@@ -1,0 +1,246 @@
+"""align: from a method, a base and texts to the folder of a LoRA adapter."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mechcla.align.config import AlignConfig, make
+from mechcla.align.curves import loss_curve, write_losses
+from mechcla.align.data import TrainingData
+from mechcla.align.loaders import load_data
+from mechcla.align.modules import check_trainable, target_modules
+from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
+from mechcla.align.plan import Plan, make_plan
+from mechcla.align.trainer import train
+from mechcla.errors import MechclaError
+from mechcla.models.adapters import CONFIG, WEIGHTS
+from mechcla.models.load import DTYPES, base_weights, load_model
+from mechcla.runs.identity import code_digest, versions
+from mechcla.storage import (
+    TEMPORARY,
+    digest,
+    file_sha256,
+    read_sealed,
+    write_sealed,
+    write_text,
+    writing,
+)
+
+STARTED = "started.json"
+NO_PEFT = (
+    "training an adapter needs the packages 'peft' and 'accelerate'; install them with: "
+    "pip install 'mechcla[align]'"
+)
+
+
+def align(
+    method: str,
+    model: str | Path = "demo",
+    out: str | Path = "",
+    data: TrainingData | str | Path = "demo",
+    **settings: Any,
+) -> AlignResult:
+    """Train a LoRA adapter with an alignment method (or a control) into the folder `out`.
+
+    method: "mist", "midalign", "clo", "english_only", "broken_pairing", or a registered name.
+    data: "demo", the shipped parallel facts; a file or data set (`mechcla.align.loaders`); or
+    TrainingData. settings: those of `python -m mechcla align --help`. Checkpoints lie in
+    `out + ".training"` until the adapter is whole; the same call goes on from the last one, and
+    returns what is there once it is done. Raises MechclaError for bad input, a loss that is not
+    finite (the last good checkpoint stays), or a folder that holds another training.
+    Source: docs/align.md, per method.
+
+    >>> adapter = mechcla.align("midalign", model="demo", out="adapters/midalign")  # doctest: +SKIP
+    >>> mechcla.load_model("demo", adapter=adapter.folder)                     # doctest: +SKIP
+    """
+    held = data if isinstance(data, TrainingData) else None
+    named = {"data": held.name if held else str(data)}
+    config = make({"method": method, "model": str(model), "out": str(out), **named, **settings})
+    return align_config(config, held)
+
+
+def align_config(config: AlignConfig, data: TrainingData | None = None) -> AlignResult:
+    """The same from a config, as the command line makes it."""
+    _check_packages()
+    out, work = config.folder, config.folder.parent / f"{config.folder.name}.training"
+    data = load_data(config) if data is None else data
+    if out.exists():
+        return _done(config, out, data)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    base = load_model(
+        config.model, device=config.device, dtype=config.dtype, revision=config.revision
+    )
+    described, tokenizer = base.describe(), base.tokenizer
+    window, vocab_size = base.window, base.vocab_size
+    _start(config, work, data, described["digest"])
+    plan = make_plan(config, data, tokenizer, window, vocab_size, base.pad_id)
+    device = base.device
+    del base
+    with _own_chance(config.seed):
+        adapted, modules = _adapted(config)
+        adapted.to(device)
+        losses, dev = train(adapted, plan, config, work)
+    record = {
+        "format": 1,
+        "settings": config.resolved(),
+        "data": _described(data, plan),
+        "base": described,
+        "modules": modules,
+        "code": code_digest(others=("plots",)),
+        "versions": versions(("peft", "accelerate")),
+        "losses": losses,
+        "dev": dev,
+        "limit": LIMIT,
+    }
+    return _write(adapted, record, config, out, work)
+
+
+def _check_packages() -> None:
+    try:
+        import accelerate  # noqa: F401
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise MechclaError(NO_PEFT) from error
+
+
+def _identity(config: AlignConfig, data: TrainingData) -> str:
+    return digest({"settings": config.resolved(), "data": data.digest})
+
+
+def _done(config: AlignConfig, out: Path, data: TrainingData) -> AlignResult:
+    """What `out` holds, if it is this very training."""
+    found = read_result(out)
+    settings = config.resolved()
+    odd = [k for k in settings if found.settings.get(k) != settings[k]]
+    if odd or found.record["data"]["digest"] != data.digest:
+        shown = (
+            ", ".join(f"{k} {found.settings.get(k)!r}, not {settings[k]!r}" for k in odd[:4])
+            or "other training texts"
+        )
+        raise MechclaError(
+            f"{str(out)!r} holds another training ({shown}); name another folder with --out, or "
+            "remove it"
+        )
+    return found
+
+
+def _start(config: AlignConfig, work: Path, data: TrainingData, base: str) -> None:
+    """Make the folder of checkpoints, or see that it is this training's."""
+    mine = {"settings": config.resolved(), "data": data.digest, "base": base}
+    path = work / STARTED
+    if not path.exists():
+        with writing(path):
+            work.mkdir(parents=True, exist_ok=True)
+        write_sealed(path, mine)
+        return
+    there = read_sealed(path, *mine) or {}
+    odd = [name for name in mine if there.get(name) != mine[name]]
+    if "settings" in odd:
+        old: Mapping[str, Any] = there.get("settings", {})
+        new = config.resolved()
+        changed = ", ".join(
+            f"{k} {old.get(k)!r}, not {new[k]!r}" for k in new if old.get(k) != new[k]
+        )
+        raise MechclaError(
+            f"{str(work)!r} holds the checkpoints of another training ({changed or 'damaged'}); "
+            "name another folder with --out, or remove it"
+        )
+    if odd:
+        what = {"data": "other training texts", "base": "another base"}[odd[0]]
+        raise MechclaError(
+            f"{str(work)!r} holds the checkpoints of a training on {what}; name another folder "
+            "with --out, or remove it"
+        )
+
+
+def _own_chance(seed: int) -> Any:
+    """The adapter's first weights by the seed alone; the caller's generators stay as they were."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def seeded() -> Any:
+        import random
+
+        import numpy as np
+
+        held = random.getstate(), np.random.get_state()  # noqa: NPY002
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            try:
+                yield
+            finally:
+                random.setstate(held[0])
+                np.random.set_state(held[1])  # noqa: NPY002
+
+    return seeded()
+
+
+def _adapted(config: AlignConfig) -> tuple[Any, list[str]]:
+    """The base with a fresh adapter in it, its own dropout off, and the modules adapted."""
+    import warnings
+
+    from peft import LoraConfig, get_peft_model
+
+    model = base_weights(config.model, DTYPES[config.dtype], config.revision)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+    modules = target_modules(model, config.modules)
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=modules,
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Conv1D's layout, which peft sets itself
+        adapted = get_peft_model(model, lora)
+    check_trainable(adapted, modules)
+    return adapted, modules
+
+
+def _described(data: TrainingData, plan: Plan) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "digest": data.digest,
+        "languages": list(data.languages),
+        "facts": len(data.facts),
+        "preferences": len(data.preferences),
+        "examples": plan.n_examples,
+        "licence": "; ".join(sorted({f.licence for f in data.facts if f.licence})),
+    }
+
+
+def _write(
+    adapted: Any, record: dict[str, Any], config: AlignConfig, out: Path, work: Path
+) -> AlignResult:
+    """The whole folder beside `out`, then one rename; the checkpoints go when it is there."""
+    part = out.parent / f"{TEMPORARY}{out.name}"
+    with writing(out):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        # The name that load_model was given, so that the adapter finds its base on other machines.
+        adapted.peft_config["default"].base_model_name_or_path = config.model
+        adapted.peft_config["default"].revision = config.revision
+        adapted.save_pretrained(str(part), safe_serialization=True, save_embedding_layers=False)
+        (part / CARD).unlink(missing_ok=True)  # peft's own
+        for name in (CONFIG, WEIGHTS):
+            if not (part / name).exists():
+                raise MechclaError(f"peft wrote no {name} into {str(part)!r}")
+        record["adapter"] = file_sha256(part / WEIGHTS)
+        write_losses(part / LOSSES, record["losses"])
+        loss_curve(part / "losses", record["losses"], config.method)
+        write_text(part / CARD, card(record))
+        write_sealed(part / RECORD, record)
+        part.replace(out)
+        shutil.rmtree(work, ignore_errors=True)
+    return read_result(out)
