@@ -74,9 +74,7 @@ class AlignConfig(BaseSettings):
         "all", description="midalign: languages of the task steps"
     )
     steps: int = Field(36, ge=1, le=10_000_000, description="optimizer steps")
-    batch_rows: int = Field(
-        192, ge=1, le=1_000_000, description="texts per step; half as many pairs"
-    )
+    batch_rows: int = Field(192, ge=1, le=1_000_000, description="texts per step; half as many pairs")
     batch_tokens: int = Field(
         2048, ge=1, le=2**24, description="padded tokens per micro-batch, which bounds memory"
     )
@@ -114,8 +112,7 @@ class AlignConfig(BaseSettings):
     gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
     save_every: int = Field(10, ge=1, le=1_000_000, description="steps between checkpoints")
     dev_items: str | None = Field(
-        None,
-        description="score dev items ('demo', a file) on both axes and stop early; default: no",
+        None, description="score dev items ('demo', a file) on both axes and stop early; default: no"
     )
     dev_every: int = Field(10, ge=1, le=1_000_000, description="steps between looks at dev")
     patience: int = Field(2, ge=1, le=1_000, description="looks without a gain before stopping")

@@ -112,12 +112,8 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
     """Rows with one id are one fact in several languages; a row without an id is its own."""
     grouped: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
-        asked = row.cell(
-            next(c for c in (*ASKED, "question") if c in row.values or c == "question")
-        )
-        answer = row.cell(
-            next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer")
-        )
+        asked = row.cell(next(c for c in (*ASKED, "question") if c in row.values or c == "question"))
+        answer = row.cell(next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer"))
         language = check_language(row.values.get("language", "en"), row.where)
         id_ = str(row.values.get("id") or f"row-{number}")
         fact = grouped.setdefault(id_, {"questions": {}, "answers": {}, "where": row.where})
@@ -152,9 +148,7 @@ def _tsv(path: Path) -> Iterator[Row]:
     except OSError as error:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MechclaError(
-            f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
-        ) from error
+        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     header = lines[0] if lines else []
     for number, cells in enumerate(lines[1:], start=1):
         where = f"{path}, row {number}"

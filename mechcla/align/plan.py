@@ -11,15 +11,7 @@ from torch.utils.data import Dataset
 from mechcla.align.config import AlignConfig
 from mechcla.align.data import TrainingData
 from mechcla.align.methods import METHODS, Task
-from mechcla.align.rows import (
-    MicroBatch,
-    Row,
-    collate,
-    cut,
-    encode_example,
-    parts_needed,
-    step_rows,
-)
+from mechcla.align.rows import MicroBatch, Row, collate, cut, encode_example, parts_needed, step_rows
 from mechcla.errors import MechclaError
 
 

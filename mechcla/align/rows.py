@@ -87,10 +87,7 @@ class MicroBatch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> MicroBatch:
         """The same on another device."""
-        moved = {
-            k: v.to(device, non_blocking=non_blocking) if isinstance(v, Tensor) else v
-            for k, v in vars(self).items()
-        }
+        moved = {k: v.to(device, non_blocking=non_blocking) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
         return MicroBatch(**moved)
 
 

@@ -166,7 +166,9 @@ def check_finite(losses: Losses, batch: MicroBatch, work: Path) -> None:
 def _stopped(what: str, work: Path) -> MechclaError:
     last = last_whole(work)
     stays = f"the checkpoint {str(last)!r} stays" if last else "there is no checkpoint yet"
-    return MechclaError(f"training stopped: {what}. Try a lower --lr, or --dtype float32; {stays}")
+    return MechclaError(
+        f"training stopped: {what}. Try a lower --lr, or --dtype float32; {stays}"
+    )
 
 
 def last_whole(work: Path) -> Path | None:
