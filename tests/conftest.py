@@ -27,6 +27,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mechcla.engine.operators import OPERATORS
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint_rules import RULES
@@ -38,6 +39,7 @@ from mechcla.sources import SOURCES
 from mechcla.steering.controls import ARMS
 from mechcla.steering.families import FAMILIES as STEERING_FAMILIES
 from mechcla.vectors.recipes import RECIPES
+from tests.parallel import pytest_collection_modifyitems  # noqa: F401  (hooks)
 from tests.skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
 TEXT = [
@@ -123,6 +125,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     ARMS,
     STEERING_FAMILIES,
     RULES,
+    OPERATORS,
 )
 
 
@@ -146,6 +149,12 @@ def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
         torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """For tests of tiny models under other names; `_threads` restores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

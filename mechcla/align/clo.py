@@ -93,9 +93,11 @@ METHODS.register(
     AlignMethod(
         "clo",
         "fine-tuning in the target languages, and a preference for the question's language",
-        "Lee et al. 2025 (arXiv 2505.14297): lambda SFT + (1 - lambda) DPO over pairs of languages, "
-        "English questions included, attention only; lambda, beta, learning rate, data and all "
-        "target languages at once are ours",
+        (
+            "Lee et al. 2025 (arXiv 2505.14297): lambda SFT + "
+            "(1 - lambda) DPO over pairs of languages, English questions included, attention only; "
+            "lambda, beta, learning rate, data and all target languages at once are ours"
+        ),
         (CLO,),
         {"lr": 5e-4, "modules": ["attention"]},
     ),

@@ -59,8 +59,10 @@ class AlignConfig(BaseSettings):
     )
     data: str = Field(
         "demo",
-        description="'demo' (shipped facts), a file (.jsonl, .csv, .tsv, .parquet) or a Hugging Face "
-        "data set; see docs/align.md",
+        description=(
+            "'demo' (shipped facts), "
+            "a file (.jsonl, .csv, .tsv, .parquet) or a Hugging Face data set; see docs/align.md"
+        ),
     )
     data_config: str | None = Field(None, description="config of a Hugging Face data set")
     data_split: str = Field("train", description="split of a Hugging Face data set")
@@ -92,7 +94,8 @@ class AlignConfig(BaseSettings):
     dropout: float = Field(0.0, ge=0, lt=1, description="of LoRA; the base's own is off")
     modules: Words = Field(
         ["all"],
-        description="what LoRA adapts: all (projections), attention, or names such as q_proj,v_proj",
+        description="what LoRA adapts: all (projections), attention, "
+        "or names such as q_proj,v_proj",
     )
     separator: str = Field("\n", description="between a question and its answer, without --chat")
     chat: bool = Field(False, description="questions in the model's chat template")

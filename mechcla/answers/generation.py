@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechcla.answers.answers import Answer, Answers
-from mechcla.answers.processors import described, end_ids, rules
+from mechcla.answers.processors import described, rules
 from mechcla.engine.capability import alone
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import Intervention
@@ -88,8 +88,8 @@ def generate(
     unknown form, a template without {q}, a question without an implicit form, chat=True without a
     chat template, or a generation config that asks for another search than the greedy one.
 
-    >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
-    >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
+    >>> answers = mechcla.generate(model, questions, interventions={"es": sur, "ko": other})
+    >>> texts = answers.to_pandas()[["id", "text"]]
     """
     if prompt not in ("implicit", "explicit"):
         raise MechclaError(
@@ -196,7 +196,7 @@ def _encode(
 
 
 def _written(model: HookedModel, tokens: Sequence[int]) -> str:
-    ends = end_ids(model) | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
+    ends = model.end_ids | {model.tokenizer.eos_token_id}  # the latter alone does not stop it
     kept = list(takewhile(lambda token: token not in ends, tokens))
     return str(model.tokenizer.decode(kept, skip_special_tokens=True)).lstrip()
 

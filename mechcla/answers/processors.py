@@ -1,7 +1,7 @@
 """What a model's own generation config asks of greedy decoding, as transformers itself reads it.
 
-Nothing is built here by hand: `generate` of transformers prepares its logits processors and
-stopping criteria for the very prompts, and hands them over where it would begin to decode.
+No logits processor is built here by hand: `generate` of transformers prepares them for the very
+prompts (`HookedModel.logits_processors`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Rules:
         ids: prompt and answer so far.
         """
         with _said(self.name):
-            return self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
+            found: Tensor = self.processors(ids, logits.to(ids.device, torch.float32, copy=True))
+        return found
 
     def stopped(self, ids: Int[Tensor, "row seq"]) -> list[bool]:
         """Rows that end in one of the generation config's stop strings."""
@@ -80,32 +81,19 @@ def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> 
     Raises MechclaError where the generation config asks for another search than the greedy one
     (beams, contrastive, guided, constrained), or holds values that transformers refuses.
     """
-    hf = model.bridge.original_model
-    config = hf.generation_config
+    config = model.generation_config
     for name, greedy in OTHER_SEARCHES.items():
         if (value := getattr(config, name, None)) not in greedy:
             raise MechclaError(
-                f"the generation config of {model.name!r} asks for {name}={value!r}, and "
-                f"mechcla decodes greedily; expected {name}={greedy[-1]!r}. To decode greedily all "
-                f"the same: model.bridge.original_model.generation_config.{name} = {greedy[-1]!r}"
+                f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla "
+                f"decodes greedily; expected {name}={greedy[-1]!r}. To decode greedily all the "
+                f"same: model.generation_config.{name} = {greedy[-1]!r}"
             )
-    prepared: list[Any] = []
-
-    def take(hf: Any, input_ids: Any, logits_processor: Any, **_: Any) -> Any:
-        prepared.append(logits_processor)
-        return input_ids
-
     ids = torch.tensor(prompts, dtype=torch.long, device=model.device)
     with _said(model.name):
-        hf.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=max_new_tokens,
-            custom_generate=take,
-            **WITHOUT,
-        )
+        processors = model.logits_processors(ids, max_new_tokens=max_new_tokens, **WITHOUT)
         stop_strings = _stop_strings(model, config)
-    return Rules(model.name, prepared[0], stop_strings, end_ids(model))
+    return Rules(model.name, processors, stop_strings, model.end_ids)
 
 
 @contextmanager
@@ -119,7 +107,7 @@ def _said(name: str) -> Iterator[None]:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MechclaError(
             f"the generation config of {name!r} cannot be used: {first}; mend "
-            "generation_config.json, or model.bridge.original_model.generation_config"
+            "generation_config.json, or model.generation_config"
         ) from error
 
 
@@ -131,16 +119,9 @@ def _stop_strings(model: HookedModel, config: Any) -> Any:
     return StopStringCriteria(model.tokenizer, config.stop_strings)
 
 
-def end_ids(model: HookedModel) -> frozenset[int]:
-    """The ids that end an answer in transformers: those of the generation config, or none."""
-    eos = getattr(model.bridge.original_model.generation_config, "eos_token_id", None)
-    listed = eos.flatten().tolist() if isinstance(eos, Tensor) else eos
-    return frozenset(() if listed is None else [listed] if isinstance(listed, int) else listed)
-
-
 def described(model: HookedModel) -> dict[str, Any]:
     """What the generation config has beyond transformers' defaults, for a result's settings."""
-    config = model.bridge.original_model.generation_config
+    config = model.generation_config
     found = json.loads(config.to_json_string(use_diff=True))
     return {
         k: v

@@ -1,6 +1,6 @@
 """Runs a model under interventions, and does no work twice."""
 
-from mechcla.engine.head import Scored, log_probs, output_head
+from mechcla.engine.head import Scored, log_probs
 from mechcla.engine.hooks import edit_places, token_mask
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.state import (
@@ -25,7 +25,6 @@ __all__ = [
     "finish",
     "join",
     "log_probs",
-    "output_head",
     "scored",
     "start",
     "steer_here",

@@ -113,8 +113,9 @@ def alone(model: HookedModel, packed: bool = False) -> bool:
     if found and first_time(model):
         shown = ", ".join(dict.fromkeys(found[:3])) + (", ..." if len(found) > 3 else "")
         warnings.warn(
-            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, unpadded, on the plain "
-            "path, so that a hook sees each text alone; packed=True runs them packed and padded all the same",
+            f"{model.name} has hooks that are not mechcla's ({shown}): prompts run one by one, "
+            "unpadded, on the plain path, so that a hook sees each text alone; packed=True runs "
+            "them packed and padded all the same",
             stacklevel=3,
         )
     return bool(found)
@@ -133,8 +134,7 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
     """Distinct random ids of rows that the model has, without the first few, which are often never
     trained.
     """
-    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    known = min(vocab, len(model.tokenizer))  # rows beyond the tokenizer are all alike
+    known = min(model.vocab_size, len(model.tokenizer))  # rows beyond the tokenizer are all alike
     generator = torch.Generator().manual_seed(0)
     begin = min(16, max(0, known - count))
     order = begin + torch.randperm(known - begin, generator=generator)
@@ -142,7 +142,9 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
 
 
 def _trees(model: HookedModel) -> list[Packed]:
-    """Two items of different lengths, and candidates behind one token, within the model's windows."""
+    """Two items of different lengths, and candidates behind one token, within the model's
+    windows.
+    """
     room = min(n for n in (model.window, model.sliding_window, 64) if n is not None)
     long, short = min(9, room - DEEPEST), min(5, room - DEEPEST)
     if short < 1:
@@ -177,7 +179,7 @@ def probe(model: HookedModel) -> float:
     norm = 0.1 * float(state.resid.float().norm(dim=-1).median())
     edit = Intervention(vector, layer, 1.0, unit="relative", norm=norm)
     steered = advance(state, layer + 1, [edit])
-    ended = advance_together([steered, steered], model.n_layers, 2 * fast.ids.numel())[1]
+    ended = advance_together([steered, steered], model.n_layers, 2 * fast.layout.ids.numel())[1]
     left = fast.sums(log_probs(model, [scored(ended)])[0])
     streams = torch.empty(len(plain.edge_token), model.d_model)
     right = plain.sums(plain_log_probs(model, plain, [edit], rows="lengths", streams=streams))
@@ -198,7 +200,7 @@ def probe(model: HookedModel) -> float:
 
 
 def _edges(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Every edge by what it means: the prompt, the tokens after it, and the token that is scored."""
+    """Every edge by what it means: the prompt, the tokens after it, the token that is scored."""
     found = []
     for row, place, token in zip(
         batch.edge_row.tolist(), batch.edge_place.tolist(), batch.edge_token.tolist(), strict=True
@@ -216,19 +218,19 @@ def leak(model: HookedModel) -> float:
     It needs no tolerance for rounding, so it holds in 16-bit types as well.
     """
     batch = collate(_trees(model)[:2], model.pad_id)
+    layout = batch.layout
     place = len(
         batch.packed[0].prompt
     )  # the first inner node: what follows it in the row is mostly not below it
-    ids = batch.ids.clone()
-    ids[0, place] = batch.ids[0, 0]
-    before, after = (
-        start(model, b).trunk[-1].float().cpu() for b in (batch, replace(batch, ids=ids))
-    )
+    ids = layout.ids.clone()
+    ids[0, place] = layout.ids[0, 0]
+    other = replace(batch, layout=replace(layout, ids=ids))
+    before, after = (start(model, b).trunk[-1].float().cpu() for b in (batch, other))
     change = (after - before).norm(dim=-1)
-    sees = torch.zeros_like(batch.real)
-    sees[0] = batch.visible[0, :, place]
-    unseen = change[batch.real & ~sees].max()
-    return float(unseen / change[batch.real & sees].max().clamp_min(1e-12))
+    sees = torch.zeros_like(layout.real)
+    sees[0] = layout.visible[0, :, place]
+    unseen = change[layout.real & ~sees].max()
+    return float(unseen / change[layout.real & sees].max().clamp_min(1e-12))
 
 
 @torch.inference_mode()

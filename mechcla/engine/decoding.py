@@ -10,7 +10,6 @@ one that does not runs full passes.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from mechcla.engine.capability import LOOSE, TOLERANCE
 from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
-from mechcla.engine.packing import Batch, Packed
+from mechcla.engine.packing import Layout, added_places, causal
 from mechcla.models.hooking import run_bare, run_hooked
 
 if TYPE_CHECKING:
@@ -36,32 +35,17 @@ Special = Sequence[int | frozenset[int]]  # a row's, as Packed has it
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 
 
-def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Batch:
-    """Tokens for one forward pass as the Batch that scoring's masks read: heads are prompt, tails
-    are answer.
+def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Layout:
+    """Tokens of one forward pass: heads are prompt, tails are answer.
 
     A chunk without heads is answer throughout, which is what a token fed to a cache is. begin:
     position of the first token.
     """
     ids = torch.tensor([[*h, *t] for h, t in zip(heads, tails, strict=True)], dtype=torch.long)
-    rows, width = ids.shape
-    packed = tuple(
-        Packed(None, tuple(h), (), s if len(h) else 0) for h, s in zip(heads, special, strict=True)
-    )
-    none = torch.zeros(0, dtype=torch.long)
-    seen = torch.ones(rows, width, width, dtype=torch.bool).tril()
-    positions = torch.arange(begin, begin + width).expand(rows, -1)
-    return Batch(
-        packed,
-        ids,
-        positions,
-        torch.ones(rows, width, dtype=torch.bool),
-        seen,
-        none,
-        none,
-        none,
-        (),
-    )
+    added = torch.zeros(ids.shape, dtype=torch.bool)
+    for row, (head, one) in enumerate(zip(heads, special, strict=True)):
+        added[row, list(added_places(one, len(head)))] = True
+    return causal(ids, torch.tensor([len(head) for head in heads]), added, begin)
 
 
 @torch.inference_mode()
@@ -75,13 +59,13 @@ def full_logits(
     """Logits of the token after prompt + answer, from one full pass of TransformerLens' bridge with
     hooks.
     """
-    batch = _chunk(prompts, answers, special, 0)
+    layout = _chunk(prompts, answers, special, 0)
     logits = run_hooked(
-        edit_places(model, edits, batch),
-        lambda: model.bridge(
-            batch.ids.to(model.device),
-            attention_mask=batch.real.long().to(model.device),
-            position_ids=batch.positions.to(model.device),
+        edit_places(model, edits, layout),
+        lambda: model.logits(
+            layout.ids.to(model.device),
+            layout.real.long().to(model.device),
+            layout.positions.to(model.device),
         ),
     )
     return logits[:, -1]
@@ -103,31 +87,17 @@ def cached_logits(
     """
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
-    batch = (
+    layout = (
         _chunk(prompts, nothing, special, 0)
         if past is None
         else _chunk(nothing, [a[-1:] for a in answers], special, before)
     )
-    hf, device = model.bridge.original_model, model.device
-    keep = (
-        {"logits_to_keep": 1}
-        if "logits_to_keep" in inspect.signature(hf.forward).parameters
-        else {}
+    device = model.device
+    seen = torch.ones(len(prompts), before + layout.ids.shape[1], dtype=torch.long, device=device)
+    return run_hooked(
+        edit_places(model, edits, layout),
+        lambda: model.next_logits(layout.ids.to(device), seen, layout.positions.to(device), past),
     )
-    out = run_hooked(
-        edit_places(model, edits, batch),
-        lambda: hf(
-            input_ids=batch.ids.to(device),
-            position_ids=batch.positions.to(device),
-            past_key_values=past,
-            use_cache=True,
-            attention_mask=torch.ones(
-                len(prompts), before + batch.ids.shape[1], dtype=torch.long, device=device
-            ),
-            **keep,
-        ),
-    )
-    return out.logits[:, -1], out.past_key_values
 
 
 def cache_fits(model: HookedModel) -> bool:
@@ -156,10 +126,9 @@ def cache_fits(model: HookedModel) -> bool:
 
 
 def cache_gap(model: HookedModel) -> float:
-    """Largest difference in log-probability between the two ways on two random rows of 12 tokens."""
+    """Largest difference in log-probability between the two ways, on two random rows of 12."""
     generator = torch.Generator().manual_seed(0)
-    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    tokens = torch.randint(0, vocab, (2, 12), generator=generator).tolist()
+    tokens = torch.randint(0, model.vocab_size, (2, 12), generator=generator).tolist()
     prompts, special = [t[:9] for t in tokens], [1, 1]
     vector = torch.randn(model.d_model, generator=generator)
     edit = Intervention(
@@ -180,6 +149,4 @@ def cache_gap(model: HookedModel) -> float:
 def _stream_norm(model: HookedModel, prompts: list[list[int]]) -> float:
     """A tenth of the embeddings' median norm: an edit that matters and does not drown the rest."""
     rows: Int[Tensor, "row seq"] = torch.tensor(prompts, device=model.device)
-    return 0.1 * float(
-        model.bridge.original_model.get_input_embeddings()(rows).float().norm(dim=-1).median()
-    )
+    return 0.1 * float(model.embed(rows).float().norm(dim=-1).median())

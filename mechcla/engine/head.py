@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from mechcla.models.hooked_model import HookedModel
+    from mechcla.models.hooked_model import HookedModel, Unembedding
 
 
 HEAD_ROWS = 1_024
@@ -38,7 +38,7 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     The rows of all parts go through together, HEAD_ROWS at a time, and the vocabulary in pieces
     with a running log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.
     """
-    weight, bias, shape_logits = output_head(model)
+    head = model.unembedding
     hidden, totals = [], []
     if not parts:
         return []
@@ -46,62 +46,37 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     for rows in together.chunk(
         max(1, -(-len(together) // HEAD_ROWS))
     ):  # even pieces: each reads the whole matrix once
-        hidden.append(model.bridge.ln_final(rows.unsqueeze(0)).squeeze(0))
-        totals.append(_log_normaliser(hidden[-1], weight, bias, shape_logits))
+        hidden.append(model.final_norm(rows))
+        totals.append(_log_normaliser(hidden[-1], head))
     normed, total = torch.cat(hidden), torch.cat(totals)
     offsets = torch.tensor([0] + [len(part.rows) for part in parts]).cumsum(0)
     place = torch.cat(
         [part.place + offset for part, offset in zip(parts, offsets, strict=False)]
     ).to(normed.device)
     token = torch.cat([part.token for part in parts]).to(normed.device)
-    chosen = (normed[place] * weight[token]).sum(-1, dtype=total.dtype)
-    if bias is not None:
-        chosen = chosen + bias[token]
-    return list(
-        (shape_logits(chosen) - total[place])
-        .float()
-        .cpu()
-        .split([len(part.token) for part in parts])
-    )
+    chosen = (normed[place] * head.weight[token]).sum(-1, dtype=total.dtype)
+    if head.bias is not None:
+        chosen = chosen + head.bias[token]
+    found = (head.finish(chosen) - total[place]).float().cpu()
+    return list(torch.split(found, [len(part.token) for part in parts]))
 
 
-def _log_normaliser(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, shape_logits: Any
-) -> Float[Tensor, " row"]:
+def _log_normaliser(rows: Float[Tensor, "row d_model"], head: Unembedding) -> Float[Tensor, " row"]:
     """log of the sum over the vocabulary of exp(logit), at least in float32."""
     precise = torch.float64 if rows.dtype == torch.float64 else torch.float32
     total = torch.full((len(rows),), -torch.inf, device=rows.device, dtype=precise)
     step = CPU_PIECE if rows.device.type == "cpu" else GPU_PIECE
     buffer = torch.empty(len(rows), step, dtype=rows.dtype, device=rows.device)
-    for begin in range(0, len(weight), step):
-        piece = weight[begin : begin + step]
+    for begin in range(0, len(head.weight), step):
+        piece = head.weight[begin : begin + step]
         logits = torch.mm(
             rows, piece.T, out=buffer[:, : len(piece)] if len(piece) == step else None
         )
-        if bias is not None:
-            logits = logits + bias[begin : begin + step]
-        shaped = shape_logits(logits.to(precise))
+        if head.bias is not None:
+            logits = logits + head.bias[begin : begin + step]
+        shaped = head.finish(logits.to(precise))
         most = shaped.amax(-1, keepdim=True)
         total = torch.logaddexp(
             total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1)
         )  # in place: no copies
     return total
-
-
-def output_head(model: HookedModel) -> tuple[Tensor, Tensor | None, Any]:
-    """Unembedding weight [vocab, d_model], bias, and what the family does to its logits afterwards."""
-    hf = model.bridge.original_model
-    head = hf.get_output_embeddings()
-    head = getattr(head, "original_component", head)
-    config = model._text_config
-    cap = getattr(config, "final_logit_softcapping", None)
-    scale = getattr(config, "logit_scale", None) or 1.0 / (
-        getattr(config, "logits_scaling", None) or 1.0
-    )
-
-    def finish_logits(logits: Tensor) -> Tensor:
-        logits = logits * scale if scale != 1.0 else logits
-        return cap * torch.tanh(logits / cap) if cap else logits
-
-    bias = getattr(head, "bias", None)
-    return head.weight, bias if bias is not None and bool(bias.any()) else None, finish_logits

@@ -10,25 +10,22 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.packing import Batch
+from mechcla.engine.packing import Layout
 from mechcla.models.hooking import Place
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 
-def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
+def token_mask(layout: Layout, positions: str) -> Bool[Tensor, "row seq"]:
     """Which tokens an intervention edits: the user's own and the answer's; padding never.
 
     The last prompt token, where vectors are read, is edited by name even where a chat template
     wrote it; what a tokenizer puts before a prompt without words is not.
     """
-    place = torch.arange(batch.ids.shape[1]).unsqueeze(0)
-    prompt = torch.tensor(batch.prompt_lengths).unsqueeze(1)
-    own = torch.ones(batch.ids.shape, dtype=torch.bool)
-    for row, packed in enumerate(batch.packed):
-        own[row, list(packed.added)] = False
-    in_prompt, answer = (place < prompt) & own, place >= prompt
+    place = torch.arange(layout.ids.shape[1]).unsqueeze(0)
+    prompt = layout.prompt.unsqueeze(1)
+    in_prompt, answer = (place < prompt) & ~layout.added, place >= prompt
     last = (place == prompt - 1) & in_prompt.any(1, keepdim=True)
     chosen = {
         "last_prompt_token": last,
@@ -37,10 +34,10 @@ def token_mask(batch: Batch, positions: str) -> Bool[Tensor, "row seq"]:
         "answer": answer,
         "last_and_answer": last | answer,
     }[positions]
-    return chosen & batch.real
+    return chosen & layout.real
 
 
-def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch) -> list[Place]:
+def edit_places(model: HookedModel, edits: Sequence[Intervention], layout: Layout) -> list[Place]:
     """The edits as hooks, for `run_hooked`.
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the
@@ -51,8 +48,8 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch)
     for edit in sorted(
         edits, key=lambda e: e.site == "resid_post"
     ):  # the end of a block comes after its inside
-        where = token_mask(batch, edit.positions).to(model.device)
-        point = model.bridge.hook_dict[model.hook_name(edit.layer, edit.site)]
+        where = token_mask(layout, edit.positions).to(model.device)
+        point = model.hook_point(edit.layer, edit.site)
         change: list[Tensor] = []
 
         def act(
@@ -68,7 +65,7 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], batch: Batch)
 
         places.append(("site", point, act))
         if edit.site == "resid_mid":
-            end = model.bridge.hook_dict[model.hook_name(edit.layer, "resid_post")]
+            end = model.hook_point(edit.layer, "resid_post")
 
             def carry(h: Tensor, change: list[Tensor] = change) -> Tensor:
                 return h + change.pop()

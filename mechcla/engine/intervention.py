@@ -1,16 +1,10 @@
 """What is added where, how strongly and at which tokens; EN, LOC and SUR are built here.
 
-Operators act on the activation h at the chosen tokens, with the unit direction u = v / |v|:
-
-    add       h + delta
-    add_norm  (h + delta) rescaled to |h|: a turn towards v that leaves the norm as it was
-    ablate    h - strength * (h . u) u: strength 1 projects v out
-    map       h + strength * (h W + v - h): strength 1 replaces h by its image under an affine map (mechcla.steering.linear_map)
-
-raw unit: delta = strength * v. relative unit: delta = strength * r * u, where r is the mean norm of
-the activations from which v was made (last prompt token, this layer, site and language), so that a
-strength means the same share of the stream at every layer. Source: adding and projecting out
-directions is common practice; add_norm's rescaling and the units are ours.
+How v acts on the activation at the chosen tokens is its operator's part (`operators`). raw unit:
+the strength counts multiples of v. relative unit: it counts multiples of r u, where u = v / |v| and
+r is the mean norm of the activations from which v was made (last prompt token, this layer, site and
+language), so that a strength means the same share of the stream at every layer. Source: the units
+are ours.
 """
 
 from __future__ import annotations
@@ -19,12 +13,13 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcla.engine.operators import OPERATORS, Strength
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import Chat, chat_settings
 
@@ -32,11 +27,10 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 
-Operator = str  # one of OPERATORS; these names are checked when an Intervention is made
+Operator = str  # a name in OPERATORS; these names are checked when an Intervention is made
 Positions = str  # one of POSITIONS
 Unit = str  # one of UNITS
 
-OPERATORS: tuple[str, ...] = ("add", "add_norm", "ablate", "map")
 POSITIONS: tuple[str, ...] = (
     "last_prompt_token",
     "prompt",
@@ -51,17 +45,18 @@ UNITS: tuple[str, ...] = ("raw", "relative")
 class Intervention:
     """One edit of one site of one block.
 
-    vector: d_model values. norm: the reference norm r of the relative unit. positions: which tokens
-    are edited: the last prompt token; the prompt; prompt and answer; the answer; the last prompt
-    token and the answer (what steering during generation edits). `prompt` is what the user wrote:
-    tokens that the tokenizer (BOS) or a chat template (turn markers, a system turn) added are not
-    edited, save that the last prompt token, where vectors are read, is edited by its name whoever
-    put it there. made_with: digest of the model that the vector was made with, if known. made_in:
-    whether its prompts stood in a chat template, and in which, if known. matrix: W of the operator
-    map. language: whose rows the vector is for; None suits any. It decides what is refused, no
-    number. A zero vector changes nothing, save with map. Raises MechclaError for a strength or
-    vector that is not finite, an unknown name, or an ablation with the relative unit, which has no
-    meaning.
+    vector: d_model values. norm: the reference norm r of the relative unit. operator: how the
+    vector acts, a name in `operators.OPERATORS`. positions: which tokens are edited: the last
+    prompt token; the prompt; prompt and answer; the answer; the last prompt token and the answer
+    (what steering during generation edits). `prompt` is what the user wrote: tokens that the
+    tokenizer (BOS) or a chat template (turn markers, a system turn) added are not edited, save that
+    the last prompt token, where vectors are read, is edited by its name whoever put it there.
+    made_with: digest of the model that the vector was made with, if known. made_in: whether its
+    prompts stood in a chat template, and in which, if known. matrix: W of the operator map, or of
+    another that takes one. language: whose rows the vector is for; None suits any. It decides what
+    is refused, no number. A zero vector without a matrix changes nothing. Raises MechclaError for a
+    strength or vector that is not finite, an unknown name, or the relative unit with an operator
+    (ablate, map) for whose strength it has no meaning.
     """
 
     vector: Float[Tensor, " d_model"]
@@ -79,7 +74,8 @@ class Intervention:
     language: str | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("operator", OPERATORS), ("positions", POSITIONS), ("unit", UNITS)):
+        operation = OPERATORS.get(self.operator)
+        for name, known in (("positions", POSITIONS), ("unit", UNITS)):
             if getattr(self, name) not in known:
                 raise MechclaError(
                     f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}"
@@ -90,17 +86,20 @@ class Intervention:
             raise MechclaError(f"strength is {self.strength!r}; expected a finite number")
         if self.vector.ndim != 1 or not bool(torch.isfinite(self.vector).all()):
             raise MechclaError(
-                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or values that are not "
-                "finite; expected d_model finite values"
+                f"the {self.label or 'steering'} vector has shape {tuple(self.vector.shape)} or "
+                "values that are not finite; expected d_model finite values"
             )
-        if self.operator in ("ablate", "map") and self.unit != "raw":
-            does = "projects v out" if self.operator == "ablate" else "moves h towards its image"
+        if self.unit != "raw" and not operation.unit:
             raise MechclaError(
-                f"operator {self.operator!r} {does}; its strength has no unit, so leave unit='raw'"
+                f"operator {self.operator!r} {operation.does}; its strength has no unit, so leave "
+                "unit='raw'"
             )
-        if (self.operator == "map") != (self.matrix is not None):
+        if operation.takes_matrix != (self.matrix is not None):
+            take = [repr(name) for name, one in OPERATORS.items() if one.takes_matrix]
             raise MechclaError(
-                f"operator {self.operator!r} with matrix {'missing' if self.matrix is None else 'given'}; 'map' alone takes one"
+                f"operator {self.operator!r} with matrix "
+                f"{'missing' if self.matrix is None else 'given'}; {' and '.join(take)} alone "
+                f"{'takes' if len(take) == 1 else 'take'} one"
             )
         if self.matrix is not None and not bool(torch.isfinite(self.matrix).all()):
             raise MechclaError(
@@ -108,7 +107,8 @@ class Intervention:
             )
         if self.unit == "relative" and not (self.norm and math.isfinite(self.norm)):
             raise MechclaError(
-                "unit 'relative' needs `norm`, the mean residual norm at this layer; SteeringVectors has it"
+                "unit 'relative' needs `norm`, the mean residual norm at this layer; "
+                "SteeringVectors has it"
             )
 
     def apply(
@@ -116,32 +116,26 @@ class Intervention:
     ) -> Float[Tensor, "row seq d_model"]:
         """The edited activation; tokens outside `where` keep their values to the last bit."""
         v = self.vector.to(device=h.device, dtype=torch.float32)
-        if self.matrix is not None:
-            image = h.float() @ self.matrix.to(device=h.device, dtype=torch.float32) + v
-            return torch.where(
-                where.unsqueeze(-1),
-                (h.float() + self.strength * (image - h.float())).to(h.dtype),
-                h,
-            )
-        length = v.norm()
-        if float(length) == 0.0:
+        matrix, scale = self.matrix, cast(Strength, self.strength)
+        if matrix is not None:
+            matrix = matrix.to(device=h.device, dtype=torch.float32)
+        elif float(length := v.norm()) == 0.0:
             return h
-        if self.operator == "ablate":
-            unit = v / length
-            new = h - (self.strength * (h.float() @ unit).unsqueeze(-1) * unit).to(h.dtype)
-        else:
-            scale = (
-                self.strength
-                if self.unit == "raw"
-                else self.strength * float(self.norm or 0.0) / length
+        elif self.unit == "relative":
+            scale = self.strength * float(self.norm or 0.0) / length
+        new = OPERATORS.get(self.operator).act(h, v, scale, matrix)
+        if not isinstance(new, Tensor) or new.shape != h.shape:
+            made = tuple(new.shape) if isinstance(new, Tensor) else type(new).__name__
+            raise MechclaError(
+                f"operator {self.operator!r} made {made} of an activation {tuple(h.shape)}; "
+                "expected the same shape"
             )
-            new = h + (scale * v).to(h.dtype)
-            if self.operator == "add_norm":
-                kept = h.float().norm(dim=-1, keepdim=True) / new.float().norm(
-                    dim=-1, keepdim=True
-                ).clamp_min(1e-12)
-                new = (new.float() * kept).to(h.dtype)
-        return torch.where(where.unsqueeze(-1), new, h)
+        return torch.where(where.unsqueeze(-1), new.to(h.dtype), h)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is no intervention: of strength 0, with an operator that does nothing then."""
+        return self.strength == 0.0 and OPERATORS.get(self.operator).nothing_at_zero
 
     def describe(self) -> dict[str, object]:
         """Settings and a digest of the vector's bytes: the part of a result's identity that is this
@@ -153,7 +147,9 @@ class Intervention:
                 values.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
             ).hexdigest()
 
-        mapped = {} if self.matrix is None else {"matrix_sha256": sha256(self.matrix)}
+        more = {} if self.matrix is None else {"matrix_sha256": sha256(self.matrix)}
+        if (code := OPERATORS.get(self.operator).code) is not None:
+            more["operator_sha256"] = code
         return {
             "label": self.label,
             "layer": self.layer,
@@ -165,7 +161,7 @@ class Intervention:
             "norm": self.norm,
             "vector_sha256": sha256(self.vector),
             "language": self.language,
-            **mapped,
+            **more,
         }
 
 
@@ -186,21 +182,23 @@ def active(
             )
         if one.vector.shape[0] != model.d_model:
             raise MechclaError(
-                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, {model.name} has d_model "
-                f"{model.d_model}: it was made with another model"
+                f"the {one.label or 'steering'} vector has {one.vector.shape[0]} values, "
+                f"{model.name} has d_model {model.d_model}: it was made with another model"
             )
         if one.made_with is not None and one.made_with != model.digest:
             raise MechclaError(
-                f"the {one.label or 'steering'} vector was made with another model (digest {one.made_with[:12]}...) than "
-                f"{model.name} in {model.dtype} (digest {model.digest[:12]}...): other weights, config, tokenizer or chat template; make it again, "
-                "or, to use it all the same, take the record off: dataclasses.replace(vectors, record={})"
+                f"the {one.label or 'steering'} vector was made with another model (digest "
+                f"{one.made_with[:12]}...) than {model.name} in {model.dtype} (digest "
+                f"{model.digest[:12]}...): other weights, config, tokenizer or chat template; "
+                "make it again, or, to use it all the same, take the record off: "
+                "dataclasses.replace(vectors, record={})"
             )
         model.hook_name(one.layer, one.site)
-    return tuple(one for one in listed if one.strength != 0.0)
+    return tuple(one for one in listed if not one.idle)
 
 
 def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The part of a vector's record that says how its prompts were put; None where it says nothing."""
+    """The part of a vector's record that says how its prompts were put; None where none does."""
     if "chat" not in record:
         return None
     return {key: record[key] for key in ("chat", "chat_template") if key in record}
@@ -209,11 +207,11 @@ def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_chat(
     interventions: Intervention | Sequence[Intervention], model: HookedModel, chat: bool | Chat
 ) -> None:
-    """Raises MechclaError for a vector whose prompts stood in another template than these, or none."""
+    """Raises MechclaError for a vector whose prompts stood in another template, or in none."""
     asked = chat_settings(chat, model.tokenizer)
     given = (interventions,) if isinstance(interventions, Intervention) else interventions
     for one in given:
-        if not isinstance(one, Intervention) or one.strength == 0 or one.made_in is None:
+        if not isinstance(one, Intervention) or one.idle or one.made_in is None:
             continue
         if dict(one.made_in) == asked:
             continue
@@ -228,9 +226,10 @@ def check_chat(
             for key in keys
         )
         raise MechclaError(
-            f"the {one.label or 'steering'} vector was made with prompts put another way than these: "
-            f"{listed}. Make it again with this chat, or pass the chat that it was made with; to use "
-            "it all the same, take the record off: dataclasses.replace(vectors, record={})"
+            f"the {one.label or 'steering'} vector was made with prompts put another way than "
+            f"these: {listed}. Make it again with this chat, or pass the chat that it was made "
+            "with; to use it all the same, take the record off: dataclasses.replace(vectors, "
+            "record={})"
         )
 
 

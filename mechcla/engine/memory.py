@@ -63,8 +63,8 @@ def limit(model: HookedModel, max_tokens: int) -> int:
 def too_large(model: HookedModel, tokens: int) -> NoMemoryLeft:
     """The message for one row that does not fit."""
     return NoMemoryLeft(
-        f"{model.name} has no memory left for one row of {tokens} tokens on {model.device}; use a smaller dtype "
-        "(bfloat16), another device, or shorter prompts"
+        f"{model.name} has no memory left for one row of {tokens} tokens on {model.device}; use a "
+        "smaller dtype (bfloat16), another device, or shorter prompts"
     )
 
 
@@ -81,8 +81,9 @@ def with_room(model: HookedModel, check: Callable[[], T]) -> T:
                 raise
             if last:
                 raise NoMemoryLeft(
-                    f"{model.name} has no memory left on {model.device} for the check of a few tokens that decides how it "
-                    "is run; free some, or use a smaller dtype (bfloat16) or another device"
+                    f"{model.name} has no memory left on {model.device} for the check of a few "
+                    "tokens that decides how it is run; free some, or use a smaller dtype "
+                    "(bfloat16) or another device"
                 ) from error
         gc.collect()
         if torch.cuda.is_available():

@@ -103,8 +103,9 @@ class Shelf:
             ).view(source.shape)
         except OSError as error:
             raise MechclaError(
-                f"cannot spill {size >> 20} MiB of cached residuals to {os.path.dirname(path)!r}: {error.strerror}; set TMPDIR "
-                "to a folder with room, or raise the bound (cache_mib)"
+                f"cannot spill {size >> 20} MiB of cached residuals to {os.path.dirname(path)!r}: "
+                f"{error.strerror}; set TMPDIR to a folder with room, or raise the bound "
+                "(cache_mib)"
             ) from error
         finally:
             os.close(handle)

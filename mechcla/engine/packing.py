@@ -23,7 +23,9 @@ from mechcla.models.chat import Chat, answered_tokens
 from mechcla.models.tokens import check_known, common
 from mechcla.models.tokens import encode as encode_tokens
 
-PASS_TOKENS = 32  # what a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share it
+# What a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share
+# it.
+PASS_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Packed:
     @property
     def added(self) -> frozenset[int]:
         """Places of the prompt's tokens that the user did not write."""
-        places = range(self.special) if isinstance(self.special, int) else self.special
-        return frozenset(place for place in places if place < len(self.prompt))
+        return added_places(self.special, len(self.prompt))
 
     @property
     def trie(self) -> tuple[tuple[int, ...], ...]:
@@ -56,6 +57,12 @@ class Packed:
     def n_tokens(self) -> int:
         """Length of the packed sequence."""
         return len(self.prompt) + len(self.trie)
+
+
+def added_places(special: int | frozenset[int], length: int) -> frozenset[int]:
+    """`Packed.special` as places within a prompt of this length."""
+    places = range(special) if isinstance(special, int) else special
+    return frozenset(place for place in places if place < length)
 
 
 def encode(text: str, tokenizer: object) -> list[int]:
@@ -97,33 +104,67 @@ def pack(
     for candidate, ids in zip(item.candidates, full, strict=True):
         if len(ids) <= cut:
             raise MechclaError(
-                f"{item.label}: candidate {candidate.text!r} adds no token to the prompt {text!r} with this "
-                "tokenizer, so it has no likelihood; expected a text that is at least one token"
+                f"{item.label}: candidate {candidate.text!r} adds no token to the prompt {text!r} "
+                "with this tokenizer, so it has no likelihood; expected a text that is at least "
+                "one token"
             )
         check_known(ids, tokenizer, vocab_size, item.label)
     longest = max(len(ids) for ids in full)
     if window is not None and longest > window:
         raise MechclaError(
-            f"{item.label}: prompt and answer are {longest} tokens, the model's window is {window}: {text[:60]!r}..."
+            f"{item.label}: prompt and answer are {longest} tokens, the model's window is "
+            f"{window}: {text[:60]!r}..."
         )
     candidates = tuple(ids[cut:] for ids in full)
     return Packed(item, prompt.ids[:cut], candidates, prompt.added)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows ready for a forward pass, and where to read the scores.
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The rows of one forward pass: all that runs, and all that an intervention need know of them.
 
     `positions` are what the position embedding sees (a node's depth, not its place in the row);
-    `visible[r, q, k]` is the tree mask. `edge_*` list what is scored, each (row, place, token)
-    once; `path` says which edges sum to which candidate: (row, candidate, edge).
+    `visible[r, q, k]`: whether the token at q attends to the one at k. A row's first `prompt`
+    tokens are its prompt, the others its answer; `added`: those that the user did not write. What
+    is not `real` is padding.
     """
 
-    packed: tuple[Packed, ...]
     ids: Int[Tensor, "row seq"]
     positions: Int[Tensor, "row seq"]
     real: Bool[Tensor, "row seq"]
     visible: Bool[Tensor, "row seq seq"]
+    prompt: Int[Tensor, " row"]
+    added: Bool[Tensor, "row seq"]
+
+
+def causal(
+    ids: Int[Tensor, "row seq"],
+    prompt: Int[Tensor, " row"],
+    added: Bool[Tensor, "row seq"],
+    begin: int = 0,
+) -> Layout:
+    """Rows of one length under an ordinary causal mask; begin: the first token's position."""
+    rows, width = ids.shape
+    return Layout(
+        ids,
+        torch.arange(begin, begin + width).repeat(rows, 1),
+        torch.ones(rows, width, dtype=torch.bool),
+        torch.ones(rows, width, width, dtype=torch.bool).tril(),
+        prompt,
+        added,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Packed items: the layout that runs, and the edges that are scored.
+
+    `edge_*` list what is scored, each (row, place, token) once; `path` says which edges sum to
+    which candidate: (row, candidate, edge).
+    """
+
+    packed: tuple[Packed, ...]
+    layout: Layout
     edge_row: Int[Tensor, " edge"]
     edge_place: Int[Tensor, " edge"]
     edge_token: Int[Tensor, " edge"]
@@ -140,10 +181,6 @@ class Batch:
         for row, candidate, e in self.path:
             totals[(row, candidate)] = totals.get((row, candidate), 0.0) + edge[e]
         return list(totals.values())
-
-    @property
-    def prompt_lengths(self) -> tuple[int, ...]:
-        return tuple(len(p.prompt) for p in self.packed)
 
 
 def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) -> Batch:
@@ -167,6 +204,7 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
     positions = torch.zeros(shape, dtype=torch.long)
     real = torch.zeros(shape, dtype=torch.bool)
     visible = torch.eye(length, dtype=torch.bool).repeat(len(views), 1, 1)
+    added = torch.zeros(shape, dtype=torch.bool)
     edges: dict[tuple[int, int, int], int] = {}
     path: list[tuple[int, int, int]] = []
     for r, (view, trie) in enumerate(zip(views, tries, strict=True)):
@@ -175,6 +213,7 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
         ids[r, :n] = torch.tensor(view.prompt)
         positions[r, :n] = torch.arange(n)
         real[r, : n + len(trie)] = True
+        added[r, list(view.added)] = True
         visible[r, :n, :n] = torch.ones(n, n, dtype=torch.bool).tril()
         for prefix in trie:
             at = place[prefix]
@@ -188,9 +227,9 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
                 edge = edges.setdefault((r, place[tokens[:i]], token), len(edges))
                 path.append((r, c, edge))
     keys = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 3)
-    return Batch(
-        tuple(views), ids, positions, real, visible, keys[:, 0], keys[:, 1], keys[:, 2], tuple(path)
-    )
+    prompt = torch.tensor([len(view.prompt) for view in views])
+    layout = Layout(ids, positions, real, visible, prompt, added)
+    return Batch(tuple(views), layout, keys[:, 0], keys[:, 1], keys[:, 2], tuple(path))
 
 
 def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.packing import Batch
+from mechcla.engine.packing import Batch, Layout, causal
 from mechcla.models.hooking import Place, run_hooked
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def plain_log_probs(
     edges, where it is given.
     """
     found = torch.empty(len(batch.edge_token))
-    for part, edges in _parts(batch, rows):
+    for part, row, edges in _parts(batch, rows):
         kept: list[Tensor] = []
         places: list[Place] = list(edit_places(model, edits, part))
         if streams is not None:
-            last = model.hook_name(model.n_layers - 1, "resid_post")
-            places.append(("site", model.bridge.hook_dict[last], kept.append))
+            last = model.hook_point(model.n_layers - 1, "resid_post")
+            places.append(("site", last, kept.append))
         device = model.device
         ids, mask = part.ids.to(device), part.real.long().to(device)
         positions = part.positions.to(device)
@@ -55,48 +55,37 @@ def plain_log_probs(
         def forward(
             ids: Tensor = ids, mask: Tensor = mask, positions: Tensor = positions
         ) -> Tensor:
-            logits: Tensor = model.bridge(ids, attention_mask=mask, position_ids=positions)
-            return logits
+            return model.logits(ids, mask, positions)
 
         logits = run_hooked(places, forward).float().log_softmax(-1)
-        row, place = part.edge_row.to(device), part.edge_place.to(device)
-        found[edges] = logits[row, place, part.edge_token.to(device)].cpu()
+        row, place = row.to(device), batch.edge_place[edges].to(device)
+        found[edges] = logits[row, place, batch.edge_token[edges].to(device)].cpu()
         if streams is not None:
             streams[edges] = kept[0][row, place].float().cpu()
     return found
 
 
-def _parts(batch: Batch, rows: Rows) -> Iterator[tuple[Batch, Int[Tensor, " edge"]]]:
-    """The batch as the passes that run it, and which of its edges each of them has."""
-    lengths = batch.real.sum(1)
+def _parts(
+    batch: Batch, rows: Rows
+) -> Iterator[tuple[Layout, Int[Tensor, " edge"], Int[Tensor, " edge"]]]:
+    """The passes that run the batch; in which of its rows each of them has which of its edges."""
+    layout = batch.layout
+    lengths = layout.real.sum(1)
     if rows == "padded":
-        yield batch, torch.arange(len(batch.edge_token))
+        yield layout, batch.edge_row, torch.arange(len(batch.edge_token))
         return
     groups = (
         [torch.tensor([r]) for r in range(len(lengths))]
         if rows == "alone"
-        else [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
+        else [(lengths == n).nonzero().squeeze(1) for n in sorted(set(lengths.tolist()))]
     )
     for chosen in groups:
         width = int(lengths[chosen[0]])
-        ids = batch.ids[chosen, :width]
-        packed = tuple(batch.packed[int(r)] for r in chosen)
+        ids, added = layout.ids[chosen, :width], layout.added[chosen, :width]
         if rows == "alone":  # its last token, which is no input elsewhere
-            ids = torch.tensor([[*packed[0].prompt, *packed[0].candidates[0]]])
-            width = ids.shape[1]
+            last = batch.packed[int(chosen[0])].candidates[0][-1:]
+            ids = torch.cat([ids, torch.tensor([last], dtype=torch.long)], 1)
+            added = torch.cat([added, torch.zeros(1, 1, dtype=torch.bool)], 1)
         edges = torch.isin(batch.edge_row, chosen).nonzero().squeeze(1)
-        seen = torch.ones(len(chosen), width, width, dtype=torch.bool).tril()
-        yield (
-            Batch(
-                packed,
-                ids,
-                torch.arange(width).repeat(len(chosen), 1),
-                torch.ones(len(chosen), width, dtype=torch.bool),
-                seen,
-                torch.searchsorted(chosen, batch.edge_row[edges]),
-                batch.edge_place[edges],
-                batch.edge_token[edges],
-                (),
-            ),
-            edges,
-        )
+        row = torch.searchsorted(chosen, batch.edge_row[edges])
+        yield causal(ids, layout.prompt[chosen], added), row, edges

@@ -1,8 +1,8 @@
 """Runs a model under interventions and does no work twice.
 
-    trace = start(model, batch)            # one unsteered pass; remembers what every block was given
-    deep = advance(trace, 9)               # the stream that enters block 9
-    finish(deep, interventions)            # blocks 9.. and the scored positions only
+    trace = start(model, batch)      # one unsteered pass; remembers what every block was given
+    deep = advance(trace, 9)         # the stream that enters block 9
+    finish(deep, interventions)      # blocks 9.. and the scored positions only
 
 A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
 unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair
@@ -14,7 +14,6 @@ its plain forward pass (`fits`); one that is not runs on the plain path.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,7 +56,7 @@ class State:
 def tree_mask(
     visible: Bool[Tensor, "row seq seq"], dtype: torch.dtype
 ) -> Float[Tensor, "row 1 seq seq"]:
-    """An additive attention mask: 0 where a token may look, the dtype's minimum where it may not."""
+    """An additive attention mask: 0 where a token may look, the dtype's minimum elsewhere."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
 
@@ -69,7 +68,7 @@ def start(model: HookedModel, batch: Batch) -> State:
 
     Returns the State at block 0. Hooks of the user's own fire.
     """
-    device = model.device
+    device, layout = model.device, batch.layout
     calls: list[dict[str, Any]] = []
     trunk: list[Tensor] = []
     last: list[Tensor] = []
@@ -77,22 +76,17 @@ def start(model: HookedModel, batch: Batch) -> State:
     def end(_block: Any, _args: Any, out: Any) -> None:
         last.append(out[0] if isinstance(out, tuple) else out)
 
-    def record(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        names = list(inspect.signature(block.original_component.forward).parameters)
+    def record(_block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        names = model.block_arguments(len(calls))
         given = dict(zip(names, args, strict=False)) | kwargs
         trunk.append(given.pop(names[0]))
         calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
 
-    mask = tree_mask(batch.visible.to(device), model.dtype)
+    mask = tree_mask(layout.visible.to(device), model.dtype)
     places: list[Place] = [("before", block, record) for block in model.blocks]
     run_hooked(
         [*places, ("after", model.blocks[-1], end)],
-        lambda: model.bridge.original_model.base_model(
-            input_ids=batch.ids.to(device),
-            attention_mask=mask,
-            position_ids=batch.positions.to(device),
-            use_cache=False,
-        ),
+        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device)),
     )
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
@@ -100,7 +94,7 @@ def start(model: HookedModel, batch: Batch) -> State:
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     for edit in edits:
-        h = edit.apply(h, token_mask(state.batch, edit.positions).to(h.device))
+        h = edit.apply(h, token_mask(state.batch.layout, edit.positions).to(h.device))
     return h
 
 
@@ -126,7 +120,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
         out = run_hooked(
-            edit_places(model, inner, state.batch),
+            edit_places(model, inner, state.batch.layout),
             partial(model.blocks[k], h, **_on(state.calls[k], h.device)),
         )
         h = out[0] if isinstance(out, tuple) else out
@@ -196,7 +190,7 @@ def advance_together(states: Sequence[State], layer: int, max_tokens: int) -> li
     product.
     """
     done: list[State] = []
-    most = max(1, max_tokens // states[0].batch.ids.numel())
+    most = max(1, max_tokens // states[0].batch.layout.ids.numel())
     for begin in range(0, len(states), most):
         part = states[begin : begin + most]
         wide = join(part) if len(part) > 1 and layer > part[0].layer else None
@@ -222,7 +216,7 @@ def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " 
 
 def scored(state: State) -> Scored:
     """The rows of a State behind the last block at which something is scored."""
-    batch, width = state.batch, state.batch.ids.shape[1]
+    batch, width = state.batch, state.batch.layout.ids.shape[1]
     flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
     return Scored(
         state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],

@@ -124,7 +124,7 @@ class _Wave:
         """Take on variants that enter block `entrance` under their edits of the block below; yields
         what is done.
         """
-        room = self.max_tokens // sum(s.batch.ids.numel() for s in states)
+        room = self.max_tokens // sum(s.batch.layout.ids.numel() for s in states)
         if len(self.riders) + len(variants) > room:
             yield from self.end()
         if len(variants) > room:
@@ -160,7 +160,7 @@ class _Wave:
         for state in states:
             # As many as go up together: the next ones are steered when these are done, so that
             # memory does not grow with the number of variants.
-            most = max(1, self.max_tokens // state.batch.ids.numel())
+            most = max(1, self.max_tokens // state.batch.layout.ids.numel())
             for begin in range(0, len(variants), most):
                 part = slice(begin, begin + most)
                 steered = [

@@ -191,8 +191,9 @@ def _top1(h: Tensor) -> Any:
         v = weighted @ start  # power iteration: eigenvalues of 500 resamples would take minutes
         for _ in range(POWER_STEPS):
             v = weighted @ (v / v.norm(dim=1, keepdim=True))
-        return (
-            v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(-1)
-        ).numpy()
+        shares: Tensor = v.norm(dim=1).squeeze(-1) / torch.diagonal(weighted, dim1=1, dim2=2).sum(
+            -1
+        )
+        return shares.numpy()
 
     return statistic

@@ -27,7 +27,7 @@ def cosine_by_layer(
 ) -> dict[str, Float[Tensor, " layer"]]:
     """Cosine of two families of vectors at every layer, for the languages that both have.
 
-    >>> mechcla.cosine_by_layer(en, loc)["es"].shape              # doctest: +SKIP
+    >>> mechcla.cosine_by_layer(en, loc)["es"].shape
     torch.Size([18])
     """
     shared = [language for language in left.languages if language in right.vectors]
@@ -52,6 +52,6 @@ def perpendicularity_by_layer(
 
 
 def random_perpendicularity(d_model: int) -> float:
-    """1 - |cosine| expected of two random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
+    """1 - |cosine| expected of random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
     log_mean = math.lgamma(d_model / 2) - math.lgamma((d_model + 1) / 2) - 0.5 * math.log(math.pi)
     return 1 - math.exp(log_mean)

@@ -28,7 +28,8 @@ HALVES = 50
 
 
 def _unit(v: Tensor) -> Tensor:
-    return v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    unit: Tensor = v / v.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    return unit
 
 
 def without_common(
@@ -63,7 +64,8 @@ def perpendicularity(
     keeps the items' spread and takes their common direction away; a value below it is closer to one
     line than directions without a consistent sign would be.
 
-    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value  # doctest: +SKIP
+    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value.shape
+    (18,)
     """
     generator = np.random.default_rng(seed)
 
@@ -259,7 +261,7 @@ def _corrected(
     """
     own = np.diagonal(across, axis1=1, axis2=2)
     trust = np.where(own >= LEAST_AGREEMENT, own, np.nan)
-    scaled = np.clip(
+    scaled: np.ndarray = np.clip(
         (across + across.transpose(0, 2, 1)) / 2 / np.sqrt(trust[:, :, None] * trust[:, None, :]),
         -1,
         1,

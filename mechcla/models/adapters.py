@@ -23,7 +23,7 @@ def find_adapter(path: str, revision: str | None, local: bool) -> Path | None:
     """The folder of the adapter that a folder or hub id is, or holds beside a base, if any."""
     if local:
         return Path(path) if (Path(path) / CONFIG).exists() else None
-    from transformers.utils import find_adapter_config_file
+    from transformers.utils.peft_utils import find_adapter_config_file
 
     try:
         found = find_adapter_config_file(path, revision=revision)

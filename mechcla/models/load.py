@@ -1,4 +1,4 @@
-"""load_model: a name, a folder or a Hugging Face id becomes a HookedModel, checked before it is believed."""
+"""load_model: a name, a folder or a Hugging Face id becomes a HookedModel that was checked."""
 
 from __future__ import annotations
 

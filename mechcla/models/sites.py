@@ -88,33 +88,23 @@ def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
         for site in SITES
         if (name := f"blocks.{layer}.hook_{site}") in model.bridge.hook_dict
     ]
-    vocab = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    ids = torch.randint(0, vocab, (ROWS, LENGTH), generator=generator).to(model.device)
+    ids = torch.randint(0, model.vocab_size, (ROWS, LENGTH), generator=generator)
+    ids = ids.to(model.device)
+    positions = torch.arange(LENGTH, device=model.device).repeat(ROWS, 1)
     try:
-        run_hooked(points, lambda: run_decoder(model, ids, torch.ones_like(ids)))
+        run_hooked(points, lambda: model.run_decoder(ids, torch.ones_like(ids), positions))
     except Exception as error:  # an architecture may fail in any way it likes
         dtype = str(model.dtype).removeprefix("torch.")
         advice = "" if dtype == "float32" else "; try dtype='float32'"
         raise MechclaError(
-            f"TransformerLens boots {model.name!r} but cannot run it in {dtype}: {type(error).__name__}: {error}\n"
+            f"TransformerLens boots {model.name!r} but cannot run it in {dtype}: "
+            f"{type(error).__name__}: {error}\n"
             f"mechcla takes the decoders that TransformerBridge runs{advice}."
         ) from error
     exact = torch.finfo(model.dtype).eps
     return tuple(
         _block({s: seen.get((k, s), _Seen()) for s in SITES}, model.d_model, exact)
         for k in range(model.n_layers)
-    )
-
-
-def run_decoder(model: HookedModel, ids: Tensor, mask: Tensor) -> Any:
-    """The decoder without the unembedding and without a cache, on rows [row, seq] with a mask of 1
-    and 0.
-    """
-    return model.bridge.original_model.base_model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=torch.arange(ids.shape[1], device=ids.device).repeat(len(ids), 1),
-        use_cache=False,
     )
 
 

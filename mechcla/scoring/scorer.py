@@ -54,9 +54,12 @@ def score(
     plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
     with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
-    >>> scores = mechcla.score(model, items.language("es").test, interventions=sur)   # doctest: +SKIP
-    >>> scores.to_pandas()[["id", "choice", "choice_role"]]                           # doctest: +SKIP
-    >>> scores = mechcla.score(model, items, interventions={"es": sur, "ko": other})  # doctest: +SKIP
+    >>> spanish = items.language("es").test
+    >>> scores = mechcla.score(model, spanish, interventions=sur)
+    >>> choices = scores.to_pandas()[["id", "choice", "choice_role"]]
+    >>> steered = {"es": sur, "ko": other}
+    >>> both = items.language("es", "ko").test
+    >>> scores = mechcla.score(model, both, interventions=steered)
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
@@ -113,8 +116,8 @@ def score_many(
     """
     if prepared.hooks != (now := users_hooks(prepared.model)):
         raise MechclaError(
-            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the items were prepared "
-            f"and are {list(now)} now; prepare the items again"
+            f"the hooks of your own on {prepared.model.name} were {list(prepared.hooks)} when the "
+            f"items were prepared and are {list(now)} now; prepare the items again"
         )
     for edits in variants:
         check_chat(edits, prepared.model, prepared.chat)
@@ -130,7 +133,7 @@ def score_many(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(b.ids.numel() for b in prepared.batches)
+            largest = max(b.layout.ids.numel() for b in prepared.batches)
             if prepared.max_tokens < largest:  # a batch of one row: there is no half
                 raise too_large(prepared.model, largest) from error
             smaller = halved(prepared.model, prepared.max_tokens, error)

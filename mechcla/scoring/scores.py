@@ -69,31 +69,33 @@ class ItemScore:
         text (pointwise mutual information), so an answer that is common in itself gains nothing by
         it.
         """
-        total = np.asarray(self.log_likelihood)
-        if normalisation == "sum":
-            return total
+        value: np.ndarray = np.asarray(self.log_likelihood)
         if normalisation == "token":
-            return total / np.asarray(self.n_tokens)
-        if normalisation == "char":
-            return total / np.asarray([len(t) for t in self.texts])
-        if normalisation == "byte":
-            return total / np.asarray([len(t.encode()) for t in self.texts])
-        if normalisation == "prior":
+            value = value / np.asarray(self.n_tokens)
+        elif normalisation == "char":
+            value = value / np.asarray([len(t) for t in self.texts])
+        elif normalisation == "byte":
+            value = value / np.asarray([len(t.encode()) for t in self.texts])
+        elif normalisation == "prior":
             if not self.prior:
                 raise MechclaError(
-                    f"item {self.id!r} ({self.language}) was scored without priors; score(..., prior=True) measures them"
+                    f"item {self.id!r} ({self.language}) was scored without priors; score(..., "
+                    "prior=True) measures them"
                 )
             with np.errstate(invalid="ignore"):  # -inf less -inf: a metric says so
-                return total - np.asarray(self.prior)
-        raise MechclaError(
-            f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}"
-        )
+                value = value - np.asarray(self.prior)
+        elif normalisation != "sum":
+            raise MechclaError(
+                f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}"
+            )
+        return value
 
     def shares(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
         """Each candidate's probability among the item's candidates; they sum to 1."""
         value = self.values(normalisation)
         weight = np.exp(value - value.max())
-        return weight / weight.sum()
+        shares: np.ndarray = weight / weight.sum()
+        return shares
 
     @property
     def finite(self) -> bool:
@@ -223,8 +225,8 @@ class Scores(Sequence[ItemScore]):
             raise MechclaError(f"cannot read scores from {shown}: {error}") from error
         if not whole:
             raise MechclaError(
-                f"{shown} is damaged, or not a table of scores: its scores do not match their digest; "
-                "score again, or put a copy of the file back"
+                f"{shown} is damaged, or not a table of scores: its scores do not match their "
+                "digest; score again, or put a copy of the file back"
             )
         if not seal:
             unsealed(shown)
@@ -250,7 +252,8 @@ def _own_columns(table: Any, path: str | Path) -> Any:
     for name in known:
         if name not in table.column_names:
             raise MechclaError(
-                f"{path} lacks the column {name!r}; it has {', '.join(table.column_names) or 'none'}"
+                f"{path} lacks the column {name!r}; it has "
+                f"{', '.join(table.column_names) or 'none'}"
             )
     return table
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import KINDS, Candidate, Item
+from mechcla.items.texts import clip
 from mechcla.sources.splits import half
-from mechcla.sources.tables import Row, clip
+from mechcla.sources.tables import Row
 
 ANSWERS: tuple[str, ...] = ("auto", "index", "index1", "letter", "text")
 _SLOT = re.compile(r"\{([^{}]+)\}")

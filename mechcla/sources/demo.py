@@ -35,4 +35,7 @@ def demo_items() -> ItemSet:
 
 def cues() -> dict[str, dict[str, str]]:
     """The sentence that names a country, by language and country: cues()["es"]["KR"]."""
-    return json.loads((demo_data_folder() / "cues.json").read_text(encoding="utf-8"))
+    sentences: dict[str, dict[str, str]] = json.loads(
+        (demo_data_folder() / "cues.json").read_text(encoding="utf-8")
+    )
+    return sentences

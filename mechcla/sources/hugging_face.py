@@ -9,6 +9,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.sources.tables import Row
+from mechcla.storage import user_path
 
 _BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -39,22 +40,23 @@ def _open(
 ) -> Mapping[str, Any]:
     import datasets  # slow to import, and needed by this source alone
 
-    path = Path(dataset)
+    path = user_path(dataset)
+    if path.exists():
+        dataset = str(path)
+    splits: Mapping[str, Any]
     try:
         if (path / "dataset_dict.json").is_file():
-            return datasets.load_from_disk(dataset)
-        if (path / "state.json").is_file():
-            return {
-                split: datasets.load_from_disk(dataset)
-            }  # one table: it is the split that was asked for
-        if path.is_file():
-            return _open_file(path, split)
-        return datasets.load_dataset(dataset, config, revision=revision)
+            splits = datasets.load_from_disk(dataset)
+        elif (path / "state.json").is_file():  # one table: it is the split that was asked for
+            splits = {split: datasets.load_from_disk(dataset)}
+        elif path.is_file():
+            splits = _open_file(path, split)
+        else:
+            splits = datasets.load_dataset(dataset, config, revision=revision)
+        return splits
     except MechclaError:
         raise
-    except (
-        Exception
-    ) as error:  # datasets raises OSError, ValueError, its own and those of its builders
+    except Exception as error:  # OSError, ValueError, the library's own, those of its builders
         asked = (
             f"{dataset!r}"
             + (f", config {config!r}," if config else "")
@@ -80,4 +82,7 @@ def _open_file(path: Path, split: str) -> Mapping[str, Any]:
         raise MechclaError(f"cannot read {path}: {nearest(path.suffix, _BUILDERS)}")
     # Without keep_default_na the answers "None" and "NA" are read as missing cells.
     options = {"keep_default_na": False} if path.suffix == ".csv" else {}
-    return datasets.load_dataset(_BUILDERS[path.suffix], data_files={split: str(path)}, **options)
+    splits: Mapping[str, Any] = datasets.load_dataset(
+        _BUILDERS[path.suffix], data_files={split: str(path)}, **options
+    )
+    return splits

@@ -83,7 +83,7 @@ def minimum_detectable_effect(
     Source: the textbook formula for a paired mean, with the cluster-robust standard error of survey
     sampling.
 
-    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])  # doctest: +SKIP
+    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])
     0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
     """
     factor, result = _quantiles(power, alpha), {}
@@ -122,6 +122,5 @@ def items_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
         raise MechclaError(
             f"effect={effect}, sd={sd}; expected an effect other than 0 and an sd above 0"
         )
-    return max(
-        2, math.ceil((factor * sd / effect) ** 2 - 1e-9)
-    )  # less a hair, so that an Effect gives back its own questions
+    # Less a hair, so that an Effect gives back its own questions.
+    return max(2, math.ceil((factor * sd / effect) ** 2 - 1e-9))

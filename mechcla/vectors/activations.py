@@ -23,7 +23,6 @@ from mechcla.engine.packing import Packed, collate, plan
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
 from mechcla.models.hooking import Place, run_hooked
-from mechcla.models.sites import run_decoder
 from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
@@ -61,10 +60,7 @@ def watching(model: HookedModel, site: str, see: Callable[[int, Tensor], None]) 
     def at(layer: int) -> Callable[[Tensor], None]:
         return lambda activation: see(layer, activation)
 
-    return [
-        ("site", model.bridge.hook_dict[model.hook_name(layer, site)], at(layer))
-        for layer in range(model.n_layers)
-    ]
+    return [("site", model.hook_point(layer, site), at(layer)) for layer in range(model.n_layers)]
 
 
 def last_token_residuals(
@@ -93,7 +89,8 @@ def last_token_residuals(
         check_known(row.ids, model.tokenizer, model.vocab_size, f"prompt {text[:60]!r}")
         if model.window is not None and len(row.ids) > model.window:
             raise MechclaError(
-                f"a prompt is {len(row.ids)} tokens, the window of {model.name} is {model.window}: {text[:60]!r}..."
+                f"a prompt is {len(row.ids)} tokens, the window of {model.name} is "
+                f"{model.window}: {text[:60]!r}..."
             )
     lengths = [len(row.ids) for row in rows]
     how = plain_rows(model, packed)
@@ -124,10 +121,7 @@ def last_token_residuals(
 def _forward(
     model: HookedModel, rows: Sequence[Tokens], site: str, edits: Sequence[Intervention]
 ) -> Float[Tensor, "layer prompt d_model"]:
-    batch = collate(
-        [Packed(None, row.ids, (), row.added) for row in rows],
-        model.pad_id,
-    )
+    layout = collate([Packed(None, row.ids, (), row.added) for row in rows], model.pad_id).layout
     last = torch.tensor([len(row.ids) - 1 for row in rows])
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
 
@@ -137,9 +131,13 @@ def _forward(
         ]
 
     device = model.device
+    # Padding stands at positions of its own, as it does in a pass that is given none.
+    positions = torch.arange(layout.ids.shape[1]).repeat(len(rows), 1)
     run_hooked(
-        [*edit_places(model, edits, batch), *watching(model, site, see)],
-        lambda: run_decoder(model, batch.ids.to(device), batch.real.long().to(device)),
+        [*edit_places(model, edits, layout), *watching(model, site, see)],
+        lambda: model.run_decoder(
+            layout.ids.to(device), layout.real.long().to(device), positions.to(device)
+        ),
     )
     return torch.stack([k.to(device) for k in kept])
 
@@ -151,7 +149,7 @@ def streaming_means(
     chat: bool | Chat = False,
     packed: bool = False,
 ) -> dict[Any, Sums]:
-    """For every group, the sums from which its difference of means is made; each prompt runs once."""
+    """For every group, the sums that make its difference of means; each prompt runs once."""
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
     device = (
         torch.device("cpu") if model.device.type == "mps" else model.device

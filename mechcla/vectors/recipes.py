@@ -1,7 +1,7 @@
 """Other ways from the same activations to a direction, behind one registry, so that the recipe can
 be questioned.
 
-    vectors = RECIPES["lda"](plus, minus)         # [layer, d_model], scaled as the difference of means is
+    vectors = RECIPES["lda"](plus, minus)   # [layer, d_model], as long as the mean difference
 
 plus, minus: paired last-token activations [item, layer, d_model] (English and the language for EN;
 explicit and implicit for LOC). Every result points where the mean difference points and has its
@@ -92,11 +92,9 @@ def language_mean(
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
-    return (
-        direction
-        / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-        * mean.norm(dim=-1, keepdim=True)
-    ).float()
+    unit: Tensor = direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = mean.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
@@ -105,18 +103,20 @@ RECIPES.register("pca_difference", pca_difference)
 RECIPES.register("logistic", logistic)
 RECIPES.register("lda", lda)
 RECIPES.register("language_mean", language_mean)
+UNPAIRED = ("language_mean",)  # for EN: these take all prompts of both languages
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
     """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
     the others parallel ones.
 
-    >>> en = en_vectors_by("lda", cache_residuals(model, items.universal.dev)); en["es"].shape       # doctest: +SKIP
-    torch.Size([18, 640])
+    >>> residuals = cache_residuals(model, items.universal.dev)
+    >>> en_vectors_by("lda", residuals)["es"].shape
+    torch.Size([18, 64])
     """
     sides = {
         lang: (residuals[pivot], residuals[lang])
-        if name == "language_mean"
+        if name in UNPAIRED
         else residuals.paired(pivot, lang)
         for lang in residuals.languages
         if lang != pivot

@@ -86,8 +86,8 @@ def cache_residuals(
     language's rows, which is else refused. packed: while hooks of your own are in place, prompts
     run one by one, unpadded; True pads them to batches all the same.
 
-    >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
-    torch.Size([127, 18, 640])
+    >>> h = cache_residuals(model, items.universal.dev); h["es"].shape
+    torch.Size([127, 18, 64])
     """
     if not len(items):
         raise MechclaError(
@@ -145,7 +145,8 @@ def top_directions(
     """
     if not 1 <= k <= min(len(differences), differences.shape[-1]):
         raise MechclaError(
-            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at least 1 direction and at most {min(len(differences), differences.shape[-1])}"
+            f"k is {k}; {len(differences)} differences of width {differences.shape[-1]} have at "
+            f"least 1 direction and at most {min(len(differences), differences.shape[-1])}"
         )
     found = []
     for layer in range(differences.shape[1]):

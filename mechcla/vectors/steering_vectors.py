@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,11 @@ class SteeringVectors:
     ) -> SteeringVectors:
         """Vectors that were found elsewhere, by language: one row per layer, from layer 0 on.
 
-        name: "EN" or "LOC", the part that they play in a sweep (`--vectors`), or any other. norms: the
-        reference norms of the relative unit; without them only the raw unit can be used. The model that
-        they were made with is not known, so it is not checked; put {"model": model.describe()} into
-        `record` to have it checked. Raises MechclaError for a language without a two-dimensional, finite tensor.
+        name: "EN" or "LOC", the part that they play in a sweep (`--vectors`), or any other. norms:
+        the reference norms of the relative unit; without them only the raw unit can be used. The
+        model that they were made with is not known, so it is not checked; put {"model":
+        model.describe()} into `record` to have it checked. Raises MechclaError for a language
+        without a two-dimensional, finite tensor.
 
         >>> import torch
         >>> SteeringVectors.from_tensors("LOC", {"es": torch.zeros(4, 8)}).languages
@@ -84,7 +85,8 @@ class SteeringVectors:
     def __getitem__(self, language: str) -> Float[Tensor, "layer d_model"]:
         if language not in self.vectors:
             raise MechclaError(
-                f"no {self.name} vector for language {language!r}; {nearest(language, self.vectors)}"
+                f"no {self.name} vector for language {language!r}; "
+                f"{nearest(language, self.vectors)}"
             )
         return self.vectors[language]
 
@@ -133,7 +135,8 @@ class SteeringVectors:
             ) from error
         if not isinstance(meta, dict):
             raise MechclaError(
-                f"{path} is a safetensors file without mechcla's metadata; expected SteeringVectors.save's"
+                f"{path} is a safetensors file without mechcla's metadata; expected "
+                "SteeringVectors.save's"
             )
         seal = meta.pop("digest", None)
         whole = seal == _digest(json.dumps(meta, sort_keys=True), tensors)
@@ -168,6 +171,23 @@ class SteeringVectors:
             else "0"
         )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
+    """The directions of one set with the norms of another, in the languages that both have."""
+    made = {
+        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
+    }
+    return replace(real, name=name, vectors=made)
+
+
+def _resized(
+    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    d, r = direction.double(), real.double()
+    unit: Tensor = d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = r.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 _FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote

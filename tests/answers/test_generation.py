@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import answer_text, generate
-from mechcla.answers.processors import end_ids
 from mechcla.engine import memory, reference
 from mechcla.engine.decoding import cache_fits, cached_logits, full_logits
 from mechcla.engine.intervention import POSITIONS, Intervention
@@ -93,7 +92,7 @@ def loop(model: HookedModel, text: str, edits, steps: int) -> list[int]:
         with torch.no_grad():
             logits = model.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks)
         ids.append(int(logits[0, -1].argmax()))
-        if ids[-1] in end_ids(model):
+        if ids[-1] in model.end_ids:
             break
     return ids[n:]
 
@@ -162,9 +161,8 @@ def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(
         slow = full_logits(model, prompts, [1, 1, 1], answers, [edit])
         assert torch.allclose(fast, slow, atol=1e-4)
     unsteered = full_logits(model, prompts, [1, 1, 1], answers)
-    assert not torch.allclose(
-        slow, unsteered, atol=1e-3
-    )  # the edit reaches this far, so the comparison means something
+    # The edit reaches this far, so the comparison means something.
+    assert not torch.allclose(slow, unsteered, atol=1e-3)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -373,10 +371,11 @@ def test_answers_come_back_from_parquet(tiny, tmp_path: Path):
         answers.where(langage="es")
 
 
-def test_the_documented_example_runs(tiny, monkeypatch, capsys):
+def test_the_documented_example_runs(tiny_folders, capsys):
     page = (Path(__file__).parents[2] / "docs" / "generation.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    monkeypatch.setattr("mechcla.load_model", lambda name: tiny)
+    assert code.count('load_model("demo")') == 1
+    code = code.replace('"demo")', f"{str(tiny_folders['llama'])!r})", 1)
     exec(compile(code, "generation.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[::2]] == ["unsteered", "LOC"]

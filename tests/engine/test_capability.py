@@ -21,6 +21,8 @@ from mechcla.models.load import load_model
 from mechcla.vectors.activations import last_token_residuals
 from tests.engine.families import ATTENTION, FAMILIES, NO_TREE, PARALLEL, Oracle, save, tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def item(id: str, prompt: str, *answers: str) -> Item:
     candidates = tuple(Candidate(a, "wrong" if i else "correct") for i, a in enumerate(answers))
@@ -45,14 +47,6 @@ ITEMS = ItemSet(
 
 def load(folder: Path, **options):
     return load_model(str(folder), device="cpu", **options)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +144,15 @@ def test_the_probe_packs_what_scoring_packs(folders):
     one prompt is a token.
     """
     packed = capability._trees(load(folders("llama")))
-    batch = collate(packed, 0)
+    layout = collate(packed, 0).layout
     for view in packed[:2]:
         depths = [len(p) for p in view.trie]
         assert max(depths) >= 2
         assert any(depths.count(d) > 1 for d in set(depths) - {1})
     assert len({len(p.prompt) for p in packed}) == 3
     assert len(packed[2].prompt) == 1
-    assert bool((batch.positions[0, 1:] <= batch.positions[0, :-1]).any())
-    assert int(batch.ids.max()) < len(tokenizer())
+    assert bool((layout.positions[0, 1:] <= layout.positions[0, :-1]).any())
+    assert int(layout.ids.max()) < len(tokenizer())
 
 
 def test_chunked_attention_beyond_a_chunk_runs_on_the_plain_path(tmp_path):

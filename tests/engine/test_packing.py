@@ -30,10 +30,12 @@ def test_both_layouts_score_the_same_tokens_after_the_same_context(candidates, n
         read: dict[tuple[int, int], list[tuple[tuple[int, ...], int]]] = {}
         for row, candidate, edge in batch.path:
             at = int(batch.edge_place[edge])
-            seen = batch.visible[row, at].nonzero().squeeze(1)
-            order = batch.positions[row, seen].argsort()
-            assert batch.positions[row, seen].sort().values.tolist() == list(range(len(seen)))
-            context = tuple(batch.ids[row, seen[order]].tolist())
+            seen = batch.layout.visible[row, at].nonzero().squeeze(1)
+            order = batch.layout.positions[row, seen].argsort()
+            assert batch.layout.positions[row, seen].sort().values.tolist() == list(
+                range(len(seen))
+            )
+            context = tuple(batch.layout.ids[row, seen[order]].tolist())
             read.setdefault((row, candidate), []).append((context, int(batch.edge_token[edge])))
         for steps, expected in zip(read.values(), candidates, strict=True):
             assert [token for _, token in steps] == list(expected)
@@ -57,7 +59,9 @@ def test_each_position_is_scored_once(candidates):
         )
     )
     assert len(keys) == len(set(keys))
-    assert len(batch.ids[0]) == 2 + len({c[:i] for c in candidates for i in range(1, len(c))})
+    assert len(batch.layout.ids[0]) == 2 + len(
+        {c[:i] for c in candidates for i in range(1, len(c))}
+    )
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 120))

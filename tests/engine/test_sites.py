@@ -15,9 +15,11 @@ from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import SITES
 from mechcla.models.hooking import run_hooked
 from mechcla.models.load import load_model
-from mechcla.models.sites import faults, run_decoder
+from mechcla.models.sites import faults
 from mechcla.vectors.activations import last_token_residuals, watching
 from tests.engine.families import ATTENTION, FAMILIES, PARALLEL, Oracle, save, tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ITEM = Item(
     "q",
@@ -40,14 +42,6 @@ MODULES = {
     "cohere": ("self_attn", "mlp"),
     "gpt_neox": ("attention", "mlp"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +69,12 @@ def test_what_is_before_and_what_is_added_make_what_is_after(family, folders):
         assert why["resid_pre"] is None
         assert why["resid_post"] is None
         seen: dict[str, list[torch.Tensor]] = {s: [] for s in SITES if why[s] is None}
-        places = [
-            ("site", model.bridge.hook_dict[model.hook_name(layer, s)], kept.append)
-            for s, kept in seen.items()
-        ]
+        places = [("site", model.hook_point(layer, s), kept.append) for s, kept in seen.items()]
         with torch.no_grad():
-            run_hooked(places, lambda: run_decoder(model, ids, torch.ones_like(ids)))
+            run_hooked(
+                places,
+                lambda: model.run_decoder(ids, torch.ones_like(ids), torch.arange(6).expand(2, -1)),
+            )
         assert all(len(kept) == 1 and kept[0].shape == (2, 6, 32) for kept in seen.values())
         value = {s: kept[0] for s, kept in seen.items()}
         if family in ATTENTION or family in PARALLEL:
@@ -179,8 +173,9 @@ def test_sites_are_measured_once_and_without_the_users_hooks(folders, monkeypatc
     seen = []
     model.bridge.add_hook("blocks.1.hook_mlp_out", lambda h, hook: seen.append(1) or h * 3)
     passes = []
-    ran = sites.run_decoder
-    monkeypatch.setattr(sites, "run_decoder", lambda *a: passes.append(1) or ran(*a))
+    decoder = model.bridge.original_model.base_model
+    ran = decoder.forward
+    monkeypatch.setattr(decoder, "forward", lambda *a, **k: passes.append(1) or ran(*a, **k))
     assert all(v is None for layer in range(4) for v in faults(model, layer).values())
     assert len(passes) == 1
     assert not seen

@@ -182,12 +182,12 @@ def test_the_users_words_alone_are_steered(prompt, system, byte_level, tmp_path)
     opens, closes = model.tokenizer.convert_tokens_to_ids(["<turn>", "</turn>"])
     head = [i for i, t in enumerate(packed.prompt) if t == opens][1 if system is None else 3]
     foot = [i for i, t in enumerate(packed.prompt) if t == closes][-1]
-    mask = token_mask(collate([packed], 0), "prompt")[0].tolist()
+    mask = token_mask(collate([packed], 0).layout, "prompt")[0].tolist()
     n = len(packed.prompt)
     assert mask[:n] == [head < i < foot for i in range(n)]
-    last = token_mask(collate([packed], 0), "last_prompt_token")[0]
+    last = token_mask(collate([packed], 0).layout, "last_prompt_token")[0]
     assert last.nonzero().flatten().tolist() == [n - 1]  # where vectors are read, by its name
-    both = token_mask(collate([packed], 0), "prompt_and_answer")[0]
+    both = token_mask(collate([packed], 0).layout, "prompt_and_answer")[0]
     assert both.tolist() == [*mask[:n], *[True] * (len(both) - n)]
 
 

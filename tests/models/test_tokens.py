@@ -177,10 +177,10 @@ def test_residuals_and_en_vectors_are_transformers_hidden_states(model, oracle, 
 def test_what_the_tokenizer_put_in_front_is_not_steered(case, model, oracle, small_items):
     _, before, _ = case
     item = small_items.language("es").test.items[0]
-    batch = collate([pack(item, model.tokenizer)], model.pad_id)
+    layout = collate([pack(item, model.tokenizer)], model.pad_id).layout
     n = len(oracle.ids(item.prompt))
-    assert token_mask(batch, "prompt")[0, :n].tolist() == [i >= before for i in range(n)]
-    assert token_mask(batch, "last_prompt_token")[0].nonzero().flatten().tolist() == [n - 1]
+    assert token_mask(layout, "prompt")[0, :n].tolist() == [i >= before for i in range(n)]
+    assert token_mask(layout, "last_prompt_token")[0].nonzero().flatten().tolist() == [n - 1]
 
 
 def test_load_model_leaves_the_tokenizer_as_the_folder_has_it(case, model, oracle):
@@ -260,7 +260,7 @@ def test_special_tokens_that_the_user_writes_are_the_users(tmp_path):
     item = universal("u", "xx", "<s> b is", "a", "b")
     packed = pack(item, model.tokenizer)
     assert packed.prompt == (1, 1, 4, 2)
-    mask = token_mask(collate([packed], 0), "prompt")[0]
+    mask = token_mask(collate([packed], 0).layout, "prompt")[0]
     assert mask.tolist() == [False, True, True, True]
 
 

@@ -68,7 +68,9 @@ def _table(source: str, region: Region, kind: str) -> list[dict[str, Any]]:
 
     try:
         file = FILES[kind].format(file=region.file)
-        return load_dataset(source, data_files={region.code: file}, split=region.code).to_list()
+        table = load_dataset(source, data_files={region.code: file}, split=region.code)
+        rows: list[dict[str, Any]] = table.to_list()
+        return rows
     except Exception as error:  # the client's network, cache and parser errors have no common base
         reason = str(error).split("\n")[0][:200]
         raise MechclaError(

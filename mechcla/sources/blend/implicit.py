@@ -42,7 +42,7 @@ def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
     country" where the publisher left it out.
 
     >>> row = Row("x", "Food", "¿Qué se come en España?", "What do people eat in Spain?", (), 0, 0)
-    >>> question_forms(row, find_region("ES")).implicit    # doctest: +SKIP
+    >>> question_forms(row, find_region("ES")).implicit
     '¿Qué se come en nuestro país?'
     """
     english = form == "english" and region.language != "en"
@@ -71,9 +71,8 @@ def _rules(region: Region, english: bool) -> tuple[tuple[tuple[re.Pattern[str], 
             (name, region.ours),
             (r"\byour country\b", region.ours),
         )
-        if (
-            region.ours == "our region"
-        ):  # "Which area in our region", not "Which region in our region"
+        # "Which area in our region", not "Which region in our region".
+        if region.ours == "our region":
             rules = ((r"\bregion\b", "area"), *rules)
         explicit = ((r"\byour country\b", region.english),)
     else:
@@ -89,9 +88,8 @@ def _apply(rules: tuple[tuple[re.Pattern[str], str], ...], text: str) -> str:
     done = text
     for pattern, new in rules:
         done = pattern.sub(new, done)
-    done = re.sub(
-        r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done)
-    )  # the files' own spacing slips
+    # The files' own spacing slips.
+    done = re.sub(r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done))
     return _capital(text, clean(done))
 
 
