@@ -158,7 +158,7 @@ class Run:
                         "language": row.language,
                         "kind": row.kind,
                         "topic": row.topic,
-                        "prompt": item.prompt_text(row.prompt_form) if item else "",  # type: ignore[arg-type]
+                        "prompt": item.prompt_text(row.prompt_form) if item else "",
                         "choice": choice,
                         "role": role,
                         "share": float(row.shares()[row.right]),

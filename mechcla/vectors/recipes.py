@@ -92,9 +92,9 @@ def language_mean(
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
-    length: Tensor = direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    sized: Tensor = direction / length * mean.norm(dim=-1, keepdim=True)
-    return sized.float()
+    unit: Tensor = direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = mean.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
