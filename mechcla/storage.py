@@ -1,4 +1,9 @@
-"""The one file that writes files: whole files by rename, canonical JSON, SHA-256, one message."""
+"""Every file that mechcla keeps is written here: whole, by rename; canonical JSON, SHA-256, one
+message.
+
+What is not kept is not: `engine/offload.py` maps scratch files that have no name, and
+`runs/lock.py` locks an empty file.
+"""
 
 from __future__ import annotations
 

@@ -41,6 +41,10 @@ WITH_INTERVAL = (*SIGNED, "value", "share", "cosine", "nats")
 Row = Mapping[str, Any]
 
 
+class Typed(str):
+    """A cell of a record that was typed: it is shown as it stands."""
+
+
 @cache
 def read(name: str, folder: Path = FOLDER) -> Any:
     """A table as its rows, or what a JSON file holds. Raises MechclaError for a name that is not
@@ -55,7 +59,7 @@ def read(name: str, folder: Path = FOLDER) -> Any:
     if above and (path := folder / f"{above}.json").exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found.get(within), list):
-            return found[within]
+            return [{k: Typed(v) for k, v in row.items()} for row in found[within]]
     known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.*")]
     raise MechclaError(f"no table {name!r} under docs/reference; {nearest(name, known)}")
 
@@ -171,7 +175,7 @@ def row(name: str, folder: Path = FOLDER, **cells: Any) -> Row:
 
 def number(value: Any, digits: int = 3, sign: bool = False) -> str:
     """A number with so many decimals; whole numbers and texts as they are, no -0.000."""
-    if not _number(value):
+    if isinstance(value, Typed) or not _number(value):
         return str(value)
     if re.fullmatch(r"-?\d+", str(value)):
         return (

@@ -42,7 +42,7 @@ def load_data(config: AlignConfig) -> TrainingData:
 
     Raises MechclaError that names the file and row, or the column.
 
-    >>> load_data(make({"method": "mist", "data": "parallel.tsv"}))            # doctest: +SKIP
+    >>> load_data(make({"method": "mist", "data": "parallel.tsv"}))
     """
     if config.data == "demo":
         return training_data("demo", demo_facts(), languages=config.languages)

@@ -23,7 +23,7 @@ from mechcla.storage import user_path, utf8, write_text
 class ItemSet(Sequence[Item]):
     """Items in a fixed order; every selection is again an ItemSet.
 
-    >>> items.universal.dev.language("es")            # doctest: +SKIP
+    >>> items.universal.dev.language("es")
     ItemSet(120 items: es; 120 universal; 120 dev)
     """
 
