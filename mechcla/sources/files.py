@@ -60,8 +60,9 @@ def file_items(path: str | Path, bad_rows: str = "raise") -> ItemSet:
     are counted and the first of them shown in a warning; `read_items` returns them all. Blank CSV
     rows are always left out. Raises MechclaError that names file, row and column.
 
-    >>> mechcla.load_items("my.csv")
-    >>> mechcla.load_items("my.csv", bad_rows="skip")
+    >>> mechcla.load_items("items.jsonl")
+    ItemSet(387 items: es; 255 universal, 132 cultural; 194 dev, 193 test)
+    >>> items = mechcla.load_items("my.csv", bad_rows="skip")
     """
     found = read_items(path, bad_rows)
     warn_skipped(found.skipped, str(path))
@@ -72,7 +73,7 @@ def read_items(path: str | Path, bad_rows: str = "raise") -> FileItems:
     """The same as `file_items`, without a warning and with every row that was left out.
 
     >>> read_items("my.csv", bad_rows="skip").skipped
-    (Skipped(where='my.csv, row 3 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean
+    (Skipped(where='my.csv, row 2 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean
     'correct'? ..."),)
     """
     path = Path(path)

@@ -154,7 +154,7 @@ def loc_vectors(
     template. packed: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
-    ('es', 'ko')
+    ('en', 'es', 'ko')
     """
     return _make(model, items, loc_requests(items, cue=cue), site, chat, packed)[LOC_NAMES[cue]]
 

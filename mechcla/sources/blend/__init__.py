@@ -75,6 +75,7 @@ def blend_report(
     every id.
 
     >>> print(blend_report("BLEnD/data", ["ES"]))
+    BLEnD, form='local', min_votes=2: ...
     """
     return _items(regions, path, form, min_votes, n_other, seed)[1]
 
@@ -97,7 +98,8 @@ def blend_pairs(
     either region is left out. Raises MechclaError as `blend_items` does, and for two languages in
     form "local". Source: ours.
 
-    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)
+    >>> blend_pairs("BLEnD/data", "ES", "MX").languages
+    ('es', 'es-MX')
     """
     check_form(form)
     sides = find_region(left), find_region(right)
@@ -116,6 +118,7 @@ def blend_questions(
     are ours.
 
     >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count
+    4
     """
     check_form(form)
     asked = find_regions(regions)

@@ -101,7 +101,7 @@ def read_global_mmlu(
     out.
 
     >>> read_global_mmlu(["es"], path="my_copy").report.missing
-    {'es': ('anatomy/test/3',)}
+    {'es': ('arithmetic/test/3',)}
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
         if value not in known:
