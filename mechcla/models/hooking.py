@@ -144,8 +144,10 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
     Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
     module count; what TransformerLens, transformers, torch and mechcla install does not.
 
+    >>> model.bridge.add_hook("blocks.1.hook_out", lambda h, hook: h)
     >>> users_hooks(model)
     ('blocks.1.hook_out',)
+    >>> model.bridge.reset_hooks()
     """
     found = [
         str(getattr(module, "name", None) or name or type(module).__name__)

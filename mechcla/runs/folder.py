@@ -47,7 +47,7 @@ def component(text: str, longest: int = LONGEST) -> str:
     A text that is encoded or cut ends in its digest, so two texts never share a name.
 
     >>> component("es"), component("../up")
-    ('es', '%2E%2E%2Fup-1d5de4d2a69d')
+    ('es', '%2E%2E%2Fup-23e2912baa35')
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_@.+-]*", text) and len(text) <= longest:
         return text

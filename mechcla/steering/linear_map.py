@@ -50,6 +50,7 @@ def fit_map(
     Raises MechclaError for a negative ridge, a layer or language that the residuals lack, or fewer
     than two shared questions.
 
+    >>> from mechcla.vectors.residuals import cache_residuals
     >>> learnt = fit_map(cache_residuals(model, items.universal.dev), "es", layer=9)
     """
     if not ridge >= 0:
@@ -98,7 +99,7 @@ def map_steering(
 
     The default is the position that the map was fitted on, where INCLINE acts too.
 
-    >>> scores = mechcla.score(model, items, map_steering(learnt, 0.5))
+    >>> scores = mechcla.score(model, items.language("es").test, map_steering(learnt, 0.5))
     """
     made_with = learnt.record.get("model", {}).get("digest")
     return (

@@ -205,7 +205,7 @@ def loc_vectors(
     template. packed, recipe: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
-    ('es', 'ko')
+    ('en', 'es', 'ko')
     """
     prompts = loc_prompts(items, cue)
     return _make(model, items, prompts, recipe, site, chat, packed)[LOC_NAMES[cue]]
