@@ -39,6 +39,7 @@ from mechcla.sources import SOURCES
 from mechcla.steering.controls import ARMS
 from mechcla.steering.families import FAMILIES as STEERING_FAMILIES
 from mechcla.vectors.recipes import RECIPES
+from tests.parallel import pytest_collection_modifyitems  # noqa: F401  (hooks)
 from tests.skips import pytest_addoption, pytest_configure  # noqa: F401  (hooks)
 
 TEXT = [

@@ -64,7 +64,8 @@ def perpendicularity(
     keeps the items' spread and takes their common direction away; a value below it is closer to one
     line than directions without a consistent sign would be.
 
-    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value  # doctest: +SKIP
+    >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")  # doctest: +SKIP
+    >>> perpendicularity(en, loc).value  # doctest: +SKIP
     """
     generator = np.random.default_rng(seed)
 

@@ -21,12 +21,15 @@ it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from mechcla.errors import MechclaError
 from mechcla.storage import TEMPORARY, sha256, writing
 
+SCHEMA = 1  # of the run folder: what its files are and hold
 RECORD, CONFIG, ITEMS = "record.json", "config.yaml", "items.jsonl"
 SELECTION, FROZEN = "selection.json", "frozen.json"
 CONDITIONS, STATUS = "conditions.json", "status.json"
@@ -66,6 +69,16 @@ def check(folder: Path) -> None:
         raise MechclaError(
             f"{str(folder)!r} is not empty and holds no run of mechcla.sweep (no {RECORD}; it "
             f"holds {listed}); choose another --out"
+        )
+
+
+def refuse_other_schema(folder: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a run whose files are laid out otherwise than this version's."""
+    schema = record.get("schema")
+    if schema != SCHEMA:
+        raise MechclaError(
+            f"{str(folder)!r} is a run of schema {schema!r}, written by another version of mechcla; "
+            f"this one reads schema {SCHEMA}. Run its config.yaml again with this version"
         )
 
 

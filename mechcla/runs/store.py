@@ -28,12 +28,14 @@ from mechcla.runs.folder import (
     ITEMS,
     LONGEST_NAME,
     RECORD,
+    SCHEMA,
     SELECTION,
     STATUS,
     VECTORS,
     check,
     component,
     reading,
+    refuse_other_schema,
     seal,
     sweep_out,
 )
@@ -51,8 +53,6 @@ from mechcla.storage import (
     writing,
 )
 from mechcla.vectors.steering_vectors import SteeringVectors
-
-SCHEMA = 1  # of the run folder
 
 
 class Store:
@@ -139,6 +139,7 @@ class Store:
                 "version of mechcla), so what the folder was made with cannot be known; put a copy "
                 "of it back, or choose another --out"
             )
+        refuse_other_schema(folder, record)
         differences = _differences(record["config"], config)
         differences += _differences(record["identity"], self.identity)
         if differences:

@@ -28,6 +28,12 @@ FROM_A_MODEL = {
     "two_models": ("two_models",),
 }
 
+# What the claim of a test does not need: a search over 12 dev items twice, 15 pairs per layer.
+SMALLER = {
+    "configure_cost": ("--dev-items", "3", "--languages", "es"),
+    "contrast": ("--draws", "2"),
+}
+
 
 def run_script(name: str, monkeypatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", [name, *arguments])
@@ -65,6 +71,7 @@ def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
         "5",
         "--out",
         str(tmp_path),
+        *SMALLER.get(name, ()),
     )
     for stem in FROM_A_MODEL[name]:
         rows = check(tmp_path, stem)

@@ -39,9 +39,8 @@ def test_parity_compares_the_items_it_is_given(
     with (tmp_path / "lm_eval_parity.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {r["id"] for r in rows} == set(small_items.dev.ids)
-    assert (
-        len(rows) == 6 + 2 * 6
-    )  # 3 questions of either kind in 2 languages, cultural ones asked twice
+    # 3 questions of either kind in 2 languages, cultural ones asked twice.
+    assert len(rows) == 6 + 2 * 6
 
 
 @pytest.mark.lm_eval
@@ -79,23 +78,24 @@ def suite(tmp_path):
     return tmp_path
 
 
-def test_a_skip_that_is_not_listed_fails_the_run(suite):
-    done = run("pytest", "-q", ".", cwd=suite)
+TOGETHER = ["-q", "-p", "no:xdist"], ["-q", "-n", "2"]  # in one process, and as `make test`
+
+
+@pytest.mark.parametrize("how", TOGETHER)
+def test_a_skip_that_is_not_listed_fails_the_run(how, suite):
+    """A test that is skipped, and a file that is skipped as a whole."""
+    (suite / "test_b.py").write_text('import pytest\npytest.importorskip("nothing_of_this_name")\n')
+    done = run("pytest", *how, ".", cwd=suite)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = run("pytest", "-q", "--no-unlisted-skips", ".", cwd=suite)
+    done = run("pytest", *how, "--no-unlisted-skips", ".", cwd=suite)
     assert done.returncode == 1
     assert "test_a.py::test_gpu: Skipped: no GPU here" in done.stdout
     assert "test_fails_as_known:" not in done.stdout  # expected to fail is not skipped
+    assert done.stdout.count("test_b.py: Skipped: could not import 'nothing_of_this_name'") == 1
 
 
-def test_a_file_that_is_skipped_as_a_whole_fails_the_run(suite):
-    (suite / "test_a.py").write_text('import pytest\npytest.importorskip("nothing_of_this_name")\n')
-    done = run("pytest", "-q", "--no-unlisted-skips", ".", cwd=suite)
-    assert done.returncode == 1
-    assert "test_a.py: Skipped: could not import 'nothing_of_this_name'" in done.stdout
-
-
-def test_a_listed_skip_does_not(suite):
+@pytest.mark.parametrize("how", TOGETHER)
+def test_a_listed_skip_does_not(how, suite):
     """The same run with a list that names the test and its reason, and with one that names another
     reason.
     """
@@ -106,7 +106,7 @@ def test_a_listed_skip_does_not(suite):
             "skips.LIST = pathlib.Path(__file__).with_name('list.txt')\n"
             "from tests.skips import pytest_addoption, pytest_configure\n"
         )
-        done = run("pytest", "-q", "--no-unlisted-skips", ".", cwd=suite)
+        done = run("pytest", *how, "--no-unlisted-skips", ".", cwd=suite)
         assert done.returncode == code, done.stdout + done.stderr
 
 

@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jaxtyping
 import torch
 
+from mechcla.interrupts import guard
 from mechcla.items.item_set import ItemSet
 from mechcla.sweep.__main__ import main
 
@@ -68,8 +70,10 @@ def start(arguments: list[str], limit: int | None = None) -> tuple[int, int]:
     sys.stdout.flush()
     sys.stderr.flush()
     reads, writes = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until `try` holds it
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writes)
         return pid, reads
     code = 1
@@ -79,14 +83,16 @@ def start(arguments: list[str], limit: int | None = None) -> tuple[int, int]:
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         torch.set_num_threads(1)
+        jaxtyping.config.update("jaxtyping_disable", True)  # `warm` had its shapes checked
         if limit is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        sys.orig_argv = [sys.executable, "-m", "mechcla.sweep", *arguments]
+        guard()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         code = main(arguments)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
+    except BaseException as error:  # an interrupt before main's first line or behind its last one
+        sys.excepthook(type(error), error, error.__traceback__)  # as the interpreter ends
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
