@@ -110,9 +110,9 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
     the others parallel ones.
 
-    >>> residuals = cache_residuals(model, items.universal.dev)                 # doctest: +SKIP
-    >>> en_vectors_by("lda", residuals)["es"].shape                             # doctest: +SKIP
-    torch.Size([18, 640])
+    >>> residuals = cache_residuals(model, items.universal.dev)
+    >>> en_vectors_by("lda", residuals)["es"].shape
+    torch.Size([18, 64])
     """
     sides = {
         lang: (residuals[pivot], residuals[lang])
