@@ -78,6 +78,15 @@ def without_row_numbers(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
+def utf8(path: Path, instead: str = "save it as UTF-8") -> Iterator[None]:
+    """Turn a byte that is not UTF-8 into one message that names the file, and what to do instead."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; {instead}") from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what the system refuses (a full or read-only disk, rights) into one message."""
     try:

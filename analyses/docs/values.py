@@ -4,8 +4,9 @@
     figures/fig4_perpendicularity es layer=16 .2  ->  0.97 [0.94, 1.00]
     reliability cells                             ->  51
 
-The first word names a table under docs/reference: a CSV file, a list in a JSON file (`benchmarks/paths`
-is "paths" of benchmarks.json), or a JSON file, whose keys the other words then are. In a table a word is
+The first word names a table under docs/reference: a CSV file, a list in a JSON file
+(`benchmarks/paths` is "paths" of benchmarks.json), or a JSON file, whose keys the other words then
+are. In a table a word is
 
     a column            what is shown; its interval too, unless `alone` stands there
     column=cell         which rows; `!=` for the others; column>other, column<0.5 likewise
@@ -40,6 +41,10 @@ WITH_INTERVAL = (*SIGNED, "value", "share", "cosine", "nats")
 Row = Mapping[str, Any]
 
 
+class Typed(str):
+    """A cell of a record that was typed: it is shown as it stands."""
+
+
 @cache
 def read(name: str, folder: Path = FOLDER) -> Any:
     """A table as its rows, or what a JSON file holds. Raises MechclaError for a name that is not
@@ -54,7 +59,7 @@ def read(name: str, folder: Path = FOLDER) -> Any:
     if above and (path := folder / f"{above}.json").exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found.get(within), list):
-            return found[within]
+            return [{k: Typed(v) for k, v in row.items()} for row in found[within]]
     known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.*")]
     raise MechclaError(f"no table {name!r} under docs/reference; {nearest(name, known)}")
 
@@ -170,7 +175,7 @@ def row(name: str, folder: Path = FOLDER, **cells: Any) -> Row:
 
 def number(value: Any, digits: int = 3, sign: bool = False) -> str:
     """A number with so many decimals; whole numbers and texts as they are, no -0.000."""
-    if not _number(value):
+    if isinstance(value, Typed) or not _number(value):
         return str(value)
     if re.fullmatch(r"-?\d+", str(value)):
         return (

@@ -46,8 +46,10 @@ class HookedModel:
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
 
-    >>> model.logits(ids, mask, positions).shape      # [row, seq, vocab]       # doctest: +SKIP
-    torch.Size([2, 7, 262144])
+    >>> ids = torch.tensor([[1, 70, 71], [1, 72, 73]])
+    >>> mask, positions = torch.ones_like(ids), torch.arange(3).expand(2, 3)
+    >>> model.logits(ids, mask, positions).shape      # [row, seq, vocab]
+    torch.Size([2, 3, 320])
     """
 
     bridge: Any

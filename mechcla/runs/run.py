@@ -261,8 +261,8 @@ def read_run(folder: str | Path) -> Run:
 
     A folder of mechcla 0.1, whose record has no digest, is refused by name.
 
-    >>> run = mechcla.read_run("runs/demo")                                 # doctest: +SKIP
-    >>> print(run.tests.where(method="LOC", language="all", measure="share"))   # doctest: +SKIP
+    >>> run = mechcla.read_run("runs/demo")
+    >>> print(run.tests.where(method="LOC", language="all", measure="share"))
     """
     path = user_path(folder)
     with reading(path):

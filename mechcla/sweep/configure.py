@@ -98,9 +98,8 @@ def configure(
     English or without one of the splits. Where items of one kind are lacking, the families that
     need them are left out (stderr says which). Operationalisation: ours.
 
-    >>> found = mechcla.configure(model, items, ["es"]); print(found)               # doctest: +SKIP
-    >>> edits = found.interventions("SUR", "es")                                    # doctest: +SKIP
-    >>> mechcla.score(model, items.test.language("es"), edits)                      # doctest: +SKIP
+    >>> found = mechcla.configure(model, items, ["es"], dev_items=4, coarse_step=6)
+    >>> steps = found.interventions("SUR", "es")
     """
     for name in ("preset", "config"):
         if name in settings:
