@@ -27,8 +27,8 @@ class Axes:
     def of(cls, items: ItemSet) -> Axes:
         """The kinds of these items by language, in the order of the languages.
 
-        >>> Axes.of(items).kinds
-        {'en': ('universal', 'cultural'), 'es': ('universal', 'cultural')}
+        >>> Axes.of(items).kinds["ko"]
+        ('universal', 'cultural')
         """
         found = {(i.language, i.kind) for i in items}
         return cls({k: tuple(n for n in KINDS if (k, n) in found) for k in items.languages})
