@@ -16,7 +16,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures test lint bench parity extras check-commands clean
+.PHONY: help sweep quick figures test lint docs docs-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,12 +36,19 @@ figures: $(STAMP)  ## every figure of the paper and the new ones, from RUN=runs/
 test: $(STAMP)  ## all tests, the demo model among them, in WORKERS=2 processes
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-lint: $(STAMP)  ## ruff, floors, mypy, lengths of files
+lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python tests/size.py
+	$(BIN)/python -m analyses.docs --check
+
+docs-check: $(STAMP)  ## every number of README and docs/ is what the tables in docs/reference say
+	$(BIN)/python -m analyses.docs --check
+
+docs: $(STAMP)  ## writes these numbers; ARGS='--take runs/demo runs/figures' takes a new run's tables first
+	$(BIN)/python -m analyses.docs $(ARGS)
 
 bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)

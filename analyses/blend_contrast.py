@@ -21,12 +21,8 @@ from mechcla.statistics import Contrast, contrast
 from mechcla.steering.controls import like, random_like
 
 STRENGTH = 2.0
-NAMES = {
-    "ES": "España",
-    "MX": "México",
-    "KR": "대한민국",
-    "KP": "북한",
-}  # as the published questions name them
+# As the published questions name them.
+NAMES = {"ES": "España", "MX": "México", "KR": "대한민국", "KP": "북한"}
 
 
 def two_ways(path: Path, left: str, right: str) -> tuple[ItemSet, tuple[str, str], int]:

@@ -18,6 +18,7 @@ from mechcla import plots
 from mechcla.metrics.estimates import Estimate
 from mechcla.metrics.plane_point import PlanePoint
 from mechcla.runs.tables import csv_text
+from mechcla.vectors.residuals import Residuals, cache_residuals
 
 
 def arguments(
@@ -96,6 +97,19 @@ def load(args: argparse.Namespace) -> tuple[mechcla.HookedModel, mechcla.ItemSet
         n = min(args.questions, len(ids))
         chosen |= {ids[int(k * len(ids) / n)] for k in range(n)}
     return mechcla.load_model(args.model), items.where(lambda i: i.id in chosen)
+
+
+def residuals(
+    model: mechcla.HookedModel, items: mechcla.ItemSet
+) -> tuple[Residuals, Residuals, Residuals]:
+    """What EN and LOC are made of: of universal items, and of cultural ones asked implicitly and
+    explicitly.
+    """
+    return (
+        cache_residuals(model, items.universal),
+        cache_residuals(model, items.cultural, "implicit"),
+        cache_residuals(model, items.cultural, "explicit"),
+    )
 
 
 def read_json(path: Path) -> Any:

@@ -23,11 +23,8 @@ if __name__ == "__main__":
     args.languages = args.languages or "es"
     languages = args.languages.split(",")
     model, items = mechcla.load_model(args.model), all_items(args)
-    common = {
-        "dev_items": args.dev_items,
-        "restore": False,
-        "try_positions": [],
-    }  # the same positions in both
+    # The same positions in both.
+    common = {"dev_items": args.dev_items, "restore": False, "try_positions": []}
     ways = {
         "coarse to fine": {},
         "full grid": {"coarse_step": 1, "refine": 0, "pair_layers": model.n_layers},

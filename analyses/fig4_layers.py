@@ -4,18 +4,15 @@ permutation null.
 The right half (gains by layer) is figures/fig4_layers of a run of mechcla.sweep.
 """
 
-from analyses.common import arguments, load, write
+from analyses.common import arguments, load, residuals, write
 from mechcla import plots
 from mechcla.geometry import perpendicularity, random_perpendicularity, without_common
-from mechcla.vectors.residuals import cache_residuals, en_differences, loc_differences
+from mechcla.vectors.residuals import en_differences, loc_differences
 
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
-    universal = cache_residuals(model, items.universal)
-    implicit, explicit = (
-        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
-    )
+    universal, implicit, explicit = residuals(model, items)
     raw, cleaned = {}, {}
     for language in (k for k in universal.languages if k != "en"):
         en, loc = en_differences(universal, language), loc_differences(explicit, implicit, language)

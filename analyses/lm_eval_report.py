@@ -12,11 +12,8 @@ import numpy as np
 from mechcla.items.item import Item
 
 Key = tuple[str, str, str, str]  # an item and how it is asked: id, language, kind, prompt form
-ACCURACIES = {
-    "acc": "sum",
-    "acc_norm": "char",
-    "acc_bytes": "byte",
-}  # lm-eval's name: mechcla's normalisation
+# By lm-eval's name: mechcla's normalisation.
+ACCURACIES = {"acc": "sum", "acc_norm": "char", "acc_bytes": "byte"}
 COMPARED = "compared"
 SPLIT = "token across the join"  # mechcla scores it, lm-eval takes it for prompt
 # A candidate lies wholly in that token; lm-eval stops with an AssertionError.

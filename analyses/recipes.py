@@ -8,7 +8,7 @@ no direction.
 
 from collections.abc import Iterator
 
-from analyses.common import arguments, load, write
+from analyses.common import arguments, load, residuals, write
 from mechcla import Intervention, ItemSet, Scores, difference, en_steering, loc_steering, plots
 from mechcla.models.hooked_model import HookedModel
 from mechcla.scoring.prepared import prepare
@@ -26,10 +26,7 @@ Arms = dict[tuple[str, str, int], tuple[Intervention, ...]]  # (vector, recipe, 
 
 def vectors(model: HookedModel, items: ItemSet) -> Iterator[tuple[str, str, SteeringVectors]]:
     """Every recipe's EN and LOC vectors from these items, and random ones of the same norms."""
-    universal = cache_residuals(model, items.universal)
-    implicit, explicit = (
-        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
-    )
+    universal, implicit, explicit = residuals(model, items)
     for name in RECIPES:
         yield "EN", name, en_vectors_by(name, universal)
         yield "LOC", name, loc_vectors_by(name, explicit, implicit)

@@ -2,20 +2,18 @@
 items and layer.
 """
 
-from analyses.common import arguments, load, write
+from analyses.common import arguments, load, residuals, write
 from mechcla import plots
 from mechcla.geometry import across_languages, reliability
-from mechcla.vectors.residuals import cache_residuals, en_differences, loc_differences
+from mechcla.vectors.residuals import en_differences, loc_differences
 
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
-    shared_ids = set.intersection(
-        *(set(items.universal.language(k).ids) for k in items.languages)
-    )  # parallel in all of them
-    universal = cache_residuals(model, items.universal.where(lambda i: i.id in shared_ids))
-    implicit, explicit = (
-        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
+    # Universal questions that are parallel in all languages.
+    shared_ids = set.intersection(*(set(items.universal.language(k).ids) for k in items.languages))
+    universal, implicit, explicit = residuals(
+        model, items.where(lambda i: i.kind == "cultural" or i.id in shared_ids)
     )
     languages = [k for k in universal.languages if k != "en"]
     found = {

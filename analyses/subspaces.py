@@ -2,20 +2,17 @@
 layer and language.
 """
 
-from analyses.common import arguments, load, write
+from analyses.common import arguments, load, residuals, write
 from mechcla import plots
 from mechcla.geometry import subspace_angles
-from mechcla.vectors.residuals import cache_residuals, en_differences, loc_differences
+from mechcla.vectors.residuals import en_differences, loc_differences
 
 K = 4
 
 if __name__ == "__main__":
     args = arguments(__doc__)
     model, items = load(args)
-    universal = cache_residuals(model, items.universal)
-    implicit, explicit = (
-        cache_residuals(model, items.cultural, form) for form in ("implicit", "explicit")
-    )
+    universal, implicit, explicit = residuals(model, items)
     found = {
         k: subspace_angles(
             en_differences(universal, k), loc_differences(explicit, implicit, k), K, args.resamples

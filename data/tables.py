@@ -23,7 +23,8 @@ _ZONE_CITIES = (
     "AE:Asia/Dubai PK:Asia/Karachi NG:Africa/Lagos ZA:Africa/Johannesburg MA:Africa/Casablanca "
     "US:America/New_York US:America/Los_Angeles US:America/Chicago US:America/Detroit "
     "CA:America/Toronto CA:America/Vancouver BR:America/Sao_Paulo BR:America/Manaus "
-    "EC:America/Guayaquil MX:America/Monterrey MX:America/Tijuana NZ:Pacific/Auckland KZ:Asia/Almaty RU:Asia/Novosibirsk RU:Europe/Volgograd "
+    "EC:America/Guayaquil MX:America/Monterrey MX:America/Tijuana NZ:Pacific/Auckland "
+    "KZ:Asia/Almaty RU:Asia/Novosibirsk RU:Europe/Volgograd "
     "CH:Europe/Zurich UZ:Asia/Samarkand TZ:Africa/Dar_es_Salaam CM:Africa/Douala"
 )
 ZONE_CITIES = tuple(pair.split(":") for pair in _ZONE_CITIES.split())

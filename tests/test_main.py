@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mechcla import Candidate, Item, ItemSet
-from mechcla.__main__ import COMMANDS, main
+from mechcla.__main__ import main
+from mechcla.commands.command import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,7 +67,10 @@ def test_lint_exits_with_0_for_clean_items(items: Path, capsys: pytest.CaptureFi
         (["lint", "ITEMS", "--languages", ","], "selects nothing"),
         (["lint", "ITEMS", "--rules", "double-spaces"], "did you mean 'double-space'?"),
         (["lint", "ITEMS", "--langs", "de"], "--langs"),
-        (["lnt", "ITEMS"], "unknown command 'lnt'; did you mean 'lint'? known: sweep, lint"),
+        (
+            ["lnt", "ITEMS"],
+            "unknown command 'lnt'; did you mean 'lint'? known: compare, lint, sweep",
+        ),
         (["sweep", "--model", "demo", "--preset", "quik"], "quick"),
     ],
 )
@@ -89,9 +93,10 @@ def test_a_broken_line_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.split("\n")[2:4]] == [
-        "sweep",
+    assert [line.split()[0] for line in capsys.readouterr().out.split("\n")[2:5]] == [
+        "compare",
         "lint",
+        "sweep",
     ]
     assert main([]) == 2
     assert "usage: python -m mechcla COMMAND" in capsys.readouterr().err
@@ -125,4 +130,4 @@ def test_it_runs_as_a_module_and_the_console_script_is_its_main(items: Path) -> 
     ]
     module, function = scripts["mechcla"].split(":")
     assert getattr(sys.modules[module], function) is main
-    assert COMMANDS.names() == ("sweep", "lint")
+    assert COMMANDS.names() == ("compare", "lint", "sweep")

@@ -139,9 +139,8 @@ def compare(
         for repeat in range(args.repeats + 1):
             for name, (run, blocks, head) in runs.items():
                 bar.set_postfix_str(name)
-                if (
-                    repeat == 0
-                ):  # counted, not timed: counters cost time, and the first run warms up
+                # Counted, not timed: counters cost time, and the first run warms up.
+                if repeat == 0:
                     peer = name in PATHS[:3]
                     found = count(partial(run, _one_layer(work) if peer else work), blocks, head)
                     counts[name] = (

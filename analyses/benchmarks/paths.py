@@ -116,9 +116,8 @@ def mechcla_engine(work: Workload) -> Result:
 
 def _engine(work: Workload, share_prompt: bool, resume: bool, together: bool) -> Result:
     variants = [(work.edit(cell),) for cell in work.cells]
-    prepared = scoring.prepare(
-        work.model, work.items, fast=True, prior=False
-    )  # no peer measures priors
+    # No peer measures priors.
+    prepared = scoring.prepare(work.model, work.items, fast=True, prior=False)
     if not share_prompt:
         prepared = _unshared(prepared)
     if not together:

@@ -73,7 +73,9 @@ def align_config(config: AlignConfig, data: TrainingData | None = None) -> Align
         return _done(config, out, data)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    base = load_model(config.model, device=config.device, dtype=config.dtype, revision=config.revision)
+    base = load_model(
+        config.model, device=config.device, dtype=config.dtype, revision=config.revision
+    )
     described, tokenizer = base.describe(), base.tokenizer
     window, vocab_size = base.window, base.vocab_size
     _start(config, work, data, described["digest"])

@@ -1,7 +1,7 @@
 """Lemmas of a short text, by language, for the second half of BLEnD's soft match.
 
 What BLEnD's own script uses needs Java, Spark, models fetched at use, or code under the GPL; these
-are the small offline packages of the extra `blend` instead, and a result names the one that made it:
+are the small offline packages of the extra `blend` instead. A result names the one that made it:
 
     language            package           officially, and what differs
     en es id el fa ...  simplemma         spaCy (en), spark-nlp (es), nlp-id (id), CLTK's ancient
@@ -9,8 +9,8 @@ are the small offline packages of the extra `blend` instead, and a result names 
     zh                  rjieba            jieba; the same dictionary and algorithm, in Rust
     ar                  snowballstemmer   qalsadi; a light stemmer, after the article is taken off
                                           (ours)
-    ko                  kiwipiepy         KoNLPy's Okt; without the extra `blend-ko`: particles taken
-                                          off (ours)
+    ko                  kiwipiepy         KoNLPy's Okt; without the extra `blend-ko`: particles
+                                          taken off (ours)
     am as az ha su ...  tokens            spark-nlp (am), word tokens (as), stemmers (az, ha, su)
 """
 

@@ -50,17 +50,11 @@ IN_LATIN = """
     en es id az ha su af ca cs cy da de et eu fi fr ga gl hr hu ig is it jv lt lv ms mt nb nl nn no
     pl pt ro sk sl so sq sv sw tl tr vi xh yo zu"""
 LATIN = frozenset(IN_LATIN.split())
-SYLLABLES = {
-    "HANGUL": 3,
-    "CJK": 3,
-    "HIRAGANA": 2,
-    "KATAKANA": 2,
-    "ETHIOPIC": 2,
-}  # letters that one of their signs is worth
+# Letters that one of their signs is worth.
+SYLLABLES = {"HANGUL": 3, "CJK": 3, "HIRAGANA": 2, "KATAKANA": 2, "ETHIOPIC": 2}
 MOST = 2 / 3
-STANDS_FOR = {
-    "su": ("id", "jv")
-}  # Sundanese is unknown to py3langid; its nearest relatives speak for it
+# Sundanese is unknown to py3langid; its nearest relatives speak for it.
+STANDS_FOR = {"su": ("id", "jv")}
 
 
 def script_of(text: str) -> str | None:

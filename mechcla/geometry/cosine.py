@@ -52,6 +52,6 @@ def perpendicularity_by_layer(
 
 
 def random_perpendicularity(d_model: int) -> float:
-    """1 - |cosine| expected of two random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
+    """1 - |cosine| expected of random directions: 1 - Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2))."""
     log_mean = math.lgamma(d_model / 2) - math.lgamma((d_model + 1) / 2) - 0.5 * math.log(math.pi)
     return 1 - math.exp(log_mean)

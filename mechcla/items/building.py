@@ -25,9 +25,8 @@ SCRIPTS = {"en": "LATIN", "es": "LATIN", "id": "LATIN", "zh": "CJK", "ko": "HANG
 }
 POSITION_P = 0.001
 MIN_POSITIONS = 20
-_CANDIDATE_MARKS = set(
-    " \u200c-'\u2019\u00b7&.,\u060c\u3001\uff0c"
-)  # within it; at its end letters only
+# Within it; at its end letters only.
+_CANDIDATE_MARKS = set(" \u200c-'\u2019\u00b7&.,\u060c\u3001\uff0c")
 _ARABIC_ONLY = {
     "\u064a": "Arabic yeh; Persian writes \u06cc",
     "\u0643": "Arabic kaf; Persian writes \u06a9",

@@ -6,7 +6,7 @@ The fields are in docs/items.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
@@ -19,11 +19,8 @@ PromptForm = str  # one of FORMS
 
 KINDS: tuple[str, ...] = ("universal", "cultural")
 SPLITS: tuple[str, ...] = ("dev", "test")
-FORMS: tuple[str, ...] = (
-    "implicit",
-    "explicit",
-    "us",
-)  # no cue, the item's own country named, the United States named
+# No cue, the item's own country named, the United States named.
+FORMS: tuple[str, ...] = ("implicit", "explicit", "us")
 _TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}
 ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "other")}
 RIGHT = {"universal": "correct", "cultural": "local"}
@@ -75,25 +72,14 @@ class Item:
                 raise MechclaError(
                     f"{self.label}: {name!r} is {clip(value)}; expected a non-empty text"
                 )
-        for name in (
-            "country",
-            "topic",
-            "prompt_explicit",
-            "prompt_us",
-            "separator",
-            "source",
-            "licence",
-        ):
-            value, optional = (
-                getattr(self, name),
-                name in ("country", "prompt_explicit", "prompt_us"),
-            )
-            if not (isinstance(value, str) or (optional and value is None)) or (
+        for name, default in OPTIONAL.items():
+            value, nothing = getattr(self, name), default is None
+            if not (isinstance(value, str) or (nothing and value is None)) or (
                 name in ("prompt_explicit", "prompt_us") and value == ""
             ):
                 raise MechclaError(
                     f"{self.label}: {name!r} is {clip(value)}; expected a text"
-                    + (" or nothing" if optional else "")
+                    + (" or nothing" if nothing else "")
                 )
         for name, known in (("kind", KINDS), ("split", SPLITS)):
             if getattr(self, name) not in known:
@@ -157,9 +143,8 @@ class Item:
         if form not in FORMS:
             raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
-        if (
-            form == "us" and text is None and self.country == "US"
-        ):  # an American item names its own country
+        # An American item names its own country.
+        if form == "us" and text is None and self.country == "US":
             text = self.prompt_explicit
         if text is None:
             raise MechclaError(
@@ -195,21 +180,16 @@ class Item:
         return cls(**{**row, "candidates": tuple(candidates)})
 
 
+# The fields of an item that a file may leave out, with what they then are.
+OPTIONAL = {f.name: f.default for f in fields(Item) if f.default is not MISSING}
+
+
 def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
     known = [f.name for f in fields(cls)]
     for name in row:
         if name not in known:
             raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
-    optional = {
-        "country",
-        "topic",
-        "prompt_explicit",
-        "prompt_us",
-        "separator",
-        "source",
-        "licence",
-    }
-    missing = [name for name in known if name not in optional and name not in row]
+    missing = [name for name in known if name not in OPTIONAL and name not in row]
     if missing:
         raise MechclaError(
             f"{where} lacks the field {missing[0]!r}; it has {', '.join(row) or 'none'}"

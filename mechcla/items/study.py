@@ -125,10 +125,8 @@ class Study:
         try:
             text = _canonical(dict(choice))
             text.encode()
-        except (
-            TypeError,
-            ValueError,
-        ) as error:  # UnicodeEncodeError, half a character, is a ValueError
+        # UnicodeEncodeError, half a character, is a ValueError.
+        except (TypeError, ValueError) as error:
             raise MechclaError(
                 f"the choice is not JSON ({error}); give numbers, texts, lists and objects, "
                 "interventions as [e.describe() for e in edits]"

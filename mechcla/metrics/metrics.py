@@ -160,10 +160,17 @@ def metric(
 ) -> dict[str, Estimate]:
     """A metric by its name ("transfer", "localization", "english_bias"), by language and pooled."""
     table = _metric_table(scores, name, measure, normalisation)
-    draws = bootstrap_means(table, resamples, seed)
+    return _estimates(table, measure, resamples, seed)
+
+
+def _estimates(
+    table: dict[str, dict[str, float]], what: str, resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """The means of a table's columns, [language][id], and of all of it."""
     counts = {k: len(v) for k, v in table.items()}
     counts[POOLED] = sum(counts.values())
-    return {k: _estimate(d, counts[k], measure) for k, d in draws.items()}
+    draws = bootstrap_means(table, resamples, seed)
+    return {k: _estimate(d, counts[k], what) for k, d in draws.items()}
 
 
 def difference(
@@ -192,10 +199,7 @@ def difference(
         raise MechclaError(
             "the two score tables have no item in common, so there is nothing to compare"
         )
-    draws = bootstrap_means(table, resamples, seed)
-    counts = {k: len(v) for k, v in table.items()}
-    counts[POOLED] = sum(counts.values())
-    return {k: _estimate(d, counts[k], f"difference in {name} {measure}") for k, d in draws.items()}
+    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
 
 
 def recoverable_fraction(

@@ -124,6 +124,12 @@ class HookedModel:
         """The attention backend that runs, part of a result's identity."""
         return str(getattr(self._text_config, "_attn_implementation", "unknown"))
 
+    @property
+    def revision(self) -> str | None:
+        """The commit of the repository that the weights were read from; None for a folder's."""
+        commit = getattr(self.bridge.original_model.config, "_commit_hash", None)
+        return str(commit) if commit else None
+
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.
 

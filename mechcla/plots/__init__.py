@@ -4,6 +4,7 @@ plane.py      tradeoff, layers, surgical, arms
 geometry.py   curves, projections, reliabilities, gains, matrices
 contrast.py   contrasts
 answers.py    answers
+runs.py       compared
 style.py      one look for all
 fonts.py      a glyph for every script
 """
@@ -12,11 +13,13 @@ from mechcla.plots.answers import answers
 from mechcla.plots.contrast import contrasts
 from mechcla.plots.geometry import curves, gains, matrices, projections, reliabilities
 from mechcla.plots.plane import arms, layers, surgical, tradeoff
+from mechcla.plots.runs import compared
 from mechcla.plots.style import save
 
 __all__ = [
     "answers",
     "arms",
+    "compared",
     "contrasts",
     "curves",
     "gains",

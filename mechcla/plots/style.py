@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mechcla.metrics.estimates import Estimate
 from mechcla.plots.fonts import families
+from mechcla.storage import user_path, write_whole
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255"]
 STYLE: Any = {
@@ -33,14 +35,16 @@ OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 def save(figure: Figure, stem: str | Path) -> Path:
     """Write stem.png (200 dots per inch) and stem.svg (text as text) and return the PNG's path.
 
-    Runs without a display. The same figure gives the same bytes at every run.
+    Runs without a display. The same figure gives the same bytes at every run. Raises MechclaError
+    where the system refuses to write.
     """
-    stem = Path(stem)
-    with matplotlib.rc_context(STYLE):  # resolution, ids and text are decided here, not on drawing
+    stem = user_path(stem)
+    # Resolution, ids and text are decided here, not on drawing.
+    with matplotlib.rc_context(STYLE):
         for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            target, part = (stem.with_name(f"{lead}{stem.name}.{kind}") for lead in ("", "."))
-            figure.savefig(part, bbox_inches="tight", metadata=metadata, format=kind)
-            part.replace(target)
+            target = stem.with_name(f"{stem.name}.{kind}")
+            options: dict[str, Any] = {"bbox_inches": "tight", "metadata": metadata, "format": kind}
+            write_whole(target, partial(figure.savefig, **options))
     return target
 
 

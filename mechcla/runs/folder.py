@@ -21,12 +21,15 @@ it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from mechcla.errors import MechclaError
 from mechcla.storage import TEMPORARY, sha256, writing
 
+SCHEMA = 1  # of the run folder: what its files are and hold
 RECORD, CONFIG, ITEMS = "record.json", "config.yaml", "items.jsonl"
 SELECTION, FROZEN = "selection.json", "frozen.json"
 CONDITIONS, STATUS = "conditions.json", "status.json"
@@ -36,7 +39,6 @@ LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests
 BESIDE = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "lost+found"}  # of an empty folder
 SPILLED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
-DRAWN = re.compile(r"\..+\.(png|svg)")  # a figure that is not whole yet
 
 
 def component(text: str, longest: int = LONGEST) -> str:
@@ -69,6 +71,16 @@ def check(folder: Path) -> None:
         )
 
 
+def refuse_other_schema(folder: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a run whose files are laid out otherwise than this version's."""
+    schema = record.get("schema")
+    if schema != SCHEMA:
+        raise MechclaError(
+            f"{str(folder)!r} is a run of schema {schema!r}, written by another version of mechcla; "
+            f"this one reads schema {SCHEMA}. Run its config.yaml again with this version"
+        )
+
+
 def _is_start(path: Path) -> bool:
     """Whether a file may lie in the folder of a run that is not begun, or was killed at its start."""
     return path.name in {LOCK, RUNNING} | BESIDE or path.name.startswith(TEMPORARY)
@@ -78,7 +90,6 @@ def temporaries(folder: Path) -> list[Path]:
     """What a killed run left that is not whole: only names that mechcla gives."""
     found = list(folder.rglob(f"{TEMPORARY}*"))
     found += [p for p in folder.glob("mechcla-*") if SPILLED.fullmatch(p.name)]
-    found += [p for p in (folder / FIGURES).glob(".*") if DRAWN.fullmatch(p.name)]
     return sorted({p for p in found if p.is_file() and not p.is_symlink()})
 
 

@@ -133,7 +133,7 @@ def score_many(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(b.ids.numel() for b in prepared.batches)
+            largest = max(b.layout.ids.numel() for b in prepared.batches)
             if prepared.max_tokens < largest:  # a batch of one row: there is no half
                 raise too_large(prepared.model, largest) from error
             smaller = halved(prepared.model, prepared.max_tokens, error)

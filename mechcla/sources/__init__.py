@@ -1,4 +1,6 @@
-"""Where items come from. A source is one function that returns an ItemSet, registered by name."""
+"""Where items come from. A source is one function, registered by name, that returns an ItemSet, or
+a `Loaded` if it has something to say of what it left out.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import inspect
 import shlex
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +17,27 @@ from mechcla.items.item_set import ItemSet
 from mechcla.items.lint import lint
 from mechcla.items.texts import check_language
 from mechcla.registry import Registry
-from mechcla.sources.blend import blend_items
+from mechcla.sources.blend import read_blend
 from mechcla.sources.demo import demo_items
-from mechcla.sources.files import file_items
-from mechcla.sources.global_mmlu import global_mmlu_items
-from mechcla.sources.hub import hub_items
+from mechcla.sources.files import read_items
+from mechcla.sources.global_mmlu import read_global_mmlu
+from mechcla.sources.hub import read_hub
+from mechcla.sources.loaded import LeftOut, Loaded
+from mechcla.storage import user_path
 
-Source = Callable[..., ItemSet]
+__all__ = ["SOURCES", "LeftOut", "Loaded", "Source", "load", "load_items", "register_source"]
+
+Source = Callable[..., ItemSet | Loaded]
 SOURCES: Registry[Source] = Registry("source")
 SOURCES.register("demo", demo_items)
-SOURCES.register("blend", blend_items)
-SOURCES.register("global_mmlu", global_mmlu_items)
-SOURCES.register("hub", hub_items)
+SOURCES.register("blend", read_blend)
+SOURCES.register("global_mmlu", read_global_mmlu)
+SOURCES.register("hub", read_hub)
 
 
 def register_source(name: str, source: Source) -> None:
-    """Make `load_items(name, **options)` call source(**options).
+    """Make `load_items(name, **options)` call source(**options), which returns an ItemSet or a
+    `mechcla.sources.Loaded`.
 
     Raises MechclaError if the name is taken.
     """
@@ -44,17 +52,24 @@ def load_items(
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults
-    that `mechcla.lint` finds are counted in one UserWarning. Raises MechclaError for an unknown
-    source or option, a missing file, what is no language code, or a language
-    without items.
+    that `mechcla.lint` finds are counted in one UserWarning, and what a source left out in another;
+    `mechcla.sources.load` returns it. Raises MechclaError for an unknown source or option, a
+    missing file, what is no language code, or a language without items.
 
     >>> items = mechcla.load_items("demo", languages=["es", "ko"])
     >>> items.languages
     ('en', 'es', 'ko')
     """
-    items = unlinted_items(source, languages, **options)
-    warn_of_faults(items, source, stacklevel=3)
-    return items
+    found = load(source, languages, **options)
+    warn_of_left_out(found, stacklevel=3)
+    warn_of_faults(found.items, source, stacklevel=3)
+    return found.items
+
+
+def warn_of_left_out(found: Loaded, stacklevel: int = 2) -> None:
+    """One warning of what a source left out, where it asks for one."""
+    if found.warning:
+        warnings.warn(found.warning, stacklevel=stacklevel)
 
 
 def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> None:
@@ -75,25 +90,30 @@ def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> N
         )
 
 
-def unlinted_items(
-    source: str | Path, languages: Sequence[str] | None = None, **options: Any
-) -> ItemSet:
-    """The same as `load_items`, without a look at the items' faults."""
+def load(source: str | Path, languages: Sequence[str] | None = None, **options: Any) -> Loaded:
+    """The same as `load_items`, with what was left out and why, and without warnings.
+
+    >>> found = mechcla.sources.load("my.csv", bad_rows="skip")  # doctest: +SKIP
+    >>> print(found)  # doctest: +SKIP
+    ItemSet(2 items: en es; 2 universal; 2 dev); 1 left out: 1 column 'role_1' is 'corect'; ...
+    """
     if isinstance(languages, str):
         languages = [languages]
     if languages is not None:
         languages = [check_language(language, "languages") for language in languages]
     if isinstance(source, str) and source in SOURCES:
-        items = SOURCES[source](**_options(source, SOURCES[source], languages, options))
-    elif Path(source).exists():
-        items = file_items(source, **_options(source, file_items, None, options))
+        made = SOURCES[source](**_options(source, SOURCES[source], languages, options))
+    elif user_path(source).exists():
+        made = read_items(source, **_options(source, read_items, None, options))
     else:
         raise MechclaError(
             f"no source and no file is named {str(source)!r}; {nearest(source, SOURCES)}, or a "
             "path to a .jsonl, .csv or .parquet file or a folder of them"
         )
+    found = made if isinstance(made, Loaded) else Loaded(made)
     if languages is None:
-        return items
+        return found
+    items = found.items
     for language in languages:
         if language not in items.languages:
             raise MechclaError(
@@ -101,7 +121,11 @@ def unlinted_items(
                 f"{nearest(language, items.languages, 50)}"
             )
     keep = set(languages) | ({"en"} & set(items.languages))
-    return items.where(lambda item: item.language in keep)
+    return replace(
+        found,
+        items=items.where(lambda item: item.language in keep),
+        left_out=tuple(one for one in found.left_out if one.language in {"", *keep}),
+    )
 
 
 def _options(

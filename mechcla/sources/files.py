@@ -7,23 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import ROLES, Item
-from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import clip, parse_json
-from mechcla.sources.tables import (
-    SUFFIXES,
-    Row,
-    Skipped,
-    collect,
-    item_set,
-    read_rows,
-    warn_skipped,
-)
+from mechcla.sources.loaded import Loaded
+from mechcla.sources.tables import SUFFIXES, Row, collect, loaded, read_rows
+from mechcla.storage import user_path
 
 COLUMNS: tuple[str, ...] = (
     "id",
@@ -44,46 +36,25 @@ SEPARATORS = {"space": " ", "none": ""}  # how a CSV cell spells what a spreadsh
 _FLAT = re.compile(r"(candidate|role|country)_([1-9][0-9]*)")
 
 
-@dataclass(frozen=True)
-class FileItems:
-    """The items of a file or folder, and the rows that were left out."""
+def read_items(path: str | Path, bad_rows: str = "raise") -> Loaded:
+    """`load_items(path)`: the items of one .jsonl, .csv or .parquet file, or of every such file in
+    a folder, sorted by name.
 
-    items: ItemSet
-    skipped: tuple[Skipped, ...]
+    bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. `load_items`
+    counts the rows left out and shows the first of them in a warning; this lists them all. Blank
+    CSV rows are always left out. Raises MechclaError that names file, row and column.
 
-
-def file_items(path: str | Path, bad_rows: str = "raise") -> ItemSet:
-    """The items of one .jsonl, .csv or .parquet file, or of every such file in a folder, sorted by
-    name.
-
-    bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. Rows left out
-    are counted and the first of them shown in a warning; `read_items` returns them all. Blank CSV
-    rows are always left out. Raises MechclaError that names file, row and column.
-
-    >>> mechcla.load_items("items.jsonl")
-    ItemSet(387 items: es; 255 universal, 132 cultural; 194 dev, 193 test)
-    >>> items = mechcla.load_items("my.csv", bad_rows="skip")
+    >>> read_items("my.csv", bad_rows="skip").left_out
+    (LeftOut(what='my.csv, row 2 (ends on line 4)', reason="column 'role_2' is 'corect'; did you
+    mean 'correct'? ...", language=''),)
     """
-    found = read_items(path, bad_rows)
-    warn_skipped(found.skipped, str(path))
-    return found.items
-
-
-def read_items(path: str | Path, bad_rows: str = "raise") -> FileItems:
-    """The same as `file_items`, without a warning and with every row that was left out.
-
-    >>> read_items("my.csv", bad_rows="skip").skipped
-    (Skipped(where='my.csv, row 2 (ends on line 4)', why="column 'role_2' is 'corect'; did you mean
-    'correct'? ..."),)
-    """
-    path = Path(path)
+    path = user_path(path)
     files = [path]
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in SUFFIXES)
         if not files:
             raise MechclaError(f"the folder {path} holds no {', '.join(SUFFIXES)} files")
-    items, skipped = collect(_rows(files), _make, bad_rows)
-    return FileItems(item_set(items, str(path), skipped), skipped)
+    return loaded(*collect(_rows(files), _make, bad_rows), str(path))
 
 
 def _rows(files: list[Path]) -> Iterator[Row]:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import Item
-from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import check_language
 from mechcla.sources.columns import Columns, Constants, item_of
 from mechcla.sources.hugging_face import hub_rows
+from mechcla.sources.loaded import LeftOut, Loaded
 from mechcla.sources.splits import sample
-from mechcla.sources.tables import Skipped, collect, item_set, warn_skipped
+from mechcla.sources.tables import collect, loaded
 
-__all__ = ["Columns", "Constants", "HubItems", "hub_items", "read_hub"]
-
-
-@dataclass(frozen=True)
-class HubItems:
-    """The items of a data set, and the rows that were left out."""
-
-    items: ItemSet
-    skipped: tuple[Skipped, ...]
+__all__ = ["Columns", "read_hub"]
 
 
-def hub_items(
+def read_hub(
     dataset: str | Path,
     columns: Columns | Mapping[str, Any] | None = None,
     config: str | Mapping[str, str] | None = None,
@@ -42,7 +34,7 @@ def hub_items(
     limit: int | None = None,
     bad_rows: str = "raise",
     revision: str | None = None,
-) -> ItemSet:
+) -> Loaded:
     """`load_items("hub", dataset="owner/name", ...)`: one split of a data set as items.
 
     dataset: a name on the hub, or a file or folder that `datasets` reads. columns: which column
@@ -50,10 +42,10 @@ def hub_items(
     language: {"en": "eng_Latn", "es": "spa_Latn"}, of which `languages` and English are read.
     language, kind, country: of every row, where no column says it. limit: at most so many
     questions, chosen by a hash of the id and so the same in every language. bad_rows: "raise", or
-    "skip" to leave them out, counted in a warning; `read_hub` returns them. dev and test are halves
-    by a hash of the id unless a column says it. The mapping is ours; whether a prompt ends where
-    its answer begins is for the caller to see to. Raises MechclaError that names the data set, row
-    and column, and the nearest column.
+    "skip" to leave them out, counted in a warning of `load_items` and listed here. dev and test are
+    halves by a hash of the id unless a column says it. The mapping is ours; whether a prompt ends
+    where its answer begins is for the caller to see to. Raises MechclaError that names the data
+    set, row and column, and the nearest column.
 
     >>> mechcla.load_items("hub", dataset="facebook/belebele",
     ...     config={"en": "eng_Latn", "es": "spa_Latn"},
@@ -61,49 +53,25 @@ def hub_items(
     ...              "choices": ("mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4"),
     ...              "answer": "correct_answer_num", "answer_is": "index1"})  # doctest: +SKIP
     """
+    name, mapping = str(dataset), Columns.of(columns)
     constants = Constants(
         language=language, kind=kind, country=country, separator=separator, licence=licence
     )
-    found = read_hub(
-        dataset, columns, config, split, languages, constants, limit, bad_rows, revision
-    )
-    warn_skipped(found.skipped, str(dataset))
-    return found.items
-
-
-def read_hub(
-    dataset: str | Path,
-    columns: Columns | Mapping[str, Any] | None = None,
-    config: str | Mapping[str, str] | None = None,
-    split: str = "test",
-    languages: Sequence[str] | None = None,
-    constants: Constants | None = None,
-    limit: int | None = None,
-    bad_rows: str = "raise",
-    revision: str | None = None,
-) -> HubItems:
-    """The same as `hub_items`, without a warning and with every row that was left out.
-
-    constants: what holds for every row that has no column for it.
-
-    >>> spanish = Constants(language="es")
-    >>> read_hub("owner/name", constants=spanish, bad_rows="skip").skipped  # doctest: +SKIP
-    """
-    name, mapping, constants = str(dataset), Columns.of(columns), constants or Constants()
     if limit is not None and limit < 1:
         raise MechclaError(f"limit is {limit}; expected at least 1 question, or None for all")
     configs = _configs(config, languages, mapping, constants, name)
     items: tuple[Item, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     for code, part in configs.items():
         fixed = replace(constants, language=code or None, source=constants.source or name)
         rows = hub_rows(name, part, split, revision, "dataset= may be a local file or folder")
-        made, left_out = collect(rows, partial(item_of, columns=mapping, constants=fixed), bad_rows)
-        items, skipped = items + made, skipped + left_out
+        made, bad = collect(rows, partial(item_of, columns=mapping, constants=fixed), bad_rows)
+        items += made
+        left_out += tuple(replace(one, language=code) for one in bad)
     if limit is not None:
         chosen = set(sample(list(dict.fromkeys(item.id for item in items)), limit))
         items = tuple(item for item in items if item.id in chosen)
-    return HubItems(item_set(items, name, skipped), skipped)
+    return loaded(items, left_out, name)
 
 
 def _configs(

@@ -9,6 +9,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.sources.tables import Row
+from mechcla.storage import user_path
 
 _BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -39,7 +40,9 @@ def _open(
 ) -> Mapping[str, Any]:
     import datasets  # slow to import, and needed by this source alone
 
-    path = Path(dataset)
+    path = user_path(dataset)
+    if path.exists():
+        dataset = str(path)
     splits: Mapping[str, Any]
     try:
         if (path / "dataset_dict.json").is_file():

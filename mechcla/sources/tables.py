@@ -8,7 +8,6 @@ source decides whether to stop there or to skip it and say so.
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import clip, parse_json
-from mechcla.storage import without_row_numbers
+from mechcla.sources.loaded import LeftOut, Loaded
+from mechcla.storage import utf8, without_row_numbers
 
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".parquet")
 BAD_ROWS: tuple[str, ...] = ("raise", "skip")
@@ -54,14 +54,6 @@ class Row:
         return self.values[column]
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A row that was left out, and why."""
-
-    where: str
-    why: str
-
-
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of one file, in its order; rows are counted from 1 below the header.
 
@@ -91,12 +83,8 @@ def read_rows(path: Path) -> Iterator[Row]:
                 f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); "
                 "save it as UTF-8"
             )
-        try:
+        with utf8(path):
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
-        except UnicodeDecodeError as error:
-            raise MechclaError(
-                f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
-            ) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -113,10 +101,8 @@ def _parquet(path: Path) -> Iterator[Row]:
         ) from error
     try:
         rows = table.to_pylist()
-    except (
-        pa.ArrowException,
-        ValueError,
-    ) as error:  # a text that is not UTF-8, a date beyond Python's
+    # A text that is not UTF-8, a date beyond Python's.
+    except (pa.ArrowException, ValueError) as error:
         raise MechclaError(f"cannot read the cells of {path}: {clip(str(error), 200)}") from error
     for number, row in enumerate(rows, start=1):
         yield Row(f"{path}, row {number}", row, format="parquet")
@@ -212,7 +198,7 @@ def _once(names: Sequence[str], path: Path) -> None:
 
 def collect(
     rows: Iterable[Row], make: Callable[[Row], Item], bad_rows: str = "raise"
-) -> tuple[tuple[Item, ...], tuple[Skipped, ...]]:
+) -> tuple[tuple[Item, ...], tuple[LeftOut, ...]]:
     """The items that `make` builds from the rows, and the rows left out with the reason.
 
     A blank row is always left out and listed. bad_rows="raise" stops at the first other bad row,
@@ -222,7 +208,7 @@ def collect(
     if bad_rows not in BAD_ROWS:
         raise MechclaError(f"bad_rows is {bad_rows!r}; {nearest(bad_rows, BAD_ROWS)}")
     items: list[Item] = []
-    skipped: list[Skipped] = []
+    left_out: list[LeftOut] = []
     first: dict[tuple[str, str, str], str] = {}
     for row in rows:
         blank = row.fault == _BLANK
@@ -240,33 +226,37 @@ def collect(
             if bad_rows == "raise" and not blank:
                 said = str(error).removeprefix(row.where).lstrip(": ")
                 raise MechclaError(f"{row.where}{' ' if row.fault else ': '}{said}") from error
-            skipped.append(Skipped(row.where, str(error)))
+            left_out.append(LeftOut(row.where, str(error)))
             continue
         first[key] = row.where
         items.append(item)
-    return tuple(items), tuple(skipped)
+    return tuple(items), tuple(left_out)
 
 
-def item_set(items: tuple[Item, ...], what: str, skipped: tuple[Skipped, ...] = ()) -> ItemSet:
-    """An ItemSet whose errors name the file or data set. Raises MechclaError if it is empty."""
+def loaded(items: tuple[Item, ...], left_out: tuple[LeftOut, ...], what: str) -> Loaded:
+    """The rows of a file or data set as a result; its errors and its warning name `what`.
+
+    The warning counts the rows left out and shows the first five. Raises MechclaError if there are
+    no items.
+    """
     if not items:
         reason = (
-            f"; {len(skipped)} rows were skipped, the first: {skipped[0].where}: {skipped[0].why}"
-            if skipped
-            else ""
+            f"{len(left_out)} rows were skipped, the first: {_said(left_out[0])}"
+            if left_out
+            else "expected the fields of docs/items.md"
         )
-        raise MechclaError(
-            f"{what} holds no items{reason or '; expected the fields of docs/items.md'}"
-        )
+        raise MechclaError(f"{what} holds no items; {reason}")
     try:
-        return ItemSet(items)
+        found = ItemSet(items)
     except MechclaError as error:
         raise MechclaError(f"{what}: {error}") from error
+    if not left_out:
+        return Loaded(found)
+    shown = "; ".join(_said(one) for one in left_out[:5])
+    more = f"; and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+    warning = f"{what}: {len(left_out)} rows skipped: {shown}{more}"
+    return Loaded(found, left_out, warning=warning)
 
 
-def warn_skipped(skipped: tuple[Skipped, ...], what: str, stacklevel: int = 4) -> None:
-    """One warning that counts the rows left out and shows the first five."""
-    if skipped:
-        shown = "; ".join(f"{s.where}: {s.why}" for s in skipped[:5])
-        more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        warnings.warn(f"{what}: {len(skipped)} rows skipped: {shown}{more}", stacklevel=stacklevel)
+def _said(row: LeftOut) -> str:
+    return f"{row.what}: {row.reason}"

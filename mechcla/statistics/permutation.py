@@ -68,9 +68,9 @@ def sign_flip(
 
     Exact if the values lie on a lattice (accuracies: their distribution of sums is counted out
     whole, which for -1, 0 and 1 is McNemar's exact test) or if there are few of them (all 2**n
-    assignments of signs are listed); otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p is never 0 and the test keeps its
-    level. Values of 0 are left out, which changes no p-value. Source: Fisher 1935; the +1: Phipson
-    and Smyth 2010.
+    assignments of signs are listed); otherwise Monte Carlo, (1 + hits) / (1 + resamples), so that p
+    is never 0 and the test keeps its level. Values of 0 are left out, which changes no p-value.
+    Source: Fisher 1935; the +1: Phipson and Smyth 2010.
 
     >>> sign_flip(np.array([1.0, 1, 1, 1, 1]))        # 2 of 2**5 assignments reach 5
     (0.0625, True)
@@ -110,9 +110,8 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
     units = np.rint(values * GRAIN).astype(int)
     if abs(units / GRAIN - values).max() > 1e-9 or not units.any():
         return None
-    units = units[
-        units != 0
-    ]  # what is left of thirds that cancel is a rounding error, not a change
+    # What is left of thirds that cancel is a rounding error, not a change.
+    units = units[units != 0]
     units = units // np.gcd.reduce(units)
     total = int(abs(units).sum())
     if total * len(units) > LATTICE_WORK:

@@ -122,6 +122,5 @@ def items_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
         raise MechclaError(
             f"effect={effect}, sd={sd}; expected an effect other than 0 and an sd above 0"
         )
-    return max(
-        2, math.ceil((factor * sd / effect) ** 2 - 1e-9)
-    )  # less a hair, so that an Effect gives back its own questions
+    # Less a hair, so that an Effect gives back its own questions.
+    return max(2, math.ceil((factor * sd / effect) ** 2 - 1e-9))

@@ -23,18 +23,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.items.item_set import ItemSet
-from mechcla.models.chat import Chat
 from mechcla.registry import Registry
-from mechcla.vectors.extract import make_vectors
-from mechcla.vectors.steering_vectors import SteeringVectors
+from mechcla.vectors.steering_vectors import SteeringVectors, like
 
 if TYPE_CHECKING:
-    from mechcla.models.hooked_model import HookedModel
     from mechcla.steering.method import Manner, Method
 
 
@@ -68,23 +62,6 @@ class Arm:
 ARMS: Registry[Arm] = Registry("control arm")
 
 
-def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
-    """The directions of one set with the norms of another, in the languages that both have."""
-    made = {
-        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
-    }
-    return replace(real, name=name, vectors=made)
-
-
-def _resized(
-    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
-) -> Float[Tensor, "layer d_model"]:
-    d, r = direction.double(), real.double()
-    return (
-        d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30) * r.norm(dim=-1, keepdim=True)
-    ).float()
-
-
 def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
     """Random directions with the norms of these vectors, language by language and layer by layer.
 
@@ -97,33 +74,6 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
         made[language] = torch.randn(stack.shape, generator=generator, dtype=torch.float64).float()
     noise = replace(vectors, vectors=made, record=vectors.record | {"random_seed": seed})
     return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
-
-
-def shuffled_vectors(
-    model: HookedModel,
-    items: ItemSet,
-    site: str = "resid_post",
-    seed: int = 0,
-    chat: bool | Chat = False,
-) -> dict[str, SteeringVectors]:
-    """What make_vectors gives, and EN and LOC with shuffled labels: in half of the pairs the two
-    sides are swapped.
-
-    Adds {"EN shuffled": ..., "LOC shuffled": ...}, with the real vectors' norms, from the same
-    pass. Exactly half of the questions of a kind (to one) are swapped, so that little of the real
-    direction is left in the mean, which is then scaled up; where a language has only some of the
-    questions, its own halves may be uneven, and more of it is left.
-    """
-    signs: dict[str, int] = {}
-    for kind in (items.universal, items.cultural):
-        ids = sorted(set(kind.ids))
-        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
-        signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
-    made = make_vectors(model, items, site, signs, chat)
-    return made | {
-        f"{name} shuffled": like(made[f"{name} shuffled"], made[name], f"shuffled {name}")
-        for name in ("EN", "LOC")
-    }
 
 
 def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
@@ -150,9 +100,9 @@ def us_country(vectors: Vectors) -> SteeringVectors:
     return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
 
 
-def other_country(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
+def other_country(loc: SteeringVectors, pivot: str = "en") -> SteeringVectors:
     """In each steered language the v_LOC of the next one (the last takes the first's)."""
-    steered = [k for k in loc.languages if k in en.languages]
+    steered = [k for k in loc.languages if k != pivot]
     if len(steered) < 2:
         raise MechclaError(
             f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}"
@@ -179,32 +129,44 @@ def _at_locs_layer(method: Method, vectors: Vectors, language: str, manner: Mann
     return replace(method, en_layer=method.loc_layer, en_strength=strength)
 
 
-def _has(name: str) -> Callable[[Vectors, Sequence[str]], bool]:
-    return lambda vectors, languages: name in vectors
+def _of_both(vectors: Vectors, **other: SteeringVectors) -> dict[str, SteeringVectors]:
+    """EN and LOC, whichever there are, with these instead."""
+    return {n: vectors[n] for n in ("EN", "LOC") if n in vectors} | other
+
+
+def _has(*names: str) -> Callable[[Vectors, Sequence[str]], bool]:
+    return lambda vectors, languages: all(name in vectors for name in names)
+
+
+def _shuffled(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
+    return {n: vectors[f"{n} shuffled"] for n in ("EN", "LOC") if f"{n} shuffled" in vectors}
 
 
 for _arm in (
-    Arm("random", lambda v, seed: {name: random_like(v[name], seed) for name in ("EN", "LOC")}),
+    Arm(
+        "random",
+        lambda v, seed: {n: random_like(v[n], seed) for n in ("EN", "LOC") if n in v},
+    ),
     Arm(
         "shuffled",
-        lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
-        possible=_has("EN shuffled"),
+        _shuffled,
+        possible=lambda vectors, languages: bool(_shuffled(vectors, 0)),
     ),
-    Arm("swapped", _swapped),
-    Arm("orthogonal", lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])}),
+    Arm("swapped", _swapped, possible=_has("EN", "LOC")),
     Arm(
-        "us_country",
-        lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
-        possible=_has("LOC US"),
+        "orthogonal",
+        lambda v, seed: _of_both(v, LOC=orthogonal(v["EN"], v["LOC"])),
+        possible=_has("EN", "LOC"),
     ),
+    Arm("us_country", lambda v, seed: _of_both(v, LOC=us_country(v)), possible=_has("LOC US")),
     Arm(
         "other_country",
-        lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
+        lambda v, seed: _of_both(v, LOC=other_country(v["LOC"])),
         possible=lambda vectors, languages: len(languages) > 1,
     ),
     Arm(
         "same_layer",
-        lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
+        lambda v, seed: _of_both(v),
         moved=_at_locs_layer,
         without={"restore_layer": None},
     ),

@@ -10,14 +10,12 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
-from mechcla.steering.controls import shuffled_vectors
 from mechcla.storage import sha256, user_path
+from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
-from mechcla.vectors.extract import make_vectors
-from mechcla.vectors.recipes import en_vectors_by, loc_vectors_by
-from mechcla.vectors.residuals import cache_residuals
+from mechcla.vectors.extract import extract
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -25,17 +23,25 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
     """The United States as a control: every cultural item outside English says what its prompt is
     with them named.
     """
-    named = all(i.prompt_us for i in items.cultural if i.language != PIVOT)
+    asked = [i for i in items.cultural if i.language != PIVOT]
+    named = bool(asked) and all(i.prompt_us for i in asked)
     return config.controls and named and not config.vectors
 
 
 def shuffles(config: SweepConfig) -> bool:
-    """Shuffled vectors are differences of means, so they are a control of those alone."""
-    return config.controls and config.recipe == "mean_difference" and not config.vectors
+    """Whether there are shuffled vectors: of any recipe, but not of vectors that came as files."""
+    return config.controls and not config.vectors
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    """EN and LOC, and what the control arms need. Raises MechclaError for one that is not finite."""
+    """EN and LOC, whichever the items allow, and what the control arms need.
+
+    Raises MechclaError for a vector that is not finite.
+    """
+    if "EN" not in (wanted := Axes.of(dev).vectors):
+        dev = dev.cultural  # English may have universal items all the same
+    elif "LOC" not in wanted:
+        dev = dev.universal
     made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
     check_vectors(made, model)
     return made
@@ -65,39 +71,27 @@ def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str
                 + "; expected one file named 'EN' and one named 'LOC'"
             )
         found[vectors.name] = (path, vectors)
-    for name in ("EN", "LOC"):
+    axes = Axes.of(dev)
+    for name in axes.vectors:
         if name not in found:
-            raise MechclaError(f"--vectors has no file named {name!r}; expected one EN and one LOC")
+            raise MechclaError(
+                f"--vectors has no file named {name!r}; expected one named "
+                f"{' and one named '.join(axes.vectors)}"
+            )
         path, vectors = found[name]
         if vectors.site != config.site:
             raise MechclaError(f"{path!r} is of site {vectors.site!r}; add --site {vectors.site}")
-        for language in (k for k in dev.languages if k != PIVOT):
+        for language in axes.having(MADE_OF[name]):
             shape, wanted = tuple(vectors[language].shape), (model.n_layers, model.d_model)
             if shape != wanted:
                 raise MechclaError(
                     f"{path!r}: the vectors of {language!r} are {shape}; {model.name} has {wanted}"
                 )
-    return {name: vectors for name, (_, vectors) in found.items()}
+    return {name: found[name][1] for name in axes.vectors}
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form}
-    if config.recipe == "mean_difference":
-        return (
-            shuffled_vectors(model, dev, seed=config.seed, **how)
-            if shuffles(config)
-            else make_vectors(model, dev, us=names_us(dev, config), **how)
-        )
-    universal = cache_residuals(model, dev.universal, **how)
-    implicit, explicit = (
-        cache_residuals(model, dev.cultural, form, **how) for form in ("implicit", "explicit")
-    )
-    made = {
-        "EN": en_vectors_by(config.recipe, universal),
-        "LOC": loc_vectors_by(config.recipe, explicit, implicit),
-    }
-    if names_us(dev, config):
-        steered = dev.cultural.where(lambda i: i.language != PIVOT)
-        implicit, us = (cache_residuals(model, steered, form, **how) for form in ("implicit", "us"))
-        made["LOC US"] = loc_vectors_by(config.recipe, us, implicit)
-    return made
+    controls = ["shuffled"] if shuffles(config) else []
+    controls += ["us"] if names_us(dev, config) else []
+    how: dict[str, Any] = {"site": config.site, "chat": config.chat_form, "seed": config.seed}
+    return extract(model, dev, config.recipe, controls, **how)

@@ -1,41 +1,63 @@
-"""EN and LOC difference-of-means vectors: make, save, load.
+"""EN and LOC vectors: one way from items to vectors, by any recipe, with the controls of an arm.
 
     v_EN[L, l]  = mean over parallel universal items of h_l(English prompt) - h_l(prompt in L)
     v_LOC[L, l] = mean over cultural items of h_l(explicit prompt in L) - h_l(implicit prompt in L)
 
 h_l is the activation at one site of block l (default resid_post) at the last prompt token. The
-means are streaming float64 sums. Source: the mean-difference contrasts of Lim et al. (2505.13141)
-and Veselovsky et al. (2504.10191); that these are the source paper's own recipes is our inference.
-A direction found this way separates two sets of prompts; whether it causes anything is what
-steering tests.
+means are streaming float64 sums; other recipes (`RECIPES`) take the same prompts' activations, kept
+item by item. Source: the mean-difference contrasts of Lim et al. (2505.13141) and Veselovsky et al.
+(2504.10191); that these are the source paper's own recipes is our inference. A direction found this
+way separates two sets of prompts; whether it causes anything is what steering tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
 from mechcla.models.chat import Chat, chat_settings
-from mechcla.vectors.activations import Request, streaming_means
+from mechcla.vectors.activations import Request, last_token_residuals, streaming_means
+from mechcla.vectors.recipes import RECIPES, UNPAIRED, Recipe
+from mechcla.vectors.steering_vectors import SteeringVectors, like
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
-from mechcla.vectors.steering_vectors import SteeringVectors
 
 LOC_NAMES = {
     "explicit": "LOC",
     "us": "LOC US",
 }  # by the cue that is named: the item's own country, the United States
-Signs = Mapping[str, int]  # by id: -1 swaps the two sides of its pair
+CONTROLS = ("shuffled", "us")
+MEAN = "mean_difference"
 
 
-def en_requests(
-    items: ItemSet, pivot: str = "en", signs: Signs | None = None, name: str = "EN"
-) -> list[Request]:
-    """Which prompts count for v_EN, with which sign, by language."""
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt on one side of one vector. id: the question's.
+
+    Where a recipe takes pairs, a question has one prompt on each side, and the order is the same on
+    both.
+    """
+
+    text: str
+    name: str
+    language: str
+    side: int  # +1 or -1
+    id: str
+
+
+def en_prompts(items: ItemSet, pivot: str = "en", paired: bool = True) -> list[Prompt]:
+    """The prompts of v_EN. paired: parallel ones only; else all of both languages.
+
+    Raises MechclaError where there is no language beside the pivot, or nothing parallel.
+    """
     universal = items.universal
     if pivot not in universal.languages:
         raise MechclaError(
@@ -44,80 +66,108 @@ def en_requests(
     others = [language for language in universal.languages if language != pivot]
     if not others:
         raise MechclaError(
-            f"EN vectors need universal items in a language beside {pivot!r}; these are {pivot!r} "
-            "only"
+            f"EN vectors need universal items in a language beside {pivot!r}; these are "
+            f"{pivot!r} only"
         )
-    requests: list[Request] = []
+    prompts: list[Prompt] = []
     for language in others:
-        pairs = pair_ids(universal.language(pivot), universal.language(language))
-        if not pairs:
+        left, right = universal.language(pivot), universal.language(language)
+        pairs = pair_ids(left, right)
+        if paired and not pairs:
             raise MechclaError(
                 f"no universal item of {language!r} shares its id with one of {pivot!r}"
             )
-        for left, right in pairs:
-            requests += _pair(
-                left.prompt, right.prompt, (name, language), (signs or {}).get(left.id, 1)
-            )
-    return requests
+        for one, two in pairs if paired else ():
+            prompts += _pair(one.prompt, two.prompt, "EN", language, one.id)
+        if not paired:
+            prompts += [Prompt(i.prompt, "EN", language, +1, i.id) for i in left]
+            prompts += [Prompt(i.prompt, "EN", language, -1, i.id) for i in right]
+    return prompts
 
 
-def loc_requests(
-    items: ItemSet,
-    signs: Signs | None = None,
-    cue: PromptForm = "explicit",
-    name: str | None = None,
-) -> list[Request]:
-    """Which prompts count for v_LOC, with which sign, by language; with the cue "us", for the
-    vector of the United States.
-    """
-    cultural = items.cultural
-    if not len(cultural):
+def loc_prompts(items: ItemSet, cue: PromptForm = "explicit") -> list[Prompt]:
+    """The prompts of v_LOC; with the cue "us", of the vector of the United States."""
+    if not len(items.cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
     if cue not in LOC_NAMES:
         raise MechclaError(f"unknown cue {cue!r}; {nearest(cue, LOC_NAMES)}")
-    requests: list[Request] = []
-    for item in cultural:
-        requests += _pair(
-            item.prompt_text(cue),
-            item.prompt,
-            (name or LOC_NAMES[cue], item.language),
-            (signs or {}).get(item.id, 1),
-        )
-    return requests
+    prompts: list[Prompt] = []
+    for item in items.cultural:
+        name, cued = LOC_NAMES[cue], item.prompt_text(cue)
+        prompts += _pair(cued, item.prompt, name, item.language, item.id)
+    return prompts
 
 
-def _pair(plus: str, minus: str, group: tuple[str, str], sign: int) -> list[Request]:
-    return [Request(plus, [(group, sign)]), Request(minus, [(group, -sign)])]
+def _pair(plus: str, minus: str, name: str, language: str, id_: str) -> list[Prompt]:
+    return [Prompt(plus, name, language, +1, id_), Prompt(minus, name, language, -1, id_)]
 
 
-def make_vectors(
+def half_signs(items: ItemSet, seed: int = 0) -> dict[str, int]:
+    """+1 or -1 by id: -1 for exactly half of the questions of each kind (to one).
+
+    So little of the real direction is left in the mean; where a language has only some of the
+    questions, its own halves may be uneven, and more of it is left.
+    """
+    signs: dict[str, int] = {}
+    for kind in (items.universal, items.cultural):
+        ids = sorted(set(kind.ids))
+        order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed)).tolist()
+        signs |= {i: 1 if place % 2 else -1 for i, place in zip(ids, order, strict=True)}
+    return signs
+
+
+def extract(
     model: HookedModel,
     items: ItemSet,
+    recipe: str = MEAN,
+    controls: Sequence[str] = (),
+    *,
     site: str = "resid_post",
-    signs: Signs | None = None,
+    seed: int = 0,
     chat: bool | Chat = False,
-    us: bool = True,
     packed: bool = False,
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
-    Returns {"EN": ..., "LOC": ...}, and, unless us=False, "LOC US", the control with the United
-    States named, of the items that have such a prompt. signs: +1 or -1 by id; then also "EN
-    shuffled" and "LOC shuffled", in which the sides of the pairs with -1 are swapped, from the same
-    pass. chat: prompts stand in the model's chat template, and its last token, where the answer
-    begins, is read. packed: while hooks of your own are in place, prompts run one by one, unpadded;
-    True pads them to batches all the same. Memory does not grow with the number of items.
+    recipe: a name in `RECIPES`. controls: "shuffled" adds "EN shuffled" and "LOC shuffled", made by
+    the same recipe with the two sides of half of the questions swapped (by seed), at the real
+    vectors' norms; "us" adds "LOC US", with the United States named, of the items that have such a
+    prompt. Returns the vectors by name. chat: prompts stand in the model's chat template, and its
+    last token, where the answer begins, is read. packed: while hooks of your own are in place,
+    prompts run one by one, unpadded; True pads them to batches all the same. With the mean
+    difference memory does not grow with the number of items; other recipes keep items x layers x
+    d_model in float32. Raises MechclaError for an unknown recipe or control.
+
+    >>> made = extract(model, items.dev, "lda", ["shuffled"])                   # doctest: +SKIP
+    >>> sorted(made)                                                            # doctest: +SKIP
+    ['EN', 'EN shuffled', 'LOC', 'LOC shuffled']
     """
-    requests: list[Request] = []
+    for control in controls:
+        if control not in CONTROLS:
+            raise MechclaError(f"unknown control {control!r}; {nearest(control, CONTROLS)}")
+    signs = half_signs(items, seed) if "shuffled" in controls else {}
+
+    def shuffled(prompts: list[Prompt]) -> list[Prompt]:
+        return [
+            replace(p, name=f"{p.name} shuffled", side=p.side * signs[p.id])
+            for p in (prompts if signs else ())
+        ]
+
+    prompts: list[Prompt] = []
     if len(items.universal):
-        requests += en_requests(items)
-        requests += en_requests(items, signs=signs, name="EN shuffled") if signs else []
+        en = en_prompts(items, paired=recipe not in UNPAIRED)
+        prompts += en + shuffled(en)
     if len(items.cultural):
-        requests += loc_requests(items)
-        requests += loc_requests(items, signs, name="LOC shuffled") if signs else []
-        american = items.cultural.where(lambda i: us and i.prompt_us is not None)
-        requests += loc_requests(american, cue="us") if len(american) else []
-    return _make(model, items, requests, site, chat, packed)
+        loc = loc_prompts(items)
+        prompts += loc + shuffled(loc)
+        american = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
+        prompts += loc_prompts(american, cue="us") if len(american) else []
+    made = _make(model, items, prompts, recipe, site, chat, packed)
+    for name in ("EN", "LOC") if signs else ():
+        if name in made:
+            arm = f"{name} shuffled"
+            made[arm] = like(made[arm], made[name], f"shuffled {name}")
+    return made
 
 
 def en_vectors(
@@ -126,17 +176,19 @@ def en_vectors(
     site: str = "resid_post",
     chat: bool | Chat = False,
     packed: bool = False,
+    recipe: str = MEAN,
 ) -> SteeringVectors:
     """v_EN of every language but English and every layer, from parallel universal items; chat: in
     the model's chat template.
 
     packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
-    to batches all the same.
+    to batches all the same. recipe: a name in `RECIPES`.
 
     >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape
     torch.Size([18, 64])
     """
-    return _make(model, items, en_requests(items), site, chat, packed)["EN"]
+    prompts = en_prompts(items, paired=recipe not in UNPAIRED)
+    return _make(model, items, prompts, recipe, site, chat, packed)["EN"]
 
 
 def loc_vectors(
@@ -146,47 +198,106 @@ def loc_vectors(
     cue: PromptForm = "explicit",
     chat: bool | Chat = False,
     packed: bool = False,
+    recipe: str = MEAN,
 ) -> SteeringVectors:
     """v_LOC of every language and layer, from cultural items with both prompt forms.
 
     cue: "explicit", the item's own country named; "us", the United States named instead, in the
     same language: what a LOC vector is to be held against. chat: prompts stand in the model's chat
-    template. packed: as in `en_vectors`.
+    template. packed, recipe: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
     ('en', 'es', 'ko')
     """
-    return _make(model, items, loc_requests(items, cue=cue), site, chat, packed)[LOC_NAMES[cue]]
+    prompts = loc_prompts(items, cue)
+    return _make(model, items, prompts, recipe, site, chat, packed)[LOC_NAMES[cue]]
+
+
+Group = tuple[str, str]  # a vector's name and its language
+Part = tuple[Tensor, Tensor, int]  # [layer, d_model], the reference norms [layer], how many
 
 
 def _make(
     model: HookedModel,
     items: ItemSet,
-    requests: list[Request],
+    prompts: Sequence[Prompt],
+    recipe: str,
     site: str,
     chat: bool | Chat,
     packed: bool,
 ) -> dict[str, SteeringVectors]:
-    merged: dict[str, Request] = {}
-    for request in requests:  # every distinct prompt runs once
-        merged.setdefault(request.text, Request(request.text, [])).groups.extend(request.groups)
-    sums = streaming_means(model, list(merged.values()), site, chat, packed)
-    record = {
+    by_rows = RECIPES.get(recipe)
+    parts: Mapping[Group, Part]
+    if recipe == MEAN:
+        parts = _by_sums(model, prompts, site, chat, packed)
+    else:
+        parts = _by_rows(model, prompts, by_rows, site, chat, packed)
+    record: dict[str, Any] = {
         "model": model.describe(),
         "items": items.digest,
         "site": site,
         "position": "last_prompt_token",
         **chat_settings(chat, model.tokenizer),
+        **({} if recipe == MEAN else {"recipe": recipe}),
     }
     result = {}
-    for name in dict.fromkeys(group[0] for group in sums):
-        part = {group[1]: value for group, value in sums.items() if group[0] == name}
+    for name in dict.fromkeys(group[0] for group in parts):
+        mine = {group[1]: part for group, part in parts.items() if group[0] == name}
         result[name] = SteeringVectors(
             name,
             site,
-            {lang: (s.plus / s.n_plus - s.minus / s.n_minus).float() for lang, s in part.items()},
-            {lang: (s.minus_norm / s.n_minus).float() for lang, s in part.items()},
-            {lang: s.n_minus for lang, s in part.items()},
+            {language: vector for language, (vector, _, _) in mine.items()},
+            {language: norms for language, (_, norms, _) in mine.items()},
+            {language: count for language, (_, _, count) in mine.items()},
             record,
         )
     return result
+
+
+def _by_sums(
+    model: HookedModel, prompts: Sequence[Prompt], site: str, chat: bool | Chat, packed: bool
+) -> dict[Group, Part]:
+    """The mean difference from running sums; every distinct prompt runs once."""
+    merged: dict[str, Request] = {}
+    for p in prompts:
+        request = merged.setdefault(p.text, Request(p.text, []))
+        request.groups.append(((p.name, p.language), p.side))
+    sums = streaming_means(model, list(merged.values()), site, chat, packed)
+    return {
+        group: (
+            (s.plus / s.n_plus - s.minus / s.n_minus).float(),
+            (s.minus_norm / s.n_minus).float(),
+            s.n_minus,
+        )
+        for group, s in sums.items()
+    }
+
+
+def _by_rows(
+    model: HookedModel,
+    prompts: Sequence[Prompt],
+    make: Recipe,
+    site: str,
+    chat: bool | Chat,
+    packed: bool,
+) -> dict[Group, Part]:
+    """A recipe on the prompts' activations, kept item by item; every distinct prompt runs once."""
+    texts = list(dict.fromkeys(p.text for p in prompts))
+    rows: dict[str, Tensor] = {}
+    for indices, residuals in last_token_residuals(model, texts, site, chat=chat, packed=packed):
+        rows |= {texts[i]: residuals[:, k].float().cpu() for k, i in enumerate(indices)}
+    sides: dict[Group, dict[int, list[Tensor]]] = {}
+    for p in prompts:
+        group = sides.setdefault((p.name, p.language), {+1: [], -1: []})
+        group[p.side].append(rows[p.text])
+    found: dict[Group, Part] = {}
+    for key, side in sides.items():
+        plus, minus = torch.stack(side[+1]), torch.stack(side[-1])
+        vector = make(plus, minus)
+        if vector.shape != plus.shape[1:]:
+            raise MechclaError(
+                f"the recipe made a tensor {tuple(vector.shape)} of {key[1]!r}; expected [layer, "
+                f"d_model], {tuple(plus.shape[1:])}"
+            )
+        found[key] = vector, minus.double().norm(dim=-1).mean(0).float(), len(minus)
+    return found

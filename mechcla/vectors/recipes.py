@@ -92,8 +92,9 @@ def language_mean(
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
-    length: Tensor = direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return (direction / length * mean.norm(dim=-1, keepdim=True)).float()
+    unit: Tensor = direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = mean.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
@@ -102,6 +103,7 @@ RECIPES.register("pca_difference", pca_difference)
 RECIPES.register("logistic", logistic)
 RECIPES.register("lda", lda)
 RECIPES.register("language_mean", language_mean)
+UNPAIRED = ("language_mean",)  # for EN: these take all prompts of both languages
 
 
 def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
@@ -114,7 +116,7 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     """
     sides = {
         lang: (residuals[pivot], residuals[lang])
-        if name == "language_mean"
+        if name in UNPAIRED
         else residuals.paired(pivot, lang)
         for lang in residuals.languages
         if lang != pivot

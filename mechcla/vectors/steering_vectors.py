@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,23 @@ class SteeringVectors:
             else "0"
         )
         return f"SteeringVectors({self.name}, {self.site}, {shape}, {' '.join(self.languages)})"
+
+
+def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
+    """The directions of one set with the norms of another, in the languages that both have."""
+    made = {
+        k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
+    }
+    return replace(real, name=name, vectors=made)
+
+
+def _resized(
+    direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
+) -> Float[Tensor, "layer d_model"]:
+    d, r = direction.double(), real.double()
+    unit: Tensor = d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = r.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 _FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote

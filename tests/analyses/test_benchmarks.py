@@ -50,9 +50,8 @@ def test_counts_by_hand(work, hf_model):
     assert rows == 12
     calls = 2 * len(work.cells)  # twelve rows, eight a batch
     assert plain.blocks == calls * model.n_layers
-    assert (
-        plain.unembedded * model.n_layers == plain.block_tokens
-    )  # full logits: every token of every batch
+    # Full logits: every token of every batch.
+    assert plain.unembedded * model.n_layers == plain.block_tokens
 
     hooks = count(
         partial(paths.transformers_hooks, work, hf_model=hf_model),

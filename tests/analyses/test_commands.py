@@ -39,9 +39,8 @@ def test_parity_compares_the_items_it_is_given(
     with (tmp_path / "lm_eval_parity.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {r["id"] for r in rows} == set(small_items.dev.ids)
-    assert (
-        len(rows) == 6 + 2 * 6
-    )  # 3 questions of either kind in 2 languages, cultural ones asked twice
+    # 3 questions of either kind in 2 languages, cultural ones asked twice.
+    assert len(rows) == 6 + 2 * 6
 
 
 @pytest.mark.lm_eval

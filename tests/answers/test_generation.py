@@ -161,9 +161,8 @@ def test_cached_logits_equal_full_passes_beyond_the_sliding_window_too(
         slow = full_logits(model, prompts, [1, 1, 1], answers, [edit])
         assert torch.allclose(fast, slow, atol=1e-4)
     unsteered = full_logits(model, prompts, [1, 1, 1], answers)
-    assert not torch.allclose(
-        slow, unsteered, atol=1e-3
-    )  # the edit reaches this far, so the comparison means something
+    # The edit reaches this far, so the comparison means something.
+    assert not torch.allclose(slow, unsteered, atol=1e-3)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)

@@ -30,26 +30,16 @@ CASES = [
     ("en", "baseball", "football", "", ""),
     ("es", "Unas mandarinas", "mandarina", "substring", "lemmas"),
     ("es", "comen bocadillos de jamón", "bocadillo de jamones", "lemmas", "lemmas"),
-    (
-        "es",
-        "los niños juegan al fútbol",
-        "jugar al futbol",
-        "lemmas",
-        "lemmas",
-    ),  # lemmas are compared without acute accents
+    # Lemmas are compared without acute accents.
+    ("es", "los niños juegan al fútbol", "jugar al futbol", "lemmas", "lemmas"),
     ("es", "TÉ VERDE", "té verde", "substring", "substring"),
     ("es", "carteles", "té", "", ""),
     ("es", "cárteles y teatros", "te", "substring", ""),
     ("es", "sopa", "ensalada", "", ""),
     ("ko", "김치찌개를 먹는다", "김치찌개", "substring", "substring"),
     ("ko", "떡볶이와 순대를", "순대 떡볶이", "lemmas", "lemmas"),
-    (
-        "ko",
-        "총각김치",
-        "김치",
-        "substring",
-        None,
-    ),  # strict: kiwi sees the word inside, the particle rule does not
+    # Strict: kiwi sees the word inside, the particle rule does not.
+    ("ko", "총각김치", "김치", "substring", None),
     ("ko", "비빔밥", "된장찌개", "", ""),
     ("zh", "他们常吃饺子。", "饺子", "substring", "substring"),
     ("zh", "篮球和足球", "足球，篮球", "lemmas", "lemmas"),
@@ -62,13 +52,8 @@ CASES = [
     ("el", "ποδόσφαιρο", "καλαθοσφαίριση", "", ""),
     ("el", "ο Οδυσσέας", "οδυσσεας", "lemmas", "lemmas"),
     ("fa", "نان و پنیر", "نان", "substring", "substring"),
-    (
-        "fa",
-        "كتاب‌ها",
-        "کتاب",
-        "substring",
-        "substring",
-    ),  # Arabic kaf; a non-joiner before the plural
+    # Arabic kaf; a non-joiner before the plural.
+    ("fa", "كتاب‌ها", "کتاب", "substring", "substring"),
     ("fa", "سیب‌زمینی", "سیب زمینی", "substring", "substring"),
     ("fa", "چای", "قهوه", "", ""),
     ("ar", "الشَّاي الأخضر", "شاي", "substring", "lemmas"),
@@ -124,9 +109,8 @@ def test_groups_go_by_votes_and_local_answers_before_english_ones():
     assert soft_match("rice", groups, "es") == soft_match("Rice.", groups, "es")
     assert soft_match("rice", groups, "es").weight == 0.25
     assert soft_match("rice", groups, "es").language == "en"
-    assert not soft_match(
-        "arroz", groups, "en"
-    ).hit  # officially an English question takes English answers only
+    # Officially an English question takes English answers only.
+    assert not soft_match("arroz", groups, "en").hit
     assert not soft_match("", groups, "es").hit
     assert not soft_match("agua", groups, "es").hit
 
@@ -194,26 +178,18 @@ def test_each_language_says_what_makes_its_lemmas():
     assert lemmatiser("ko") in ("kiwipiepy", PARTICLES)
 
 
-@pytest.fixture
-def no_kiwi(monkeypatch):
-    """As where kiwipiepy is not installed."""
-
-    def forget() -> None:
-        for cached in (lemma_room._has_kiwi, lemma_room._chosen, lemma_room.lemmas):
-            cached.cache_clear()
-
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "kiwipiepy", None)
-        forget()
-        yield
-    forget()
-
-
-def test_korean_particles_come_off_nouns_without_kiwi(no_kiwi):
-    assert lemmatiser("ko") == PARTICLES
-    assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
-    # 이 may be a particle: it comes off everywhere, so the two are the same
-    assert lemmas("떡볶이", "ko") == ("떡볶",)
+def test_korean_particles_come_off_nouns_without_kiwi(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kiwipiepy", None)  # as where it is not installed
+    lemma_room._chosen.cache_clear()
+    lemma_room.lemmas.cache_clear()
+    try:
+        assert lemmatiser("ko") == PARTICLES
+        assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
+        # 이 may be a particle: it comes off everywhere, so the two are the same.
+        assert lemmas("떡볶이", "ko") == ("떡볶",)
+    finally:
+        lemma_room._chosen.cache_clear()
+        lemma_room.lemmas.cache_clear()
 
 
 def test_korean_lemmas_with_kiwi():
@@ -292,10 +268,8 @@ def test_countries_of_one_language_are_apart_and_intervals_are_clustered_by_id()
     answers = Answers((answer("food", "pan"), answer("food", "sopa", country="MX")))
     found = sem_b(answers, QUESTIONS)
     assert {k: v.value for k, v in found.items()} == {"es-ES": 1.0, "es-MX": 0.0, POOLED: 0.5}
-    assert (found[POOLED].low, found[POOLED].high) == (
-        0.5,
-        0.5,
-    )  # one question: resampling it changes nothing
+    # One question: resampling it changes nothing.
+    assert (found[POOLED].low, found[POOLED].high) == (0.5, 0.5)
 
 
 def test_intervals_cover_as_a_binomial_does():
@@ -336,9 +310,8 @@ def test_english_bias_by_hand():
     def bias(text: str, form: str = "implicit") -> float:
         return open_english_bias(Answers((answer("food", text, form=form),)), QUESTIONS)["es"].value
 
-    assert (
-        bias("unos cereales") == 1.0
-    )  # the US answer in Spanish, which only question "milk" tells
+    # The US answer in Spanish, which only question "milk" tells.
+    assert bias("unos cereales") == 1.0
     assert bias("Cereal") == 1.0
     assert bias("pan con cereales") == 0.0  # the local answer goes first
     assert bias("sopa") == 0.0

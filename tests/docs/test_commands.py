@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 import mechcla
 from tests.docs.pages import PAGES, ROOT, commands, entry_of, python_blocks, table
@@ -139,8 +140,8 @@ def test_the_block_on_blend_runs(copies, capsys):
     assert "5 items of 20 valid questions in 4 regions" in capsys.readouterr().out
 
 
-def test_readmes_block_on_other_items_runs(copies, tiny, small_items, monkeypatch):
-    """With the hub's Global-MMLU in a folder, and the first block's names from a tiny model."""
+def test_the_block_on_other_items_runs(copies, tiny, small_items, monkeypatch):
+    """With the hub's Global-MMLU in a folder, and the other names from a tiny model."""
     real, fast = mechcla.load_items, mechcla.configure
 
     def load_items(source, *args, **options):
@@ -162,6 +163,16 @@ def test_readmes_block_on_other_items_runs(copies, tiny, small_items, monkeypatc
         "steered": mechcla.score(tiny, test, interventions=sur),
         "questions": mechcla.sources.blend.blend_questions(["ES"], path=copies / "BLEnD" / "data"),
     }
-    exec(compile(python_blocks("README.md")[2], "README.md", "exec"), names)
+    exec(compile(python_blocks("docs/howto.md")[1], "docs/howto.md", "exec"), names)
     assert names["items"].languages == ("en", "es", "ko")
     assert len(names["answers"]) == len(names["questions"])
+
+
+def test_the_block_on_vectors_runs(tiny, small_items, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"mechcla": mechcla, "model": tiny, "items": small_items}
+    code = python_blocks("docs/howto.md")[2].replace('["es"][9]', '["es"][2]')  # four blocks
+    exec(compile(code, "docs/howto.md", "exec"), names)
+    read = mechcla.SteeringVectors.load("en.safetensors")
+    assert torch.equal(read["es"], names["mine"]["es"])
+    assert torch.equal(read["es"][2], names["one"])

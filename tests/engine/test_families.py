@@ -8,7 +8,6 @@ import random
 import warnings
 
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,8 @@ from tests.engine.families import (
     save,
     tokenizer,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # What the folder's tokenizer is. All of these put a BOS in front.
 WITH_BOS = {
@@ -65,14 +66,6 @@ quiet = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def phrases(least: int, most: int) -> st.SearchStrategy[str]:

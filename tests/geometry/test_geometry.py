@@ -105,9 +105,8 @@ def test_one_direction_seen_with_noise_in_two_languages_is_one_direction():
     noise = geometry.across_languages(
         {"es": normal(20, 1, 64, seed=3), "ko": normal(20, 1, 64, seed=4)}, resamples=0
     )
-    assert np.isnan(
-        noise.corrected[0, 0, 1]
-    )  # halves that do not agree have no direction to correct
+    # Halves that do not agree have no direction to correct.
+    assert np.isnan(noise.corrected[0, 0, 1])
     assert np.isnan(noise.low).all()
 
 
@@ -157,9 +156,8 @@ def test_subspace_angles_are_those_of_the_singular_vectors_and_know_a_planted_pl
     assert (found.ceiling > 0.9).all()
     other = geometry.subspace_angles(left, normal(24, 2, 40, seed=6), k=2, resamples=5)
     assert (other.cosine < 0.3).all()
-    assert (
-        other.ceiling < found.ceiling
-    ).all()  # that of noise, the side of the two that agrees less with itself
+    # That of noise, the side of the two that agrees less with itself.
+    assert (other.ceiling < found.ceiling).all()
     turn = rotation(40)
     turned = geometry.subspace_angles(3 * left @ turn, right @ turn, k=2, resamples=0)
     assert turned.cosine == pytest.approx(found.cosine)

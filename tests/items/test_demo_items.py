@@ -33,12 +33,8 @@ def builder():
         sys.path.insert(0, str(ROOT))
     from data import build
 
-    for (
-        name,
-        wanted,
-    ) in (
-        build.VERSIONS.items()
-    ):  # the extra `data` pins them, so another version is a mistake and no reason to skip
+    # The extra `data` pins them, so another version is a mistake and no reason to skip.
+    for name, wanted in build.VERSIONS.items():
         assert importlib.metadata.version(name) == wanted, (
             f"the items are made from {name} {wanted}"
         )

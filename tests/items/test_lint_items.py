@@ -14,7 +14,7 @@ import mechcla
 from mechcla import Candidate, Item, ItemSet, LintReport, MechclaError
 from mechcla.items.country_cue import added_words
 from mechcla.items.lint_rules import RULES, Finding, equal_answers
-from mechcla.sources import register_source, unlinted_items
+from mechcla.sources import load, register_source
 from mechcla.sources.demo import demo_items
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -315,7 +315,7 @@ def test_loading_warns_once_with_counts_and_the_command(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mechcla.load_items(path, languages=["fr"])  # what is not loaded is not counted
-        unlinted_items(path)
+        load(path)
 
 
 def test_a_sources_warning_shows_the_call() -> None:

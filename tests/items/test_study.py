@@ -40,9 +40,8 @@ def test_a_frozen_choice_cannot_change(small_items):
         match=r'"layer": 9.* is frozen and test is open, so \{"layer": 10\} comes too late',
     ):
         study.freeze({"layer": 10})
-    assert (
-        study.freeze({"edits": [{"site": "resid_post"}], "layer": 9}) is record
-    )  # a cell run again
+    # A cell run again.
+    assert study.freeze({"edits": [{"site": "resid_post"}], "layer": 9}) is record
     with pytest.raises(AttributeError):
         study.test = small_items.test
     with pytest.raises(AttributeError):

@@ -52,20 +52,14 @@ TABLE = Scores(
 
 def test_transfer_localization_and_bias_by_hand():
     t = mechcla.transfer(TABLE, "accuracy")
-    assert (t["es"].value, t["ko"].value, t["all"].value, t["all"].n) == (
-        0.75,
-        0.0,
-        0.5,
-        3,
-    )  # a tie is half a point
+    # A tie is half a point.
+    assert (t["es"].value, t["ko"].value, t["all"].value, t["all"].n) == (0.75, 0.0, 0.5, 3)
     assert mechcla.transfer(TABLE)["es"].value == pytest.approx((0.75 + 0.5) / 2)
     assert mechcla.localization(TABLE, "accuracy")["es"].value == 0.5
     assert mechcla.localization(TABLE, "share")["ko"].value == pytest.approx(0.5)
     bias = mechcla.english_bias(TABLE, "accuracy")
-    assert (bias["es"].value, bias["es"].n) == (
-        1.0,
-        1,
-    )  # c2 has no American answer and does not count
+    # c2 has no American answer and does not count.
+    assert (bias["es"].value, bias["es"].n) == (1.0, 1)
     assert mechcla.english_bias(TABLE, "share")["all"].value == pytest.approx((0.5 + 0.3) / 2)
     assert chance(TABLE) == pytest.approx((3 * 0.5 + 3 / 3) / 6)
 
@@ -103,9 +97,8 @@ def test_difference_is_paired_and_recoverable_fraction_is_a_ratio():
     assert (same["all"].value, same["all"].low, same["all"].high) == (0.0, 0.0, 0.0)
     whole = mechcla.recoverable_fraction(better, TABLE, better)
     assert (whole["all"].value, whole["all"].low) == pytest.approx((1.0, 1.0))
-    assert math.isnan(
-        mechcla.recoverable_fraction(better, TABLE, TABLE)["all"].value
-    )  # nothing to recover
+    # Nothing to recover.
+    assert math.isnan(mechcla.recoverable_fraction(better, TABLE, TABLE)["all"].value)
 
 
 def test_bootstrap_is_seeded_and_near_the_normal_interval():

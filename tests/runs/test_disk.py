@@ -166,9 +166,8 @@ def test_the_suite_in_short(tmp_path):
     assert {kind.split(":")[0] for kind in report["faults"]} >= set(fault_injection.DAMAGE)
 
 
-def test_the_page_shows_the_committed_counts():
-    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+def test_the_committed_counts_are_what_the_page_says():
+    """That the page shows them is tests/docs/test_rendered.py's matter."""
     report = json.loads((ROOT / "docs/reference/reliability.json").read_text(encoding="utf-8"))
-    assert fault_injection.table(report) in page
     assert sum(found["otherwise"] for found in report["faults"].values()) == 0
     assert report["faults"]["killed (SIGKILL)"]["identical results"] >= 50

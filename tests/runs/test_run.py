@@ -124,9 +124,9 @@ def test_what_is_no_run_is_refused_by_name(folder, tmp_path):
         mechcla.read_run(old)
 
 
-def test_readmes_block_on_a_run_runs(folder, capsys):
+def test_the_block_on_a_run_runs(folder, capsys):
     """Its first line makes the run, which tests/sweep/test_run_sweep.py does."""
-    code = python_blocks("README.md")[1]
+    code = python_blocks("docs/howto.md")[0]
     made, *rest = code.replace('"runs/demo"', repr(str(folder))).splitlines()
     assert made.startswith("run = mechcla.run_sweep(")
     exec("\n".join(rest), {"mechcla": mechcla})

@@ -67,32 +67,22 @@ def test_candidates_follow_the_rules(tmp_path):
         said = [loose(c.text) for c in item.candidates]
         assert len(set(said)) == len(said)
     tea = {i.language: i for i in items if i.id == "q-tea"}
-    assert {c.text for c in tea["en-MX"].candidates} == {
-        "black tea",
-        "camomile",
-        "barley tea",
-    }  # the US says black tea too
+    # The US says black tea too.
+    assert {c.text for c in tea["en-MX"].candidates} == {"black tea", "camomile", "barley tea"}
     assert "en-ES" not in tea  # black tea is an accepted answer there, which leaves one distractor
     bird = {i.language: {c.text for c in i.candidates} for i in items if i.id == "q-bird"}
-    assert bird == {
-        "en-KR": {"magpie", "bald eagle", "eagle"}
-    }  # elsewhere "eagle" is part of "bald eagle", or the other way
+    # Elsewhere "eagle" is part of "bald eagle", or the other way.
+    assert bird == {"en-KR": {"magpie", "bald eagle", "eagle"}}
 
 
 def test_local_distractors_are_the_regions_own_words(tmp_path):
     items = blend_items(["KR"], write(tmp_path))
-    assert items.ids == (
-        "q-soup",
-    )  # "hat" is accepted in Korea, cap and beret have no Korean word here
+    # "hat" is accepted in Korea, cap and beret have no Korean word here.
+    assert items.ids == ("q-soup",)
     report = blend_report(tmp_path, ["KR"])["KR"]
     assert report.skipped["fewer than two distractors"] == ("q-hat", "q-bird", "q-tea")
-    assert report.us_differs == (
-        "q-soup",
-        "q-hat",
-        "q-bird",
-        "q-tea",
-        "q-odd",
-    )  # exact strings: "the black teas" is another
+    # Exact strings: "the black teas" is another.
+    assert report.us_differs == ("q-soup", "q-hat", "q-bird", "q-tea", "q-odd")
     assert (report.made, report.three, report.with_english) == (1, 0, 1)
 
 
@@ -132,10 +122,8 @@ def test_what_is_left_out_is_counted(tmp_path):
 
 def test_pairs_show_the_same_two_answers(tmp_path):
     pairs = blend_pairs(write(tmp_path), "ES", "MX")
-    assert set(pairs.ids) == {
-        "q-soup",
-        "q-hat",
-    }  # the eagle is both's, black tea is accepted in Spain, q-odd is the same
+    # The eagle is both's, black tea is accepted in Spain, q-odd is the same.
+    assert set(pairs.ids) == {"q-soup", "q-hat"}
     assert set(blend_pairs(tmp_path, "ES", "MX", strict=False).ids) == {"q-soup", "q-hat", "q-tea"}
     for left, right in mechcla.items.item_set.pair_ids(
         pairs.language("es"), pairs.language("es-MX")

@@ -111,11 +111,8 @@ def test_the_country_goes_and_the_grammar_stays(code, published, implicit):
             "¿España es famosa? ¿Qué se come en España?",
             "¿Estados Unidos es famosa? ¿Qué se come en Estados Unidos?",
         ),
-        (
-            "AZ",
-            "Azərbaycanın ölkəmizlə çayı",
-            None,
-        ),  # a case that no rule knows: better no third form than half of one
+        # A case that no rule knows: better no third form than half of one.
+        ("AZ", "Azərbaycanın ölkəmizlə çayı", None),
     ],
 )
 def test_the_united_states_stand_where_the_country_stood(code, published, american):

@@ -96,9 +96,8 @@ def test_no_real_implicit_prompt_names_its_country(form):
     for item in items(form):
         assert named_country(item.prompt, country[item.country]) is None, item.prompt
         assert named_country(item.prompt_explicit, country[item.country]), item.prompt_explicit
-        if (
-            item.country != "US"
-        ):  # a third form, with the United States in the same place and no one else
+        # A third form, with the United States in the same place and no one else.
+        if item.country != "US":
             assert item.prompt_us != item.prompt
             assert named_country(item.prompt_us, country[item.country]) is None, item.prompt_us
     left_out = {r.code: r.no_implicit for r in report(form).regions if r.no_implicit}

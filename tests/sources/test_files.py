@@ -84,7 +84,7 @@ def test_every_format_gives_the_same_items(tmp_path, small_items):
     )
     for name in ("a.jsonl", "flat.csv", "list.csv", "a.parquet", "flat.parquet"):
         assert mechcla.load_items(tmp_path / name) == small_items, name
-        assert read_items(tmp_path / name).skipped == ()
+        assert read_items(tmp_path / name).left_out == ()
 
 
 def test_a_folder_is_read_whole(tmp_path, small_items):
@@ -186,9 +186,9 @@ def test_a_bad_csv_row_is_named_and_can_be_skipped(tmp_path, change, message):
         UserWarning, match=rf"bad\.csv: 1 rows skipped: .*row 2 \(ends on line 3\): .*{message}"
     ):
         assert mechcla.load_items(path, bad_rows="skip").ids == ("first", "third")
-    (skipped,) = read_items(path, bad_rows="skip").skipped
-    assert skipped.where.endswith("bad.csv, row 2 (ends on line 3)")
-    assert re.search(message, skipped.why)
+    (skipped,) = read_items(path, bad_rows="skip").left_out
+    assert skipped.what.endswith("bad.csv, row 2 (ends on line 3)")
+    assert re.search(message, skipped.reason)
 
 
 def test_candidates_as_json(tmp_path):
@@ -269,7 +269,7 @@ def test_blank_rows_are_counted_and_listed(tmp_path):
         match=r"2 rows skipped: .*row 2 \(ends on line 3\): has only empty cells; .*row 3",
     ):
         assert len(mechcla.load_items(path)) == 1
-    assert [s.why for s in read_items(path).skipped] == ["has only empty cells"] * 2
+    assert [s.reason for s in read_items(path).left_out] == ["has only empty cells"] * 2
 
 
 def test_bad_lines_of_jsonl_can_be_skipped(tmp_path, small_items):
@@ -281,7 +281,7 @@ def test_bad_lines_of_jsonl_can_be_skipped(tmp_path, small_items):
     )
     found = read_items(path, bad_rows="skip")
     assert found.items == small_items[:2]
-    assert [s.where.rsplit(", ", 1)[1] for s in found.skipped] == ["line 2", "line 3", "line 6"]
+    assert [s.what.rsplit(", ", 1)[1] for s in found.left_out] == ["line 2", "line 3", "line 6"]
     with pytest.raises(MechclaError, match=r"i\.jsonl, line 2 is a JSON list and no object"):
         read_items(path)
     path.write_text("[1]\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import mechcla
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
-from mechcla.sources.global_mmlu import LANGUAGES, global_mmlu_items, read_global_mmlu
+from mechcla.sources.global_mmlu import LANGUAGES, read_global_mmlu
 from mechcla.sources.global_mmlu.build import build, same_option
 from mechcla.sources.global_mmlu.cues import check_language
 from mechcla.sources.global_mmlu.questions import Question
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_items(tmp_path, layout):
     data = parallel("en", "es")
-    want = global_mmlu_items(["es"], path=save(tmp_path / "want", data), shots=0)
+    want = read_global_mmlu(["es"], path=save(tmp_path / "want", data), shots=0).items
     folder = save(tmp_path / "got", data, layout=layout)
     save(
         folder, {language: [question(language, 0, split="dev")] for language in data}, "dev", layout
@@ -147,7 +147,7 @@ def test_shots_are_filled_from_other_subjects_and_that_is_reported(tmp_path):
     assert found.report.other_subject == ("arithmetic/test/0",)
     assert found.items[0].prompt.count("Answer:") == 4
     with pytest.warns(UserWarning, match="1 with shots of other subjects: arithmetic/test/0"):
-        global_mmlu_items(shots=3, path=folder)
+        mechcla.load_items("global_mmlu", shots=3, path=folder)
     with pytest.raises(
         MechclaError,
         match="shots=5, but the dev questions hold 4 usable ones that are in each of en",
@@ -165,9 +165,8 @@ def test_what_is_not_parallel_is_left_out_everywhere_and_reported(tmp_path):
     data = parallel("en", "es", "ko")
     del data["es"][0]
     data["ko"].append(question("ko", 100))
-    data["es"][1]["option_c"] = (
-        data["es"][1]["option_a"].upper() + " "
-    )  # question 2, two equal options
+    # Question 2, two equal options.
+    data["es"][1]["option_c"] = data["es"][1]["option_a"].upper() + " "
     data["ko"][4]["option_d"] = ""
     data["es"][5]["answer"] = "C"  # question 6
     data["es"][7]["cultural_sensitivity_label"] = "CS"  # question 8
@@ -212,12 +211,12 @@ def test_limit_takes_the_same_questions_in_every_language_and_spreads_over_subje
         for la in ("en", "es")
     }
     folder = save(tmp_path, data)
-    few = global_mmlu_items(["es"], path=folder, limit=12)
+    few = read_global_mmlu(["es"], path=folder, limit=12).items
     assert len(few) == 24
     assert few.language("en").ids == few.language("es").ids
     assert len({item.topic for item in few}) == 4
-    assert len(global_mmlu_items(["es"], path=folder, limit=10_000)) == 160
-    more = global_mmlu_items(["es"], path=folder, limit=13)
+    assert len(read_global_mmlu(["es"], path=folder, limit=10_000).items) == 160
+    more = read_global_mmlu(["es"], path=folder, limit=13).items
     assert set(few.ids) < set(more.ids)
 
 

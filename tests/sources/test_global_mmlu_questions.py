@@ -102,9 +102,8 @@ def test_a_renamed_column_comes_with_the_nearest(tmp_path, layout):
         for row in parallel("en")["en"]
     ]
     folder = save(tmp_path / "bare", {"en": bare}, layout=layout)
-    assert (
-        read_global_mmlu(path=folder, subset="all").report.kept == 12
-    )  # a copy without annotations has no subsets
+    # A copy without annotations has no subsets.
+    assert read_global_mmlu(path=folder, subset="all").report.kept == 12
     with pytest.raises(MechclaError, match="lacks the column 'is_annotated'"):
         read_global_mmlu(path=folder)
 

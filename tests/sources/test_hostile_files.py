@@ -89,7 +89,7 @@ def test_a_bad_line_is_named_and_can_be_left_out(name, tmp_path):
     assert len(str(caught.value)) < 700
     found = read_items(path, bad_rows="skip")
     assert found.items == ItemSet((GOOD,))
-    assert [s.where for s in found.skipped] == [f"{path}, line 2"]
+    assert [s.what for s in found.left_out] == [f"{path}, line 2"]
     with pytest.raises(MechclaError, match=rf"line 2:? .*{said}"):
         read_jsonl(path)
 

@@ -83,10 +83,8 @@ def test_an_answer_that_reads_none_survives_csv(tmp_path):
     )
     assert [c.text for c in items[0].candidates] == ["None", "NA", "3"]
     assert items[0].right == 0
-    assert [c.text for c in items[1].candidates] == [
-        "x",
-        "y",
-    ]  # an empty cell is a choice it does not have
+    # An empty cell is a choice it does not have.
+    assert [c.text for c in items[1].candidates] == ["x", "y"]
     assert items[0].id == f"{path}/1"
 
 
@@ -332,7 +330,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path):
     ):
         items = mechcla.load_items("hub", dataset=path, columns=COLUMNS, bad_rows="skip")
     assert len(items) == 9
-    assert len(read_hub(path, COLUMNS, bad_rows="skip").skipped) == 3
+    assert len(read_hub(path, COLUMNS, bad_rows="skip").left_out) == 3
     with pytest.raises(MechclaError, match="row 2: column 'answer' is 9"):
         mechcla.load_items("hub", dataset=path, columns=COLUMNS)
 

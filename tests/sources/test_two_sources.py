@@ -23,9 +23,8 @@ def test_global_mmlu_and_blend_make_a_sweep(tmp_path, capsys):
     )
     cultures = blend_folder.write(tmp_path / "blend")
     asked = mechcla.load_items("blend", regions=["US", "ES", "KR"], path=cultures)
-    dev = ItemSet(
-        tuple(replace(i, id=f"{i.id}-again", split="dev") for i in asked.test)
-    )  # the small folder's ids fall to test
+    # The small folder's ids fall to test.
+    dev = ItemSet(tuple(replace(i, id=f"{i.id}-again", split="dev") for i in asked.test))
     both = (
         mechcla.load_items("global_mmlu", languages=["es", "ko"], path=facts, subset="all", shots=0)
         + asked

@@ -181,9 +181,8 @@ def test_scale_changes_no_p_value(values, factor):
 
 def test_holm_by_hand_and_bh_by_scipy():
     p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}
-    assert correct(p) == pytest.approx(
-        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
-    )  # 3, 1 (raised to c's), 2 and 4 times
+    # 3, 1 (raised to c's), 2 and 4 times.
+    assert correct(p) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
     assert correct(p, "bh") == pytest.approx({"a": 0.02, "b": 0.04, "c": 0.04, "d": 0.02})
     assert correct(p, "bh") == pytest.approx(
         dict(zip(p, stats.false_discovery_control(list(p.values())), strict=True))

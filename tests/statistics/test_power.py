@@ -31,9 +31,8 @@ def test_mde_by_hand_and_the_items_it_asks_for():
     assert items_needed(effect.value / 2, effect.sd) == 200
     harder = minimum_detectable_effect(new, old, "transfer", "share", power=0.9, alpha=0.01)["es"]
     assert harder.value / effect.value == pytest.approx((2.575829 + 1.281552) / 2.801585, rel=1e-6)
-    assert math.isnan(
-        minimum_detectable_effect(new, new, "transfer")["es"].value
-    )  # nothing changed: no spread to go by
+    # Nothing changed: no spread to go by.
+    assert math.isnan(minimum_detectable_effect(new, new, "transfer")["es"].value)
     for bad in ({"power": 1.0}, {"alpha": 0.0}, {"power": 0.01}):
         with pytest.raises(MechclaError, match=r"power=|alpha="):
             minimum_detectable_effect(new, old, "transfer", **bad)
@@ -75,9 +74,8 @@ def test_power_at_the_mde_is_what_it_claims(measure):
 )
 def test_the_mde_of_right_and_wrong_is_hopeful_by_as_much_as_documented(n, changed, lowest):
     factor, rng = 2.801585, np.random.default_rng(n)
-    mde = min(
-        changed, math.sqrt(factor**2 * changed / n / (1 + factor**2 / n))
-    )  # solves mde = factor sqrt((changed - mde^2)/n)
+    # Solves mde = factor sqrt((changed - mde^2)/n).
+    mde = min(changed, math.sqrt(factor**2 * changed / n / (1 + factor**2 / n)))
     u = rng.random((400, n))
     draws = np.where(u < (changed + mde) / 2, 1.0, np.where(u < changed, -1.0, 0.0))
     assert lowest < np.mean([sign_flip(x)[0] <= 0.05 for x in draws]) < 0.84

@@ -8,10 +8,11 @@ import torch
 import mechcla
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
-from mechcla.steering.controls import ARMS, control, other_country, shuffled_vectors
+from mechcla.steering.controls import ARMS, control, other_country
 from mechcla.steering.families import FAMILIES
 from mechcla.steering.method import Method
 from mechcla.sweep.config import make
+from mechcla.vectors.extract import extract
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -78,8 +79,8 @@ def test_what_each_arm_changes(real):
 
 def test_shuffled_labels_flip_whole_pairs(tiny, small_items):
     """Flipping by hand: the mean of the item-wise differences with the same signs, rescaled."""
-    real = mechcla.vectors.extract.make_vectors(tiny, small_items.dev)
-    made = shuffled_vectors(tiny, small_items.dev)
+    real = extract(tiny, small_items.dev, controls=["us"])
+    made = extract(tiny, small_items.dev, controls=["shuffled", "us"])
     assert set(made) == {*real, "EN shuffled", "LOC shuffled"}
     assert all(made[name]["es"].equal(real[name]["es"]) for name in real)
     found, whole = made["EN shuffled"]["es"], real["EN"]["es"]
@@ -121,4 +122,4 @@ def test_what_an_arm_cannot_do_is_said(real):
         control("us_country", {k: v for k, v in real.items() if k != "LOC US"})
     one = {"EN": vectors(0, "EN", ("es",)), "LOC": vectors(1, "LOC", ("en", "es"))}
     with pytest.raises(MechclaError, match="two steered languages; there is es"):
-        other_country(one["EN"], one["LOC"])
+        other_country(one["LOC"])

@@ -14,7 +14,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.steering.controls import control
 from mechcla.steering.linear_map import fit_map, map_steering
-from mechcla.vectors.extract import make_vectors
+from mechcla.vectors.extract import extract
 from mechcla.vectors.residuals import cache_residuals
 from tests.conftest import universal
 
@@ -152,7 +152,7 @@ def test_other_countries_vectors_stand_under_the_steered_language(tiny, small_it
         if i.language == "es"
     ]
     items = ItemSet((*small_items, *korean))
-    arms = control("other_country", make_vectors(tiny, items))
+    arms = control("other_country", extract(tiny, items))
     for k in LANGUAGES:
         edits = mechcla.loc_steering(arms["LOC"], language=k, layer=1, strength=2.0)
         assert mechcla.score(tiny, items.cultural.test.language(k), edits)

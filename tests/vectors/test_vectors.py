@@ -11,7 +11,7 @@ from mechcla.errors import MechclaError
 from mechcla.models.hooked_model import SITES
 from mechcla.steering.controls import random_like
 from mechcla.vectors.activations import last_token_residuals
-from mechcla.vectors.extract import make_vectors
+from mechcla.vectors.extract import extract
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -42,7 +42,7 @@ def test_vectors_equal_a_direct_transformers_computation(
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     dev = small_items.dev
-    made = make_vectors(tiny_models[family], dev)
+    made = extract(tiny_models[family], dev, controls=["us"])
     english = torch.stack(
         [last_hidden(model, tokenizer, i.prompt) for i in dev.universal.language("en")]
     )
@@ -81,7 +81,7 @@ def test_vectors_equal_a_direct_transformers_computation(
 
 
 def test_one_pass_gives_what_two_give(tiny, small_items):
-    both = make_vectors(tiny, small_items.dev)
+    both = extract(tiny, small_items.dev)
     en, loc = (
         mechcla.en_vectors(tiny, small_items.dev.universal),
         mechcla.loc_vectors(tiny, small_items.dev.cultural),

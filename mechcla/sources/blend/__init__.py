@@ -20,6 +20,7 @@ from mechcla.sources.blend.read import read_folder
 from mechcla.sources.blend.regions import REGIONS, Region, check_form, find_region, find_regions
 from mechcla.sources.blend.report import BlendReport, RegionReport
 from mechcla.sources.blend.rows import RegionRows
+from mechcla.sources.loaded import Loaded
 
 __all__ = [
     "BlendReport",
@@ -29,6 +30,7 @@ __all__ = [
     "blend_questions",
     "blend_report",
     "named_country",
+    "read_blend",
 ]
 
 Regions = str | Iterable[str] | None
@@ -60,7 +62,7 @@ def blend_items(
     >>> items.languages
     ('es', 'ko')
     """
-    return _items(regions, path, form, min_votes, n_other, seed)[0]
+    return read_blend(regions, path, form, min_votes, n_other, seed).items
 
 
 def blend_report(
@@ -77,7 +79,8 @@ def blend_report(
     >>> print(blend_report("BLEnD/data", ["ES"]))
     BLEnD, form='local', min_votes=2: ...
     """
-    return _items(regions, path, form, min_votes, n_other, seed)[1]
+    report: BlendReport = read_blend(regions, path, form, min_votes, n_other, seed).report
+    return report
 
 
 def blend_pairs(
@@ -126,16 +129,26 @@ def blend_questions(
     return build_questions(data, _present(asked, data), form)
 
 
-def _items(
-    regions: Regions, path: str | Path | None, form: str, min_votes: int, n_other: int, seed: int
-) -> tuple[ItemSet, BlendReport]:
+def read_blend(
+    regions: Regions = None,
+    path: str | Path | None = None,
+    form: str = "local",
+    min_votes: int = 2,
+    n_other: int = 2,
+    seed: int = 0,
+) -> Loaded:
+    """`load_items("blend", ...)`: the items of `blend_items`, and what was left out.
+
+    >>> read_blend(["ES"], "BLEnD/data").left_out[0].reason  # doctest: +SKIP
+    """
     check_form(form)
     for name, value, least in (("min_votes", min_votes, 1), ("n_other", n_other, 1)):
         if not isinstance(value, int) or value < least:
             raise MechclaError(f"{name}={value!r}; expected a whole number of at least {least}")
     asked = find_regions(regions)
     data = _data(path, asked)
-    return build_items(data, _present(asked, data), form, min_votes, n_other, seed)
+    items, report = build_items(data, _present(asked, data), form, min_votes, n_other, seed)
+    return Loaded(items, report.left_out, report)
 
 
 def _data(path: str | Path | None, asked: tuple[Region, ...] | None) -> dict[str, RegionRows]:

@@ -72,9 +72,8 @@ def _rules(region: Region, english: bool) -> tuple[tuple[tuple[re.Pattern[str], 
             (name, region.ours),
             (r"\byour country\b", region.ours),
         )
-        if (
-            region.ours == "our region"
-        ):  # "Which area in our region", not "Which region in our region"
+        # "Which area in our region", not "Which region in our region".
+        if region.ours == "our region":
             rules = ((r"\bregion\b", "area"), *rules)
         explicit = ((r"\byour country\b", region.english),)
     else:
@@ -90,9 +89,8 @@ def _apply(rules: tuple[tuple[re.Pattern[str], str], ...], text: str) -> str:
     done = text
     for pattern, new in rules:
         done = pattern.sub(new, done)
-    done = re.sub(
-        r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done)
-    )  # the files' own spacing slips
+    # The files' own spacing slips.
+    done = re.sub(r"(?<=[?؟])\(", " (", re.sub(r"\s+(?=[?؟,،])", "", done))
     return _capital(text, clean(done))
 
 

@@ -14,6 +14,7 @@ from mechcla.items.texts import parse_json
 from mechcla.sources.blend.regions import BY_CODE, REGIONS, Region
 from mechcla.sources.blend.rows import RegionRows, make_region
 from mechcla.sources.tables import long_cells
+from mechcla.storage import user_path, utf8
 
 
 def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> dict[str, RegionRows]:
@@ -24,7 +25,7 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
     repository). All regions are read whatever is asked for, for each one's answers are another
     one's distractors. Raises MechclaError that names file, row and column.
     """
-    folder = _data_folder(Path(path))
+    folder = _data_folder(path)
     present = [r for r in REGIONS if (folder / "annotations" / f"{r.file}_data.json").is_file()]
     for region in dict.fromkeys((*(regions or ()), BY_CODE["US"])):
         if region not in present:
@@ -41,13 +42,14 @@ def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> di
     return {region.code: _read_region(folder, region) for region in present}
 
 
-def _data_folder(path: Path) -> Path:
+def _data_folder(given: str | Path) -> Path:
+    path = user_path(given)
     if not path.is_dir():
         known = (
             [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         )
         raise MechclaError(
-            f"no folder {str(path)!r}; {nearest(path.name, known)}. "
+            f"no folder {str(given)!r}; {nearest(path.name, known)}. "
             "path= is a copy of BLEnD's data folder"
         )
     for folder in (path, path / "data"):
@@ -55,7 +57,7 @@ def _data_folder(path: Path) -> Path:
             return folder
     names = sorted(p.name for p in path.iterdir())
     raise MechclaError(
-        f"the folder {str(path)!r} has no 'annotations' folder; {nearest('annotations', names)}. "
+        f"the folder {str(given)!r} has no 'annotations' folder; {nearest('annotations', names)}. "
         "path= is a copy of BLEnD's data folder"
     )
 
@@ -76,7 +78,8 @@ def _read_region(folder: Path, region: Region) -> RegionRows:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with utf8(path, "download it again"):
+            return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise MechclaError(
@@ -85,10 +88,6 @@ def _read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise MechclaError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(
-            f"{path} is not UTF-8 at byte {error.start}; download it again"
-        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:

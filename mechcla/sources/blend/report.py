@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from mechcla.sources.loaded import LeftOut
+
 Ids = tuple[str, ...]
 
 
@@ -54,6 +56,17 @@ class BlendReport:
     def __getitem__(self, code: str) -> RegionReport:
         """The report of one region by its code."""
         return next(r for r in self.regions if r.code == code)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Every published question that is no item, region by region."""
+        return tuple(
+            LeftOut(id, reason, region.language)
+            for region in self.regions
+            for why in (region.invalid, region.skipped)
+            for reason, ids in why.items()
+            for id in ids
+        )
 
     def __str__(self) -> str:
         lines = [

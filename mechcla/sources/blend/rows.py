@@ -147,7 +147,8 @@ def language_columns(
         raise MechclaError(
             f"{where}: expected English in one of the columns Question and Translation "
             f"and {region.file}'s language in the other; "
-            f"{share_en['Question']:.0%} of Question and {share_en['Translation']:.0%} of Translation read as English"
+            f"{share_en['Question']:.0%} of Question "
+            f"and {share_en['Translation']:.0%} of Translation read as English"
         )
     return local, english
 
@@ -172,12 +173,8 @@ def _row(
     ]
     idks = note["idks"] or {}
     counts = {name: idks.get(name) or 0 for name in ("no-answer", "not-applicable", "idk")}
-    for (
-        name,
-        value,
-    ) in (
-        counts.items()
-    ):  # other keys are annotators' remarks, which the official filter ignores too
+    # Other keys are annotators' remarks, which the official filter ignores too.
+    for name, value in counts.items():
         if not isinstance(value, int):
             raise MechclaError(
                 f"{note_place}: idks[{name!r}] is {value!r}; expected a number of annotators"
@@ -187,9 +184,8 @@ def _row(
         topic=clean(_text(raw, "Topic", place)),
         local=clean(_text(raw, columns[0], place)),
         english=clean(_text(raw, columns[1], place)),
-        groups=tuple(
-            sorted((g for g in groups if g), key=lambda g: -g.count)
-        ),  # stable: ties keep their order
+        # Stable: ties keep their order.
+        groups=tuple(sorted((g for g in groups if g), key=lambda g: -g.count)),
         unanswered=counts["no-answer"] + counts["not-applicable"],
         idk=counts["idk"],
     )
@@ -223,10 +219,8 @@ def _prompts(prompts: Sequence[Mapping[str, Any]], where: str) -> tuple[str, str
             f"{nearest(PROMPT_ID, [r['id'] for r in prompts], 20)}"
         )
     texts = []
-    for name in (
-        "Translation",
-        "English",
-    ):  # the last such row counts: one published file has the prompt twice
+    # The last such row counts: one published file has the prompt twice.
+    for name in ("Translation", "English"):
         text = unicodedata.normalize("NFC", _text(found[-1], name, where)).strip()
         text = "\n".join(line.strip() for line in text.replace("\r\n", "\n").split("\n"))
         if text.count("{q}") != 1 or text.endswith("{q}"):

@@ -4,8 +4,9 @@ applied in order.
 Every rule keeps the sentence grammatical in its language: particles and case move to the new phrase
 (Korean -이 to -가, Greek στην to στη), adjectives become a genitive ("española" to "de nuestro
 país"), and agreement is kept by choosing a word of the same gender (Arabic بلادنا for الجزائر).
-Parts of a country say "our region" or "our state". Special cases come first, the bare name last. Typing errors of the published
-files are part of the patterns (glued words, a Latin l before an Arabic name).
+Parts of a country say "our region" or "our state". Special cases come first, the bare name
+last. Typing errors of the published files are part of the patterns (glued words, a Latin l before
+an Arabic name).
 """
 
 from __future__ import annotations
@@ -94,10 +95,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "NG": (
         (r"\bwannan yanki na Arewacin Najeriya\b", "wannan yanki namu"),
-        (
-            r"(?<!wannan )\byanki\b",
-            "ɓangare",
-        ),  # "which part of our region", not "which region of our region"
+        # "which part of our region", not "which region of our region".
+        (r"(?<!wannan )\byanki\b", "ɓangare"),
         (r"\bkaratun firamare Arewacin Najeriya\b", "karatun firamare a yankinmu"),
         (r"\bgwamnatin Arewacin Najeriya\b", "gwamnatin yankinmu"),
         (r"\bArewacin Najeriya ta\b", "yankinmu ya"),

@@ -9,16 +9,15 @@ Europe.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item_set import ItemSet
 from mechcla.sources.global_mmlu.build import FORMS, GlobalMMLUReport, build
 from mechcla.sources.global_mmlu.cues import LANGUAGES, check_language
 from mechcla.sources.global_mmlu.questions import DATASET, languages_in, read_questions
+from mechcla.sources.loaded import Loaded
+from mechcla.storage import user_path
 
 __all__ = [
     "DATASET",
@@ -26,9 +25,7 @@ __all__ = [
     "LANGUAGES",
     "MAX_SHOTS",
     "SUBSETS",
-    "GlobalMMLU",
     "GlobalMMLUReport",
-    "global_mmlu_items",
     "read_global_mmlu",
 ]
 
@@ -36,15 +33,7 @@ SUBSETS: tuple[str, ...] = ("CA", "CS", "all")
 MAX_SHOTS = 5  # as many as the dev split has of a subject
 
 
-@dataclass(frozen=True)
-class GlobalMMLU:
-    """The items, and what was left out of them and why."""
-
-    items: ItemSet
-    report: GlobalMMLUReport
-
-
-def global_mmlu_items(
+def read_global_mmlu(
     languages: Sequence[str] | None = None,
     subset: str = "CA",
     form: str = "cloze",
@@ -52,7 +41,7 @@ def global_mmlu_items(
     path: str | Path | None = None,
     limit: int | None = None,
     revision: str | None = None,
-) -> ItemSet:
+) -> Loaded:
     """`load_items("global_mmlu", ...)`: universal items that are parallel across the languages and
     English.
 
@@ -66,42 +55,14 @@ def global_mmlu_items(
 
     `id` is sample_id, `topic` the subject; dev and test are halves of the hub's test split, by a
     hash of the id. Questions that are not in every language, or have empty or (cloze) equal
-    options, are left out in all languages and counted in a warning; `read_global_mmlu` returns
-    them. The answer cues and the cloze form are ours. What it cannot show: CS questions have one
-    right answer too, so they do not measure localization, and many translations are by machine.
-    Raises MechclaError that names file, row and column.
+    options, are left out in all languages, counted in a warning of `load_items`, and listed here;
+    `report` says more. The answer cues and the cloze form are ours. What it cannot show: CS
+    questions have one right answer too, so they do not measure localization, and many translations
+    are by machine. Raises MechclaError that names file, row and column.
 
-    >>> mechcla.load_items("global_mmlu", languages=["es", "ko"], path="my_copy").languages
-    ('en', 'es', 'ko')
-    """
-    found = read_global_mmlu(languages, subset, form, shots, path, limit, revision)
-    report = found.report
-    if (
-        report.dropped
-        or report.not_english
-        or report.other_answer
-        or report.other_label
-        or report.other_subject
-        or report.equal
-    ):
-        warnings.warn(str(report), stacklevel=3)
-    return found.items
-
-
-def read_global_mmlu(
-    languages: Sequence[str] | None = None,
-    subset: str = "CA",
-    form: str = "cloze",
-    shots: int = 0,
-    path: str | Path | None = None,
-    limit: int | None = None,
-    revision: str | None = None,
-) -> GlobalMMLU:
-    """The same as `global_mmlu_items`, without a warning and with the full report of what was left
-    out.
-
-    >>> read_global_mmlu(["es"], path="my_copy").report.missing
-    {'es': ('arithmetic/test/3',)}
+    >>> found = mechcla.sources.load("global_mmlu", path="my_copy")
+    >>> found.items.languages, found.left_out[0].reason
+    (('en', 'es', 'ko'), 'not in this language')
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
         if value not in known:
@@ -134,7 +95,8 @@ def read_global_mmlu(
         if shots
         else {}
     )
-    return GlobalMMLU(*build(questions, dev, subset, form, shots, limit))
+    items, report = build(questions, dev, subset, form, shots, limit)
+    return Loaded(items, report.left_out, report, str(report) if report.remarks else "")
 
 
 def _all_languages(path: str | Path | None) -> tuple[str, ...]:
@@ -143,7 +105,7 @@ def _all_languages(path: str | Path | None) -> tuple[str, ...]:
             "which languages of Global-MMLU? "
             "languages=['es', 'ko'] downloads these and English; known: " + ", ".join(LANGUAGES)
         )
-    found = languages_in(Path(path))
+    found = languages_in(user_path(path))
     if not found:
         raise MechclaError(
             f"path={str(path)!r} holds no language of Global-MMLU; "

@@ -14,14 +14,14 @@ from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.global_mmlu.questions import DATASET, LETTERS, Question
+from mechcla.sources.loaded import LeftOut
 from mechcla.sources.splits import half, sample
 
 FORMS: tuple[str, ...] = ("cloze", "letters")
 LICENCE = "Apache-2.0"
 Questions: TypeAlias = Mapping[str, Mapping[str, Question]]  # [language][sample_id]
-Ids: TypeAlias = Mapping[
-    str, tuple[str, ...]
-]  # sample_ids by language; a language without any is left out
+# sample_ids by language; a language without any is left out
+Ids: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,44 @@ class GlobalMMLUReport:
         """How many English questions of the subset are left out (before `limit`)."""
         return self.asked - self.kept
 
+    @property
+    def remarks(self) -> tuple[tuple[str, Ids, bool], ...]:
+        """What there is to say, without what does not occur: in words, of which questions, and
+        whether they are left out.
+        """
+        kept = self.form == "letters"
+        said = (
+            ("not in this language", self.missing, True),
+            ("an empty question or option", self.empty, True),
+            ("two options are equal" + (" (kept)" if kept else ""), self.equal, not kept),
+            ("not in English (never asked for)", self.not_english, True),
+            ("another right letter than in English (kept)", self.other_answer, False),
+            ("another label than in English (kept)", self.other_label, False),
+            ("with shots of other subjects", {"": self.other_subject}, False),
+        )
+        return tuple(one for one in said if any(one[1].values()))
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Every question that is no item, once per language with the fault."""
+        return tuple(
+            LeftOut(id, what, language)
+            for what, found, out in self.remarks
+            if out
+            for language, ids in found.items()
+            for id in ids
+        )
+
     def __str__(self) -> str:
         lines = [
             f"Global-MMLU {self.subset}, {self.form}: {self.kept} of {self.asked} questions kept, "
             f"{self.items} items in {' '.join(self.languages)}"
         ]
-        equal = "two options are equal" + (" (kept)" if self.form == "letters" else "")
-        for what, ids in (
-            ("not in this language", self.missing),
-            ("an empty question or option", self.empty),
-            (equal, self.equal),
-            ("not in English (never asked for)", self.not_english),
-            ("another right letter than in English (kept)", self.other_answer),
-            ("another label than in English (kept)", self.other_label),
-        ):
+        for what, found, _ in self.remarks:
             lines += [
-                f"{language}: {len(found)} {what}: {_first(found)}"
-                for language, found in ids.items()
+                f"{language}{': ' if language else ''}{len(ids)} {what}: {_first(ids)}"
+                for language, ids in found.items()
             ]
-        if self.other_subject:
-            lines.append(
-                f"{len(self.other_subject)} with shots of other subjects: "
-                f"{_first(self.other_subject)}"
-            )
         return "; ".join(lines)
 
 
@@ -245,9 +260,8 @@ class _Examples:
         """What stands before a question of this subject, in this language."""
         key = (language, subject)
         if key not in self.texts:
-            near = sorted(self.usable, key=lambda q: q.subject != subject)[
-                : self.n
-            ]  # stable: the data's order within each
+            # Stable: the data's order within each.
+            near = sorted(self.usable, key=lambda q: q.subject != subject)[: self.n]
             rows, gap = [self.shots[language][q.id] for q in near], LANGUAGES[language].separator
             self.texts[key] = "".join(
                 f"{block(q, language, self.form)}{gap}{_answers(q, self.form)[q.answer]}\n\n"

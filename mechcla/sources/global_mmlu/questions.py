@@ -14,6 +14,7 @@ from mechcla.items.texts import clip, text_fault
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.tables import Row, read_rows
+from mechcla.storage import user_path
 
 DATASET = "CohereLabs/Global-MMLU"
 LETTERS = "ABCD"
@@ -66,7 +67,7 @@ def read_questions(
             f"{language}/{split}.csv or {language}_{split}.jsonl",
         )
     else:
-        files = find_files(Path(path), language, split)
+        files = find_files(path, language, split)
         origin, rows = str(files[0]), (row for file in files for row in read_rows(file))
     found: dict[str, Question] = {}
     where: dict[str, str] = {}
@@ -88,9 +89,8 @@ def read_questions(
 def _question(row: Row, labels: bool) -> Question:
     def text(column: str, empty: bool = False) -> str:
         value = row.cell(column)
-        value = (
-            "" if value is None and empty else value
-        )  # a missing option is counted later, not refused here
+        # A missing option is counted later, not refused here.
+        value = "" if value is None and empty else value
         if not isinstance(value, str) or not (empty or value.strip()):
             raise MechclaError(f"{row.where}, column {column!r} is {clip(value)}; expected a text")
         if fault := text_fault(value):
@@ -143,17 +143,18 @@ def languages_in(folder: Path, split: str = "test") -> tuple[str, ...]:
     return tuple(sorted(have, key=lambda language: language != "en"))
 
 
-def find_files(folder: Path, language: str, split: str) -> list[Path]:
+def find_files(path: str | Path, language: str, split: str) -> list[Path]:
     """The file of a language and split, or all its shards: `es/test-00000-of-00001.parquet` as the
     hub lays it out, `es/test.csv`, `es_test.jsonl`, `es-test.csv`, or (test only) `es.csv`; each as
     parquet, csv or jsonl.
 
     Raises MechclaError if there is none, more than one, or not every shard.
     """
+    folder = user_path(path)
     if not folder.is_dir():
         hint = f"; did you mean {str(folder.parent)!r}?" if folder.is_file() else ""
         raise MechclaError(
-            f"path={str(folder)!r} is no folder; "
+            f"path={str(path)!r} is no folder; "
             f"expected one with a sub-folder or file a language{hint}"
         )
     groups = list(_found(folder, language, split))

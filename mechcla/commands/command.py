@@ -1,0 +1,82 @@
+"""What a command is: its name, a line about it, and flags that are checked before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from mechcla.errors import MechclaError
+from mechcla.registry import Registry
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: run takes its arguments and returns its exit code; about is its line in `--help`.
+
+    run raises MechclaError for bad input, which `python -m mechcla` prints, with exit code 2.
+    """
+
+    run: Callable[[list[str]], int]
+    about: str
+
+
+COMMANDS: Registry[Command] = Registry("command")
+
+
+def flags(name: str) -> SettingsConfigDict:
+    """The `model_config` of a command's `Flags`."""
+    return SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        cli_prog_name=f"python -m mechcla {name}",
+        cli_exit_on_error=False,
+    )
+
+
+def _split(value: Any) -> Any:
+    """'es,ko' is a list; so are repeated flags, which arrive joined by commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return [part.strip() for part in parts if part.strip()] if isinstance(parts, list) else parts
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Flags(BaseSettings):
+    """A command's flags and arguments; no setting comes from the environment unseen."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+F = TypeVar("F", bound=Flags)
+
+
+def parse(name: str, flags: type[F], arguments: list[str]) -> F:
+    """The flags that these arguments give. Raises MechclaError with what was given and expected."""
+    try:
+        return CliApp.run(flags, cli_args=arguments)
+    except SettingsError as error:
+        said = str(error.__cause__ or error).removeprefix("error parsing CLI: ")
+    except ValidationError as error:
+        said = "; ".join(f"{e['loc'][0]!r}: {e['msg']}" for e in error.errors())
+    raise MechclaError(f"{name} {' '.join(arguments)}: {said}; see {name} --help")
