@@ -20,7 +20,7 @@ from mechcla.errors import MechclaError
 def main(arguments: list[str] | None = None) -> int:
     """Run the command that the first argument names; returns the exit code.
 
-    >>> main(["lint", "items.jsonl"])                             # doctest: +SKIP
+    >>> main(["lint", "items.jsonl"])
     0
     """
     given = sys.argv[1:] if arguments is None else arguments

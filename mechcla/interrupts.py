@@ -16,10 +16,12 @@ MESSAGE = "interrupted; the same command goes on from here"
 
 
 def guard() -> None:
-    """Say MESSAGE and exit with INTERRUPTED if `python -m mechcla...` was interrupted."""
+    """Say MESSAGE and exit with INTERRUPTED if `python -m mechcla...`, or the script `mechcla`, was
+    interrupted."""
     arguments = getattr(sys, "orig_argv", [])
     modules = [b for a, b in pairwise(arguments) if a == "-m"]
-    name = modules[0] if modules else ""
+    scripts = [os.path.basename(part) for part in arguments[1:2]]
+    name = (modules or scripts or [""])[0]
     if name.split(".")[0] != "mechcla":
         return
     before = sys.excepthook

@@ -1,4 +1,9 @@
-"""The one file that writes files: whole files by rename, canonical JSON, SHA-256, one message."""
+"""Every file that mechcla keeps is written here: whole, by rename; canonical JSON, SHA-256, one
+message.
+
+What is not kept is not: `engine/offload.py` maps scratch files that have no name, and
+`runs/lock.py` locks an empty file.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +75,15 @@ def user_path(path: str | Path) -> Path:
 def without_row_numbers(table: pa.Table) -> pa.Table:
     """The table without the columns of pandas' row numbers (`__index_level_0__`)."""
     return table.drop_columns([n for n in table.column_names if _ROW_NUMBER.fullmatch(n)])
+
+
+@contextmanager
+def utf8(path: Path, instead: str = "save it as UTF-8") -> Iterator[None]:
+    """Turn a byte that is not UTF-8 into one message that names the file, and what to do instead."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; {instead}") from error
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 python -m analyses.docs                        write the pages
 python -m analyses.docs --check                name every number that differs; exit code 1
-python -m analyses.docs --take runs/demo runs/figures     make the committed tables of a run, then write
+python -m analyses.docs --take runs/demo runs/figures
+                                               make the committed tables of a run, then write
 """
 
 from __future__ import annotations

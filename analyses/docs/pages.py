@@ -104,7 +104,7 @@ def inline(what: str, folder: Path = FOLDER) -> str:
 
 
 def failed(claim: str, folder: Path = FOLDER) -> str:
-    """Why a claim such as "demo/tests SUR transfer p_holm > 0.05" does not hold; "" where it does."""
+    """Why a claim ("demo/tests SUR transfer p_holm > 0.05") does not hold; "" where it does."""
     parts = re.split(r" (<=|>=|<|>) ", claim)
     if len(parts) != 3:
         return f"<!-- holds: {claim} -->: expected a value, one of {' '.join(SIGNS)}, and a value"

@@ -1,5 +1,6 @@
-"""The tables that pages show whole, by name: `<!-- = table pooled -->`. Each is made of the committed
-tables alone.
+"""The tables that pages show whole, by name: `<!-- = table pooled -->`.
+
+Each is made of the committed tables alone.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ RECIPES = {
 
 @named("recipes")
 def recipes(folder: Path) -> str:
-    """analyses/recipes: gain on dev by recipe and block, pooled; bold where the interval is above 0."""
+    """analyses/recipes: gain on dev by recipe and block, pooled; bold: the interval is above 0."""
     table = [r for r in read("figures/recipes", folder) if r["language"] == "all"]
     layers = list(dict.fromkeys(r["layer"] for r in table))
     rows = []

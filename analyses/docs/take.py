@@ -27,8 +27,8 @@ LARGE = 100_000  # of one figure's table: points of a scatter are not kept
 def take(run: Path, figures: Path, folder: Path, images: Path) -> None:
     """Copy a complete run's tables, the figures' tables, and the pictures that pages show.
 
-    The run is verified against its digests first. Raises MechclaError for a run that is not complete,
-    for tables that name a path of this machine, and for more than a megabyte.
+    The run is verified against its digests first. Raises MechclaError for a run that is not
+    complete, for tables that name a path of this machine, and for more than a megabyte.
     """
     found = read_run(run)
     if found.status != "complete":

@@ -4,8 +4,9 @@
     figures/fig4_perpendicularity es layer=16 .2  ->  0.97 [0.94, 1.00]
     reliability cells                             ->  51
 
-The first word names a table under docs/reference: a CSV file, a list in a JSON file (`benchmarks/paths`
-is "paths" of benchmarks.json), or a JSON file, whose keys the other words then are. In a table a word is
+The first word names a table under docs/reference: a CSV file, a list in a JSON file
+(`benchmarks/paths` is "paths" of benchmarks.json), or a JSON file, whose keys the other words then
+are. In a table a word is
 
     a column            what is shown; its interval too, unless `alone` stands there
     column=cell         which rows; `!=` for the others; column>other, column<0.5 likewise

@@ -75,9 +75,7 @@ def loss(decoder: Decoder, batch: MicroBatch, config: AlignConfig) -> Losses:
     zeros = torch.zeros(batch.n_texts, device=log_probs.device)
     texts = zeros.index_add(0, batch.label_row, log_probs)
     reference = decoder.reference_log_probs(batch)
-    rows = preference_loss(
-        texts[0::2], texts[1::2], reference[0::2], reference[1::2], config.beta
-    )
+    rows = preference_loss(texts[0::2], texts[1::2], reference[0::2], reference[1::2], config.beta)
     preference = rows.mean()
     chosen = (batch.label_row % 2 == 0) & batch.fit[batch.label_row // 2]
     sft = -log_probs[chosen].mean() if bool(chosen.any()) else preference.new_zeros(())
@@ -95,9 +93,11 @@ METHODS.register(
     AlignMethod(
         "clo",
         "fine-tuning in the target languages, and a preference for the question's language",
-        "Lee et al. 2025 (arXiv 2505.14297): lambda SFT + (1 - lambda) DPO over pairs of languages, "
-        "English questions included, attention only; lambda, beta, learning rate, data and all "
-        "target languages at once are ours",
+        (
+            "Lee et al. 2025 (arXiv 2505.14297): lambda SFT + "
+            "(1 - lambda) DPO over pairs of languages, English questions included, attention only; "
+            "lambda, beta, learning rate, data and all target languages at once are ours"
+        ),
         (CLO,),
         {"lr": 5e-4, "modules": ["attention"]},
     ),

@@ -59,8 +59,10 @@ class AlignConfig(BaseSettings):
     )
     data: str = Field(
         "demo",
-        description="'demo' (shipped facts), a file (.jsonl, .csv, .tsv, .parquet) or a Hugging Face "
-        "data set; see docs/align.md",
+        description=(
+            "'demo' (shipped facts), "
+            "a file (.jsonl, .csv, .tsv, .parquet) or a Hugging Face data set; see docs/align.md"
+        ),
     )
     data_config: str | None = Field(None, description="config of a Hugging Face data set")
     data_split: str = Field("train", description="split of a Hugging Face data set")
@@ -74,7 +76,9 @@ class AlignConfig(BaseSettings):
         "all", description="midalign: languages of the task steps"
     )
     steps: int = Field(36, ge=1, le=10_000_000, description="optimizer steps")
-    batch_rows: int = Field(192, ge=1, le=1_000_000, description="texts per step; half as many pairs")
+    batch_rows: int = Field(
+        192, ge=1, le=1_000_000, description="texts per step; half as many pairs"
+    )
     batch_tokens: int = Field(
         2048, ge=1, le=2**24, description="padded tokens per micro-batch, which bounds memory"
     )
@@ -90,7 +94,8 @@ class AlignConfig(BaseSettings):
     dropout: float = Field(0.0, ge=0, lt=1, description="of LoRA; the base's own is off")
     modules: Words = Field(
         ["all"],
-        description="what LoRA adapts: all (projections), attention, or names such as q_proj,v_proj",
+        description="what LoRA adapts: all (projections), attention, "
+        "or names such as q_proj,v_proj",
     )
     separator: str = Field("\n", description="between a question and its answer, without --chat")
     chat: bool = Field(False, description="questions in the model's chat template")
@@ -112,7 +117,8 @@ class AlignConfig(BaseSettings):
     gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
     save_every: int = Field(10, ge=1, le=1_000_000, description="steps between checkpoints")
     dev_items: str | None = Field(
-        None, description="score dev items ('demo', a file) on both axes and stop early; default: no"
+        None,
+        description="score dev items ('demo', a file) on both axes and stop early; default: no",
     )
     dev_every: int = Field(10, ge=1, le=1_000_000, description="steps between looks at dev")
     patience: int = Field(2, ge=1, le=1_000, description="looks without a gain before stopping")

@@ -189,8 +189,8 @@ def align_data_folder() -> Path:
         if folder.is_dir():
             return folder
     raise MechclaError(
-        f"the alignment facts are missing from this installation (looked in {here / 'demo_facts'}); "
-        "reinstall mechcla"
+        "the alignment facts "
+        f"are missing from this installation (looked in {here / 'demo_facts'}); reinstall mechcla"
     )
 
 
@@ -210,11 +210,15 @@ def read_facts(path: Path) -> tuple[ParallelFact, ...]:
 def fact_of(row: Row) -> ParallelFact:
     """The fact that a row holds. Raises MechclaError that names the row."""
     id_ = str(row.cell("id"))
-    maps = {name: row.values.get(name) or {} for name in ("questions", "answers", "sentences")}
+    maps: dict[str, Any] = {
+        name: row.values.get(name) or {} for name in ("questions", "answers", "sentences")
+    }
     for name, value in maps.items():
         if not isinstance(value, Mapping):
             raise MechclaError(
                 f"{row.where}: {name!r} is {value!r:.60}; expected an object from language to text"
             )
-    about = {name: str(row.values.get(name) or "") for name in ("topic", "source", "licence")}
+    about: dict[str, Any] = {
+        name: str(row.values.get(name) or "") for name in ("topic", "source", "licence")
+    }
     return ParallelFact(id_, **maps, **about, where=row.where)

@@ -1,4 +1,4 @@
-"""A model under training: logits where there are labels, pooled residuals, the base's own answers."""
+"""A model under training: logits at labels, pooled residuals, the base's own answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        return next(self.base.parameters()).device
+        device: torch.device = next(self.base.parameters()).device
+        return device
 
     @property
     def n_layers(self) -> int:

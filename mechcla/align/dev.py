@@ -34,8 +34,8 @@ class DevLooks:
         for kind in ("universal", "cultural"):
             if not len(getattr(self.items, kind)):
                 raise MechclaError(
-                    f"dev_items {config.dev_items!r} have no {kind} dev items; early stopping looks "
-                    "at both axes"
+                    f"dev_items {config.dev_items!r} have no {kind} dev items; "
+                    "early stopping looks at both axes"
                 )
 
     @property

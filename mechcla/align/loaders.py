@@ -1,4 +1,7 @@
-"""What users train on: parallel text, instructions, preference pairs, facts; from files or the hub."""
+"""What users train on: parallel text, instructions, preference pairs, facts.
+
+From files or the hub.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ from mechcla.errors import MechclaError
 from mechcla.items.texts import check_language
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.tables import Row, long_cells, read_rows
+from mechcla.storage import utf8
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 ASKED = ("question", "prompt", "instruction")
 ANSWERED = ("answer", "response", "output", "completion")
 SHAPES = (
-    "expected one of: columns named by language (en, es, ...) for parallel text, or --columns "
-    "en=source,es=target; language, question, answer (and id, which pairs translations) for "
-    "instructions; language, prompt, chosen, rejected for preference pairs; id, questions, answers, "
-    "sentences for facts"
+    "expected one of: "
+    "columns named by language (en, es, ...) for parallel text, or --columns en=source,es=target; "
+    "language, question, answer (and id, which pairs translations) for instructions; language, "
+    "prompt, chosen, rejected for preference pairs; id, questions, answers, sentences for facts"
 )
 
 
@@ -38,7 +42,7 @@ def load_data(config: AlignConfig) -> TrainingData:
 
     Raises MechclaError that names the file and row, or the column.
 
-    >>> load_data(make({"method": "mist", "data": "parallel.tsv"}))            # doctest: +SKIP
+    >>> load_data(make({"method": "mist", "data": "parallel.tsv"}))
     """
     if config.data == "demo":
         return training_data("demo", demo_facts(), languages=config.languages)
@@ -112,8 +116,12 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
     """Rows with one id are one fact in several languages; a row without an id is its own."""
     grouped: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
-        asked = row.cell(next(c for c in (*ASKED, "question") if c in row.values or c == "question"))
-        answer = row.cell(next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer"))
+        asked = row.cell(
+            next(c for c in (*ASKED, "question") if c in row.values or c == "question")
+        )
+        answer = row.cell(
+            next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer")
+        )
         language = check_language(row.values.get("language", "en"), row.where)
         id_ = str(row.values.get("id") or f"row-{number}")
         fact = grouped.setdefault(id_, {"questions": {}, "answers": {}, "where": row.where})
@@ -143,12 +151,10 @@ def _preference(row: Row, number: int) -> Preference:
 def _tsv(path: Path) -> Iterator[Row]:
     """Rows of tab-separated text; quotes are characters like others, as in parallel corpora."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file, long_cells():
+        with utf8(path), path.open(encoding="utf-8-sig", newline="") as file, long_cells():
             lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
         raise MechclaError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     header = lines[0] if lines else []
     for number, cells in enumerate(lines[1:], start=1):
         where = f"{path}, row {number}"
@@ -157,8 +163,10 @@ def _tsv(path: Path) -> Iterator[Row]:
         if len(cells) != len(header):
             yield Row(
                 where,
-                fault=f"has {len(cells)} cells where the header has {len(header)}: a translation is "
-                "missing, or a tab too many",
+                fault=(
+                    f"has {len(cells)} cells where the header has {len(header)}: "
+                    "a translation is missing, or a tab too many"
+                ),
                 number=number,
             )
         else:

@@ -18,7 +18,7 @@ Detached = Literal["none", "english", "other"]
 def sft_loss(
     logits: Float[Tensor, "label vocab"], labels: Int[Tensor, " label"]
 ) -> Float[Tensor, ""]:
-    """Mean negative log-likelihood of the label tokens, in nats; in float32 whatever the logits are.
+    """Mean negative log-likelihood of the label tokens, in nats and in float32.
 
     logits: only where there is a label, so nothing is masked here. Source: supervised fine-tuning
     as everywhere, with the prompt left out.
@@ -71,7 +71,8 @@ def info_nce(
     """
     if len(english) < 2:
         raise MechclaError(
-            f"InfoNCE over {len(english)} pair has no negatives; expected at least 2 pairs per batch"
+            f"InfoNCE over {len(english)} pair has no negatives; "
+            "expected at least 2 pairs per batch"
         )
     if temperature <= 0:
         raise MechclaError(f"temperature {temperature!r}; expected a number above 0, such as 0.1")

@@ -43,7 +43,9 @@ def pairs(data: TrainingData, config: AlignConfig) -> list[Example]:
                         f"en and {language}; every row needs its translations to be aligned"
                     )
             texts = tuple(Text("", "", fact.sentences[side]) for side in ("en", language))
-            made.append(Example(f"{fact.where} ({fact.id!r}, en-{language})", fact.id, language, texts))
+            made.append(
+                Example(f"{fact.where} ({fact.id!r}, en-{language})", fact.id, language, texts)
+            )
     return made
 
 

@@ -11,7 +11,15 @@ from torch.utils.data import Dataset
 from mechcla.align.config import AlignConfig
 from mechcla.align.data import TrainingData
 from mechcla.align.methods import METHODS, Task
-from mechcla.align.rows import MicroBatch, Row, collate, cut, encode_example, parts_needed, step_rows
+from mechcla.align.rows import (
+    MicroBatch,
+    Row,
+    collate,
+    cut,
+    encode_example,
+    parts_needed,
+    step_rows,
+)
 from mechcla.errors import MechclaError
 
 
@@ -62,7 +70,7 @@ def make_plan(
     Raises MechclaError, naming the row, for texts that the method or the model cannot take.
     """
     method = METHODS.get(config.method)
-    turns = [k for k in range(config.steps)]
+    turns = list(range(config.steps))
     drawn: list[list[list[Row]]] = []
     examples = 0
     for k, task in enumerate(method.tasks):

@@ -14,8 +14,8 @@ from mechcla.storage import read_sealed
 
 RECORD, CARD, LOSSES = "training.json", "README.md", "losses.csv"
 LIMIT = (
-    "an adapter trained on one seed and one set of texts; what it does to transfer and localization "
-    "is seen on test items only, against its base and the controls"
+    "an adapter trained on one seed and one set of texts; what it does "
+    "to transfer and localization is seen on test items only, against its base and the controls"
 )
 
 

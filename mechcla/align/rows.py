@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -87,8 +88,12 @@ class MicroBatch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> MicroBatch:
         """The same on another device."""
-        moved = {k: v.to(device, non_blocking=non_blocking) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return MicroBatch(**moved)
+        moved: dict[str, Any] = {
+            k: v.to(device, non_blocking=non_blocking)
+            for k, v in vars(self).items()
+            if isinstance(v, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def encode_example(
@@ -112,8 +117,9 @@ def encode_example(
         check_known(whole, tokenizer, vocab_size, example.where)
         if window is not None and len(whole) > window:
             raise MechclaError(
-                f"{example.where}: the text is {len(whole)} tokens, the model's window is {window}: "
-                f"{(text.prompt + text.separator + text.answer)[:60]!r}...; shorten it or leave it out"
+                f"{example.where}: the text is {len(whole)} tokens, the model's "
+                f"window is {window}: {(text.prompt + text.separator + text.answer)[:60]!r}...; "
+                "shorten it or leave it out"
             )
         ids.append(whole)
         prompts.append(cut)
@@ -179,10 +185,10 @@ def _shuffled(rows: Sequence[Row], key: str) -> list[Row]:
 
 
 def parts_needed(steps: Steps, batch_tokens: int) -> int:
-    """The fewest micro-batches per step, the same for all, each within `batch_tokens` padded tokens.
+    """The fewest micro-batches per step, the same for all, each within `batch_tokens` tokens.
 
-    Texts are cut into them by length, so little is padded. Where single rows are longer than the
-    bound, as many as a step has rows.
+    Padding counts; texts are cut into them by length, so there is little of it. Where single rows
+    are longer than the bound, as many as a step has rows.
     """
     most = min(map(len, steps))
     for parts in range(1, most + 1):
@@ -200,7 +206,7 @@ def cut(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     ordered = sorted(rows, key=lambda row: row.length)
     parts = min(parts, len(ordered))
     edges = [len(ordered) * k // parts for k in range(parts + 1)]
-    return [ordered[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [ordered[a:b] for a, b in pairwise(edges)]
 
 
 def collate(rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float) -> MicroBatch:

@@ -7,8 +7,8 @@ import logging
 import shutil
 import sys
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,15 @@ def train(
     Checkpoints lie in `work`; the last whole one is gone on from. Raises MechclaError for a loss or
     a weight that is not finite, naming step and row, and the checkpoint that stays.
     """
-    from transformers import Trainer, TrainerCallback, TrainingArguments
     from torch.utils.data import SequentialSampler
+    from transformers import Trainer, TrainerCallback, TrainingArguments
 
     decoder = Decoder(adapted)
 
     class Aligner(Trainer):
         """The plan's order, the method's losses, every step's numbers in the log."""
+
+        parts: list[Any]
 
         def _get_train_sampler(self, *_: Any) -> Any:
             return SequentialSampler(plan)
@@ -54,9 +56,9 @@ def train(
         def floating_point_ops(self, inputs: Any) -> int:
             return 0  # reckoned from `input_ids`, which a batch here does not have
 
-        def log(self, logs: dict[str, float], *arguments: Any) -> None:
+        def log(self, logs: dict[str, Any], *arguments: Any) -> None:
             if "loss" in logs:
-                logs |= {"task": self.parts[-1][0]} | _mean_parts(self.parts)  # type: ignore[dict-item]
+                logs |= {"task": self.parts[-1][0]} | _mean_parts(self.parts)
                 self.parts.clear()
             super().log(logs, *arguments)
 
@@ -166,9 +168,7 @@ def check_finite(losses: Losses, batch: MicroBatch, work: Path) -> None:
 def _stopped(what: str, work: Path) -> MechclaError:
     last = last_whole(work)
     stays = f"the checkpoint {str(last)!r} stays" if last else "there is no checkpoint yet"
-    return MechclaError(
-        f"training stopped: {what}. Try a lower --lr, or --dtype float32; {stays}"
-    )
+    return MechclaError(f"training stopped: {what}. Try a lower --lr, or --dtype float32; {stays}")
 
 
 def last_whole(work: Path) -> Path | None:

@@ -14,8 +14,8 @@ from mechcla.align.curves import loss_curve, write_losses
 from mechcla.align.data import TrainingData
 from mechcla.align.loaders import load_data
 from mechcla.align.modules import check_trainable, target_modules
-from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
 from mechcla.align.plan import Plan, make_plan
+from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
 from mechcla.align.trainer import train
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import CONFIG, WEIGHTS
@@ -73,7 +73,9 @@ def align_config(config: AlignConfig, data: TrainingData | None = None) -> Align
         return _done(config, out, data)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    base = load_model(config.model, device=config.device, dtype=config.dtype, revision=config.revision)
+    base = load_model(
+        config.model, device=config.device, dtype=config.dtype, revision=config.revision
+    )
     described, tokenizer = base.describe(), base.tokenizer
     window, vocab_size = base.window, base.vocab_size
     _start(config, work, data, described["digest"])

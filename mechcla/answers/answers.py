@@ -40,7 +40,7 @@ class Answers(Sequence[Answer]):
     """The answers of one run of `generate`, in the questions' order, with the settings that made
     them.
 
-    >>> answers.where(language="ko").to_pandas()[["id", "text"]]          # doctest: +SKIP
+    >>> texts = answers.where(language="ko").to_pandas()[["id", "text"]]
     """
 
     rows: tuple[Answer, ...] = field(repr=False)

@@ -88,8 +88,8 @@ def generate(
     unknown form, a template without {q}, a question without an implicit form, chat=True without a
     chat template, or a generation config that asks for another search than the greedy one.
 
-    >>> answers = mechcla.generate(model, questions, interventions=sur)       # doctest: +SKIP
-    >>> answers.to_pandas()[["id", "text"]]                                   # doctest: +SKIP
+    >>> answers = mechcla.generate(model, questions, interventions={"es": sur, "ko": other})
+    >>> texts = answers.to_pandas()[["id", "text"]]
     """
     if prompt not in ("implicit", "explicit"):
         raise MechclaError(

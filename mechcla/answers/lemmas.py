@@ -225,7 +225,7 @@ def lemmas(text: str, language: str) -> tuple[str, ...]:
     The limit: lemmatisers see a few words without a sentence, and are right about most of them, not
     all. Raises MechclaError where the extra `blend` is not installed.
 
-    >>> lemmas("las mandarinas", "es")                                    # doctest: +SKIP
+    >>> lemmas("las mandarinas", "es")
     ('el', 'mandarina')
     """
     code = base(language)

@@ -13,7 +13,7 @@ from mechcla.commands.command import COMMANDS, Command, Flags, Words, flags, par
 from mechcla.metrics.estimates import RESAMPLES
 from mechcla.runs.compare import compare_runs
 from mechcla.runs.tables import csv_text
-from mechcla.storage import user_path, write_text, writing
+from mechcla.storage import user_path, write_text
 
 
 class CompareConfig(Flags):
@@ -53,8 +53,7 @@ def main(arguments: list[str]) -> int:
         write_text(folder / "compare.csv", csv_text(found.rows()))
         print(f"Results: {folder / 'compare.csv'}")
         if found.plane():
-            with writing(folder / "compare"):
-                print(f"  {plots.save(plots.compared(found, config.measure), folder / 'compare')}")
+            print(f"  {plots.save(plots.compared(found, config.measure), folder / 'compare')}")
         else:
             print("mechcla: no condition has both axes, so there is no figure", file=sys.stderr)
     return 0

@@ -43,8 +43,9 @@ class Operation:
 
     >>> def reflect(h, v, strength, matrix):
     ...     return h - 2 * strength * (h.float() @ v).unsqueeze(-1) * v / v.dot(v)
-    >>> OPERATORS.register("reflect", Operation(reflect, unit=False))           # doctest: +SKIP
-    >>> Intervention(vector, 9, 1.0, operator="reflect")                        # doctest: +SKIP
+    >>> mirror = OPERATORS.register("reflect", Operation(reflect, unit=False))
+    >>> "reflect" in OPERATORS
+    True
     """
 
     act: Act
@@ -89,8 +90,9 @@ def add_norm(
 ) -> Float[Tensor, "row seq d_model"]:
     """h + s v at the norm of h."""
     new = add(h, v, strength).float()
-    before, after = (x.norm(dim=-1, keepdim=True) for x in (h.float(), new))
-    return (new * (before / after.clamp_min(1e-12))).to(h.dtype)
+    kept: Tensor = h.float().norm(dim=-1, keepdim=True)
+    kept = kept / new.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return (new * kept).to(h.dtype)
 
 
 def ablate(
@@ -118,6 +120,13 @@ def affine_map(
 
 
 OPERATORS: Registry[Operation] = Registry("operator")
+
+
+def acting() -> tuple[str, ...]:
+    """Names of the operators that need a vector alone, which a sweep can take."""
+    return tuple(name for name, one in OPERATORS.items() if not one.takes_matrix)
+
+
 OPERATORS.register("add", Operation(add))
 OPERATORS.register("add_norm", Operation(add_norm))
 OPERATORS.register("ablate", Operation(ablate, unit=False, does="projects v out"))

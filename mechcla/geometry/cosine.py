@@ -27,7 +27,7 @@ def cosine_by_layer(
 ) -> dict[str, Float[Tensor, " layer"]]:
     """Cosine of two families of vectors at every layer, for the languages that both have.
 
-    >>> mechcla.cosine_by_layer(en, loc)["es"].shape              # doctest: +SKIP
+    >>> mechcla.cosine_by_layer(en, loc)["es"].shape
     torch.Size([18])
     """
     shared = [language for language in left.languages if language in right.vectors]

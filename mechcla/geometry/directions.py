@@ -64,8 +64,8 @@ def perpendicularity(
     keeps the items' spread and takes their common direction away; a value below it is closer to one
     line than directions without a consistent sign would be.
 
-    >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")  # doctest: +SKIP
-    >>> perpendicularity(en, loc).value  # doctest: +SKIP
+    >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value.shape
+    (18,)
     """
     generator = np.random.default_rng(seed)
 

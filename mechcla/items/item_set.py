@@ -16,14 +16,14 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import KINDS, SPLITS, Item
 from mechcla.items.texts import parse_json
-from mechcla.storage import user_path, write_text
+from mechcla.storage import user_path, utf8, write_text
 
 
 @dataclass(frozen=True)
 class ItemSet(Sequence[Item]):
     """Items in a fixed order; every selection is again an ItemSet.
 
-    >>> items.universal.dev.language("es")            # doctest: +SKIP
+    >>> items.universal.dev.language("es")
     ItemSet(120 items: es; 120 universal; 120 dev)
     """
 
@@ -127,13 +127,10 @@ def read_jsonl(path: str | Path) -> ItemSet:
     path = user_path(path)
     items = []
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with utf8(path, "items are JSON Lines in UTF-8"):
+            text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise MechclaError(f"cannot read items from {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(
-            f"{path} is not UTF-8 at byte {error.start}; items are JSON Lines in UTF-8"
-        ) from error
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

@@ -118,9 +118,9 @@ def lint(
     cultures; with Babel (the extra `data`) for all that CLDR knows; otherwise they are read from
     what the explicit prompts add. Source: ours.
 
-    >>> report = mechcla.lint(mechcla.load_items("my.jsonl"))     # doctest: +SKIP
-    >>> report.counts["country-in-prompt"], report.clean          # doctest: +SKIP
-    (3, False)
+    >>> report = mechcla.lint(mechcla.load_items("items.jsonl"))
+    >>> report.counts["country-in-prompt"], report.clean
+    (0, True)
     """
     kept = _of_languages(tuple(items), languages)
     names = RULES.names() if rules is None else _some("rules", rules)

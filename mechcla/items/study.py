@@ -58,10 +58,10 @@ class Study:
     look at test stays a choice made after a look at test. Source: ours; the habit it replaces is
     described in docs/statistics.md.
 
-    >>> study = Study(items)                           # doctest: +SKIP
-    >>> study.test                                     # doctest: +SKIP
+    >>> study = Study(items)
+    >>> study.test
     mechcla.errors.MechclaError: test is shut: ...
-    >>> study.freeze({"method": "SUR", "en_layer": 9}); study.test        # doctest: +SKIP
+    >>> study.freeze({"method": "SUR", "en_layer": 9}); study.test
     ItemSet(1346 items: en es zh id ko el fa; 885 universal, 461 cultural; 1346 test)
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -30,6 +31,7 @@ Measure = str  # "accuracy" or "share", checked where it is used
 ItemValue = Callable[[ItemScore], float]
 
 
+@cache
 def item_value(role: str, measure: Measure = "share", normalisation: str = "sum") -> ItemValue:
     """A function of an item: 1 or 0 whether the best candidate has `role` (accuracy), or that
     role's share.
@@ -82,7 +84,7 @@ def transfer(
 ) -> dict[str, Estimate]:
     """Share of the right answer (or accuracy) on universal items, by language and pooled.
 
-    >>> print(mechcla.transfer(scores)["es"])       # doctest: +SKIP
+    >>> print(mechcla.transfer(scores)["es"])
     0.592 [0.500, 0.675] n=120
     """
     return metric(scores, "transfer", measure, normalisation)

@@ -43,7 +43,7 @@ def plane(
 ) -> tuple[PlanePoint, ...]:
     """Points of the plane; the first method is what the differences are taken against.
 
-    >>> mechcla.plane({"unsteered": base, "SUR": steered})        # doctest: +SKIP
+    >>> points = mechcla.plane({"unsteered": base, "SUR": steered})
     """
     if not methods:
         raise MechclaError(

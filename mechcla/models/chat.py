@@ -31,8 +31,8 @@ class Chat:
     part of a result's identity. Raises MechclaError for a date that is no ISO date, or variables
     that are not JSON or the template's own.
 
-    >>> quiet = mechcla.Chat(template_args={"enable_thinking": False})          # doctest: +SKIP
-    >>> mechcla.score(model, items, chat=quiet)                               # doctest: +SKIP
+    >>> quiet = mechcla.Chat(template_args={"enable_thinking": False})
+    >>> mechcla.score(model, items, chat=quiet)
     """
 
     system: str | None = None
@@ -101,7 +101,7 @@ def prompt_tokens(text: str, tokenizer: Any, chat: bool | Chat = False) -> Token
     In a template all but the user's words is added: the turn markers on both sides, and the system
     turn.
 
-    >>> tokens = prompt_tokens("¿Qué se desayuna?", model.tokenizer, chat=True)   # doctest: +SKIP
+    >>> tokens = prompt_tokens("¿Qué se desayuna?", model.tokenizer, chat=True)
     """
     how = as_chat(chat)
     if how is None:

@@ -46,8 +46,10 @@ class HookedModel:
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
 
-    >>> model.logits(ids, mask, positions).shape      # [row, seq, vocab]       # doctest: +SKIP
-    torch.Size([2, 7, 262144])
+    >>> ids = torch.tensor([[1, 70, 71], [1, 72, 73]])
+    >>> mask, positions = torch.ones_like(ids), torch.arange(3).expand(2, 3)
+    >>> model.logits(ids, mask, positions).shape      # [row, seq, vocab]
+    torch.Size([2, 3, 320])
     """
 
     bridge: Any
@@ -121,6 +123,12 @@ class HookedModel:
     def attention(self) -> str:
         """The attention backend that runs, part of a result's identity."""
         return str(getattr(self._text_config, "_attn_implementation", "unknown"))
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of the repository that the weights were read from; None for a folder's."""
+        commit = getattr(self.bridge.original_model.config, "_commit_hash", None)
+        return str(commit) if commit else None
 
     def hook_name(self, layer: int, site: str) -> str:
         """TransformerLens' name of a site, e.g. 'blocks.3.hook_resid_post'.

@@ -148,7 +148,7 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
     Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
     module count; what TransformerLens, transformers, torch and mechcla install does not.
 
-    >>> users_hooks(model)     # doctest: +SKIP
+    >>> users_hooks(model)
     ('blocks.1.hook_out',)
     """
     found = [

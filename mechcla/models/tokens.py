@@ -31,7 +31,7 @@ def encode(text: str, tokenizer: Any) -> Tokens:
     What a tokenizer appends (EOS, [SEP]) is taken off, since the text goes on with an answer.
     Source: ours.
 
-    >>> encode("Perú", model.tokenizer)                                       # doctest: +SKIP
+    >>> encode("Perú", model.tokenizer)
     Tokens(ids=(2, 91523), added=frozenset({0}))
     """
     if getattr(tokenizer, "is_fast", False):

@@ -74,11 +74,13 @@ def layers(
 
     After the source paper's Figure 4. cells are DevPoint.describe() records; a layer shows its best
     strength on the steering's own axis. The dotted line is the value for two random directions of
-    this width.
+    this width. Without a cosine (items of one kind alone) there is the right panel only, with the
+    axis that was measured.
     """
     colour = colours(list(cosine))
     with matplotlib.rc_context(STYLE):
-        figure, (left, right) = new_figure(7.0, 2.6, 2)
+        figure, axes = new_figure(7.0 if cosine else 4.0, 2.6, 2 if cosine else 1)
+        left, right = axes[0], axes[-1]
         for language, values in cosine.items():
             left.plot(
                 range(len(values)),
@@ -89,9 +91,10 @@ def layers(
                 ms=4,
                 label=language,
             )
-        left.axhline(random_level, color="0.4", ls=":", lw=1, label="random")
-        left.set(xlabel="layer", ylabel="perpendicularity of EN and LOC", ylim=(None, 1.02))
-        left.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        if cosine:
+            left.axhline(random_level, color="0.4", ls=":", lw=1, label="random")
+            left.set(xlabel="layer", ylabel="perpendicularity of EN and LOC", ylim=(None, 1.02))
+            left.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
         right.axhline(0, color="0.6", lw=0.8)
         series = (
             ("EN", "en_layer", "d_transfer", "EN on transfer", look("EN")[1], "-", "^"),
@@ -102,7 +105,10 @@ def layers(
         for family, key, gain, label, tint, line, mark in series:
             own = "d_transfer" if family == "EN" else "d_localization"
             by_layer: dict[int, Mapping[str, Any]] = {}
-            for c in (c for c in cells if c["family"] == family):
+            mine = [c for c in cells if c["family"] == family]
+            if all(c[gain] != c[gain] for c in mine):
+                continue  # that axis was not measured
+            for c in mine:
                 if c[key] not in by_layer or c[own] > by_layer[c[key]][own]:
                     by_layer[c[key]] = c
             xs = sorted(by_layer)

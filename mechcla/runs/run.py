@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO, StringIO
@@ -32,6 +32,7 @@ from mechcla.runs.folder import (
     STATUS,
     VECTORS,
     reading,
+    refuse_other_schema,
     seal,
 )
 from mechcla.scoring.scores import ItemScore, Scores
@@ -181,13 +182,16 @@ class Run:
     def plane(self, measure: str = "share", resamples: int | None = None) -> tuple[PlanePoint, ...]:
         """The plane's points, the unsteered model first; control arms are left out.
 
-        resamples: of the bootstrap; default: the run's own.
+        A language is on the plane if it has both kinds of items. resamples: of the bootstrap;
+        default: the run's own. Raises MechclaError for a run over items of one kind alone.
         """
         names = [n for n in self.conditions if not Condition.parse(n).is_arm]
-        steered = [k for k in self.item_set.languages if k != "en"]
-        tables = {
-            n: Scores(tuple(r for r in self.scores(n) if r.language in steered)) for n in names
-        }
+        tables = on_plane({n: self.scores(n) for n in names})
+        if not tables:
+            raise MechclaError(
+                f"the run {str(self.folder)!r} has no language with both universal and cultural "
+                "items, so it has no plane; its summary has the axis that there is"
+            )
         often = resamples or self.config["resamples"]
         return plane(tables, measure, resamples=often, seed=self.config["seed"])
 
@@ -257,8 +261,8 @@ def read_run(folder: str | Path) -> Run:
 
     A folder of mechcla 0.1, whose record has no digest, is refused by name.
 
-    >>> run = mechcla.read_run("runs/demo")                                 # doctest: +SKIP
-    >>> print(run.tests.where(method="LOC", language="all", measure="share"))   # doctest: +SKIP
+    >>> run = mechcla.read_run("runs/demo")
+    >>> print(run.tests.where(method="LOC", language="all", measure="share"))
     """
     path = user_path(folder)
     with reading(path):
@@ -278,7 +282,19 @@ def read_run(folder: str | Path) -> Run:
                 "same config.yaml again with this version"
             )
         raise MechclaError(f"{RECORD} in {str(folder)!r} is damaged, so the run cannot be read")
+    refuse_other_schema(path, record)
     return Run(path, record)
+
+
+def on_plane(tables: Mapping[str, Scores]) -> dict[str, Scores]:
+    """The rows of the steered languages that have both kinds of items, by condition.
+
+    None at all where no language has both. The first table is the unsteered model's.
+    """
+    base = {(row.language, row.kind) for row in next(iter(tables.values()))}
+    both = [k for k, kind in base if kind == "universal" and (k, "cultural") in base and k != "en"]
+    cut = {n: Scores(tuple(r for r in t if r.language in both)) for n, t in tables.items()}
+    return {n: t for n, t in cut.items() if len(t)}
 
 
 def _is_of_0_1(text: str) -> bool:

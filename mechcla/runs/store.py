@@ -50,7 +50,6 @@ from mechcla.storage import (
     write_bytes,
     write_sealed,
     write_whole,
-    writing,
 )
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -178,14 +177,14 @@ class Store:
 
     def keep_items(self, write: Callable[[Path], None]) -> None:
         """Write items.jsonl, and again if it is no longer what `write` gives."""
-        path, fresh = self.folder / ITEMS, self.folder / f".mechcla-{ITEMS}"
-        write_whole(fresh, write)
+        path = self.folder / ITEMS
         with reading(self.folder):
-            damaged = path.exists() and path.read_bytes() != fresh.read_bytes()
+            before = path.read_bytes() if path.exists() else None
+        write_whole(path, write)
+        with reading(self.folder):
+            damaged = before is not None and before != path.read_bytes()
         if damaged:
-            _say(f"{str(path)!r} is damaged; it is written again")
-        with writing(path):
-            os.replace(fresh, path)
+            _say(f"{str(path)!r} was damaged; it is written again")
 
     def freeze(self, record: FrozenChoice) -> None:
         """Write frozen.json, once. Raises MechclaError if test was opened here under another

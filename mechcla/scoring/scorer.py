@@ -55,10 +55,11 @@ def score(
     with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> spanish = items.language("es").test
-    >>> scores = mechcla.score(model, spanish, interventions=sur)               # doctest: +SKIP
-    >>> scores.to_pandas()[["id", "choice", "choice_role"]]                     # doctest: +SKIP
+    >>> scores = mechcla.score(model, spanish, interventions=sur)
+    >>> choices = scores.to_pandas()[["id", "choice", "choice_role"]]
     >>> steered = {"es": sur, "ko": other}
-    >>> scores = mechcla.score(model, items, interventions=steered)             # doctest: +SKIP
+    >>> both = items.language("es", "ko").test
+    >>> scores = mechcla.score(model, both, interventions=steered)
     """
     if prompt not in FORMS:
         raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")

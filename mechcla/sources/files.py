@@ -44,7 +44,7 @@ def read_items(path: str | Path, bad_rows: str = "raise") -> Loaded:
     counts the rows left out and shows the first of them in a warning; this lists them all. Blank
     CSV rows are always left out. Raises MechclaError that names file, row and column.
 
-    >>> read_items("my.csv", bad_rows="skip").left_out  # doctest: +SKIP
+    >>> read_items("my.csv", bad_rows="skip").left_out
     (LeftOut(what='my.csv, row 3 (ends on line 4)', reason="column 'role_2' is 'corect'; did you
     mean 'correct'? ...", language=''),)
     """

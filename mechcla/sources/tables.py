@@ -19,7 +19,7 @@ from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import clip, parse_json
 from mechcla.sources.loaded import LeftOut, Loaded
-from mechcla.storage import without_row_numbers
+from mechcla.storage import utf8, without_row_numbers
 
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".parquet")
 BAD_ROWS: tuple[str, ...] = ("raise", "skip")
@@ -83,12 +83,8 @@ def read_rows(path: Path) -> Iterator[Row]:
                 f"{path} is UTF-16 or UTF-32 (it begins with the bytes {head[:4].hex(' ')}); "
                 "save it as UTF-8"
             )
-        try:
+        with utf8(path):
             yield from (_csv(path) if path.suffix == ".csv" else _jsonl(path))
-        except UnicodeDecodeError as error:
-            raise MechclaError(
-                f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8"
-            ) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -148,7 +148,7 @@ def permutation_test(
     like these; it takes for granted that layers and strengths were chosen on other items (`Study`);
     and a p-value says nothing of size. Source: Fisher 1935; by question: ours.
 
-    >>> print(permutation_test(steered, base, "transfer", "share")["es"])        # doctest: +SKIP
+    >>> print(permutation_test(steered, base, "transfer", "share")["es"])
     +0.041 p=0.0123 (10000 resamples) n=63 items, 63 questions, 63 changed
     """
     result = {}

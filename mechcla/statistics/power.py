@@ -83,7 +83,7 @@ def minimum_detectable_effect(
     Source: the textbook formula for a paired mean, with the cluster-robust standard error of survey
     sampling.
 
-    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])  # doctest: +SKIP
+    >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])
     0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
     """
     factor, result = _quantiles(power, alpha), {}

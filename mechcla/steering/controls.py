@@ -100,9 +100,9 @@ def us_country(vectors: Vectors) -> SteeringVectors:
     return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
 
 
-def other_country(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
+def other_country(loc: SteeringVectors, pivot: str = "en") -> SteeringVectors:
     """In each steered language the v_LOC of the next one (the last takes the first's)."""
-    steered = [k for k in loc.languages if k in en.languages]
+    steered = [k for k in loc.languages if k != pivot]
     if len(steered) < 2:
         raise MechclaError(
             f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}"
@@ -129,32 +129,44 @@ def _at_locs_layer(method: Method, vectors: Vectors, language: str, manner: Mann
     return replace(method, en_layer=method.loc_layer, en_strength=strength)
 
 
-def _has(name: str) -> Callable[[Vectors, Sequence[str]], bool]:
-    return lambda vectors, languages: name in vectors
+def _of_both(vectors: Vectors, **other: SteeringVectors) -> dict[str, SteeringVectors]:
+    """EN and LOC, whichever there are, with these instead."""
+    return {n: vectors[n] for n in ("EN", "LOC") if n in vectors} | other
+
+
+def _has(*names: str) -> Callable[[Vectors, Sequence[str]], bool]:
+    return lambda vectors, languages: all(name in vectors for name in names)
+
+
+def _shuffled(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
+    return {n: vectors[f"{n} shuffled"] for n in ("EN", "LOC") if f"{n} shuffled" in vectors}
 
 
 for _arm in (
-    Arm("random", lambda v, seed: {name: random_like(v[name], seed) for name in ("EN", "LOC")}),
+    Arm(
+        "random",
+        lambda v, seed: {n: random_like(v[n], seed) for n in ("EN", "LOC") if n in v},
+    ),
     Arm(
         "shuffled",
-        lambda v, seed: {name: v[f"{name} shuffled"] for name in ("EN", "LOC")},
-        possible=_has("EN shuffled"),
+        _shuffled,
+        possible=lambda vectors, languages: bool(_shuffled(vectors, 0)),
     ),
-    Arm("swapped", _swapped),
-    Arm("orthogonal", lambda v, seed: {"EN": v["EN"], "LOC": orthogonal(v["EN"], v["LOC"])}),
+    Arm("swapped", _swapped, possible=_has("EN", "LOC")),
     Arm(
-        "us_country",
-        lambda v, seed: {"EN": v["EN"], "LOC": us_country(v)},
-        possible=_has("LOC US"),
+        "orthogonal",
+        lambda v, seed: _of_both(v, LOC=orthogonal(v["EN"], v["LOC"])),
+        possible=_has("EN", "LOC"),
     ),
+    Arm("us_country", lambda v, seed: _of_both(v, LOC=us_country(v)), possible=_has("LOC US")),
     Arm(
         "other_country",
-        lambda v, seed: {"EN": v["EN"], "LOC": other_country(v["EN"], v["LOC"])},
+        lambda v, seed: _of_both(v, LOC=other_country(v["LOC"])),
         possible=lambda vectors, languages: len(languages) > 1,
     ),
     Arm(
         "same_layer",
-        lambda v, seed: {"EN": v["EN"], "LOC": v["LOC"]},
+        lambda v, seed: _of_both(v),
         moved=_at_locs_layer,
         without={"restore_layer": None},
     ),

@@ -27,7 +27,7 @@ def en_steering(
     restore_strength: default `strength`. The deep subtraction gives the answer's language back.
     Raises MechclaError if the restoration is not deeper than the steering.
 
-    >>> mechcla.en_steering(en, language="es", layer=5, strength=1.0, restore_layer=14)   # doctest: +SKIP
+    >>> steps = mechcla.en_steering(en, language="es", layer=5, strength=1.0, restore_layer=14)
     """
     method = Method(en_layer=layer, en_strength=strength, restore_layer=restore_layer)
     manner = Manner(operator, unit, en_positions=positions, restore_strength=restore_strength)

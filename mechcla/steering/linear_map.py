@@ -50,7 +50,7 @@ def fit_map(
     Raises MechclaError for a negative ridge, a layer or language that the residuals lack, or fewer
     than two shared questions.
 
-    >>> learnt = fit_map(cache_residuals(model, items.universal.dev), "es", layer=9)      # doctest: +SKIP
+    >>> learnt = fit_map(cache_residuals(model, items.universal.dev), "es", layer=9)
     """
     if not ridge >= 0:
         raise MechclaError(f"ridge is {ridge!r}; expected 0 or more (math.inf is EN-steering)")
@@ -98,7 +98,7 @@ def map_steering(
 
     The default is the position that the map was fitted on, where INCLINE acts too.
 
-    >>> scores = mechcla.score(model, items, map_steering(learnt, 0.5))      # doctest: +SKIP
+    >>> scores = mechcla.score(model, items, map_steering(learnt, 0.5))
     """
     made_with = learnt.record.get("model", {}).get("digest")
     return (

@@ -21,7 +21,7 @@ def loc_steering(
 ) -> tuple[Intervention, ...]:
     """LOC-steering: add v_LOC[language, layer].
 
-    >>> mechcla.loc_steering(loc, language="es", layer=13, strength=2.0)      # doctest: +SKIP
+    >>> steps = mechcla.loc_steering(loc, language="es", layer=13, strength=2.0)
     """
     method = Method(loc_layer=layer, loc_strength=strength)
     manner = Manner(operator, unit, loc_positions=positions)

@@ -128,7 +128,7 @@ class Method:
         An arm exchanges the vectors, or moves the method, first. Raises MechclaError for a vector,
         layer or language that the vectors lack.
 
-        >>> Method(loc_layer=13, loc_strength=2.0).interventions({"LOC": loc}, "es")   # doctest: +SKIP
+        >>> steps = Method(loc_layer=13, loc_strength=2.0).interventions({"LOC": loc}, "es")
         """
         method = self
         if self.arm:

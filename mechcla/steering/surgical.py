@@ -33,8 +33,8 @@ def surgical_steering(
     Source: the idea is arXiv 2510.26024's; its equations are not public, so this is our
     operationalisation. Raises MechclaError if loc_layer is not deeper than en_layer.
 
-    >>> mechcla.surgical_steering(en, loc, language="es", en_layer=5, en_strength=1.0,
-    ...                           loc_layer=13, loc_strength=2.0, restore_layer=13)      # doctest: +SKIP
+    >>> steps = mechcla.surgical_steering(en, loc, language="es", en_layer=5, en_strength=1.0,
+    ...                           loc_layer=13, loc_strength=2.0, restore_layer=13)
     """
     if loc_layer <= en_layer:
         raise MechclaError(

@@ -15,6 +15,11 @@ KINDS = ("universal", "cultural")
 UNSTEERED = Method()
 
 
+def pivot(items: ItemSet) -> tuple[str, ...]:
+    """English, if the items have it: cultural items alone may do without."""
+    return (PIVOT,) if PIVOT in items.languages else ()
+
+
 @dataclass(frozen=True)
 class Job:
     """One method on one language's items of one kind and prompt form: a cell."""

@@ -9,35 +9,49 @@ from pathlib import Path
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.runs.identity import versions
-from mechcla.sweep.cells import KINDS, PIVOT, sample
+from mechcla.sweep.axes import Axes
+from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.extract import en_prompts
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:
-    """Refuse, before anything is written, items that a sweep could not finish with."""
-    if PIVOT not in items.languages or len(items.languages) < 2:
+    """Refuse, before anything is written, items that a sweep could not finish with.
+
+    A language may have one kind alone; each kind that it has is in dev and in test.
+    """
+    axes = Axes.of(items)
+    if not axes.steered:
         raise MechclaError(
-            f"a sweep needs items in English ('en') and in another language; these are {', '.join(items.languages)}"
+            "a sweep needs items in a language beside English, which is not steered; these are "
+            f"{', '.join(items.languages) or 'none'}"
         )
-    for language in items.languages:
-        for kind in KINDS:
-            for split in ("dev", "test"):
-                if not any(
-                    i.language == language and i.kind == kind and i.split == split for i in items
-                ):
+    for language, kinds in axes.kinds.items():
+        for kind in kinds:
+            mine = [i for i in items if (i.language, i.kind) == (language, kind)]
+            for split, other in (("dev", "test"), ("test", "dev")):
+                if not any(i.split == split for i in mine):
                     raise MechclaError(
-                        f"a sweep needs {kind} {split} items in every language; {language!r} has none"
+                        f"a sweep chooses on dev and reports on test, but the {len(mine)} {kind} "
+                        f"items of {language!r} are all {other}; expected {split} items too"
                     )
-        if language != PIVOT and not any(
+    if axes.having("universal"):
+        if "universal" not in axes.kinds.get(PIVOT, ()):
+            raise MechclaError(
+                "EN-steering needs the universal items in English ('en') too, as parallel items; "
+                f"there are universal items in {', '.join(axes.having('universal'))} alone"
+            )
+        en_prompts(items.dev)
+    for language in axes.having("cultural"):
+        if not any(
             c.role == "english"
             for i in sample(items, config, language, "cultural", "test")
             for c in i.candidates
         ):
             raise MechclaError(
-                f"English bias needs candidates of role 'english'; the cultural test items of {language!r} have none"
+                "English bias needs candidates of role 'english'; the cultural test items of "
+                f"{language!r} have none"
             )
-    en_prompts(items.dev)
 
 
 def note_threads(folder: Path) -> None:

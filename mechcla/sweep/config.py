@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from mechcla.engine.intervention import POSITIONS
+from mechcla.engine.operators import OPERATORS, acting
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
@@ -93,7 +94,7 @@ class SweepConfig(BaseSettings):
     site: Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"] = Field(
         "resid_post", description="where vectors are read and added"
     )
-    operator: Literal["add", "add_norm", "ablate"] = Field("add", description="how a vector acts")
+    operator: str = Field("add", description=f"how a vector acts: {', '.join(acting())}")
     unit: Literal["raw", "relative"] = Field(
         "raw", description="strength: multiples of v, or of the mean norm there"
     )
@@ -255,6 +256,13 @@ class SweepConfig(BaseSettings):
     def _home(cls, value: Any) -> Any:
         return type(value)(user_path(value)) if str(value).startswith("~") else value
 
+    @field_validator("operator")
+    @classmethod
+    def _acts(cls, value: str) -> str:
+        if value not in acting():
+            raise ValueError(nearest(value, acting()))
+        return value
+
     @field_validator("recipe")
     @classmethod
     def _registered(cls, value: str) -> str:
@@ -354,9 +362,10 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         config = SweepConfig(**settings)
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-    if config.operator == "ablate" and (config.restore or config.unit != "raw"):
+    if not OPERATORS[config.operator].unit and (config.restore or config.unit != "raw"):
         raise MechclaError(
-            "operator 'ablate' has no restoration and no unit; add --no-restore and leave --unit raw"
+            f"operator {config.operator!r} has no restoration and no unit; add --no-restore and "
+            "leave --unit raw"
         )
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(

@@ -18,9 +18,11 @@ from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.grid import restorations
 from mechcla.steering.method import Method
-from mechcla.sweep.cells import KINDS, PIVOT
+from mechcla.sweep.axes import MADE_OF
+from mechcla.sweep.cells import KINDS, pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.finite import listed
+from mechcla.sweep.held import item_settings, model_settings
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import Choices, choose
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -55,9 +57,9 @@ class Configuration:
         """Layers, strengths and positions; Method() where dev gave no gain."""
         if family not in self.choices.families:
             raise MechclaError(f"no family {family!r}; {nearest(family, self.choices.families)}")
-        if language not in self.choices.by_language:
+        if language not in (chosen := self.choices.languages(family)):
             raise MechclaError(
-                f"nothing was chosen for {language!r}; {nearest(language, self.choices.by_language)}"
+                f"no {family} was chosen for {language!r}; {nearest(language, chosen)}"
             )
         return self.choices.method(family, language)
 
@@ -90,11 +92,12 @@ def configure(
     `mechcla.sweep.rule`'s, and test items are not scored. settings: any of `python -m mechcla.sweep
     --help`, e.g. coarse_step=2, dev_items=None, en_strengths=[0.3, 0.6]; chat is True, False or a
     `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call
-    goes on. Raises MechclaError for a setting that does not exist and for items without English or
-    without one of the kinds or splits. Operationalisation: ours.
+    goes on, and `python -m mechcla.sweep --config OUT/config.yaml` sweeps with the same settings. Raises MechclaError for a setting that does not exist and for items without
+    a language beside English or without one of the splits. Where items of one kind are lacking, the
+    families that need them are left out (stderr says which). Operationalisation: ours.
 
-    >>> found = mechcla.configure(model, items, ["es"]); print(found)                      # doctest: +SKIP
-    >>> mechcla.score(model, items.test.language("es"), found.interventions("SUR", "es"))   # doctest: +SKIP
+    >>> found = mechcla.configure(model, items, ["es"], dev_items=4, coarse_step=6)
+    >>> steps = found.interventions("SUR", "es")
     """
     for name in ("preset", "config"):
         if name in settings:
@@ -102,7 +105,7 @@ def configure(
                 f"configure takes settings themselves, not {name}={settings[name]!r}; expected e.g. coarse_step=2"
             )
     if languages is not None:
-        items = items.language(PIVOT, *languages)
+        items = items.language(*pivot(items), *languages)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
         if isinstance(how := settings.get("chat"), Chat):
@@ -112,26 +115,23 @@ def configure(
                 "system_prompt": how.system,
                 "chat_date": how.date,
             }
-        described = model.describe()
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
-        given |= {"dtype": described["dtype"], "device": described["device"]}
-        config = make(
-            given | {"out": folder, "model": model.name, "items": f"sha256:{items.digest}"}
-        )
+        given |= {**model_settings(model), **item_settings(items), "out": folder}
+        config = make(given)
         sweep = stack.enter_context(closing(open_sweep(config, model, items)))
         choices = choose(sweep)
         record = sweep.study.freeze(choices.chosen())
-    each = full_grid(model.n_layers, config)
-    return Configuration(
-        choices, sweep.vectors, config, len(sweep.counted), each * len(sweep.languages), record
-    )
+    grid = sum(full_grid(model.n_layers, config, sweep.axes.kinds[k]) for k in sweep.languages)
+    return Configuration(choices, sweep.vectors, config, len(sweep.counted), grid, record)
 
 
-def full_grid(n_layers: int, config: SweepConfig) -> int:
-    """Cells of one language's full grid: every layer and strength, restoration and pair, on both
-    kinds, in one position.
+def full_grid(n_layers: int, config: SweepConfig, kinds: Sequence[str] = KINDS) -> int:
+    """Cells of one language's full grid: every layer and strength, restoration and pair, on the
+    kinds that it has, in one position.
     """
-    en, loc = len(config.en_strengths), len(config.loc_strengths)
+    en = len(config.en_strengths) if MADE_OF["EN"] in kinds else 0
+    loc = len(config.loc_strengths) if MADE_OF["LOC"] in kinds else 0
     pairs = n_layers * (n_layers - 1) // 2 * en * loc
-    restored = len(restorations(list(range(n_layers)), 1.0, n_layers)) if config.restore else 0
-    return (1 + n_layers * (en + loc) + pairs + restored) * len(KINDS)
+    back = config.restore and en
+    restored = len(restorations(list(range(n_layers)), 1.0, n_layers)) if back else 0
+    return (1 + n_layers * (en + loc) + pairs + restored) * len(kinds)

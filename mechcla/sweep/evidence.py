@@ -20,7 +20,7 @@ from mechcla.statistics import (
     minimum_detectable_effect,
     permutation_test,
 )
-from mechcla.steering.families import BOTH, FAMILIES, Condition
+from mechcla.steering.families import BOTH, FAMILIES, KIND_OF, Condition
 
 ALPHA = 0.05
 
@@ -82,6 +82,7 @@ def against_unsteered(
         for name in tables
         if name != "unsteered" and not is_arm(name)
         for metric in (BOTH if name != "explicit" else BOTH[1:])
+        if len(tables[name].where(kind=KIND_OF[metric]))  # items of one kind alone have one axis
     ]
     return _tested(tables, pairs, measure, resamples, seed)
 

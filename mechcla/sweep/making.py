@@ -11,6 +11,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.storage import sha256, user_path
+from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
@@ -22,7 +23,8 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
     """The United States as a control: every cultural item outside English says what its prompt is
     with them named.
     """
-    named = all(i.prompt_us for i in items.cultural if i.language != PIVOT)
+    asked = [i for i in items.cultural if i.language != PIVOT]
+    named = bool(asked) and all(i.prompt_us for i in asked)
     return config.controls and named and not config.vectors
 
 
@@ -32,7 +34,14 @@ def shuffles(config: SweepConfig) -> bool:
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    """EN and LOC, and what the control arms need. Raises MechclaError for one that is not finite."""
+    """EN and LOC, whichever the items allow, and what the control arms need.
+
+    Raises MechclaError for a vector that is not finite.
+    """
+    if "EN" not in (wanted := Axes.of(dev).vectors):
+        dev = dev.cultural  # English may have universal items all the same
+    elif "LOC" not in wanted:
+        dev = dev.universal
     made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
     check_vectors(made, model)
     return made
@@ -62,19 +71,23 @@ def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str
                 + "; expected one file named 'EN' and one named 'LOC'"
             )
         found[vectors.name] = (path, vectors)
-    for name in ("EN", "LOC"):
+    axes = Axes.of(dev)
+    for name in axes.vectors:
         if name not in found:
-            raise MechclaError(f"--vectors has no file named {name!r}; expected one EN and one LOC")
+            raise MechclaError(
+                f"--vectors has no file named {name!r}; expected one named "
+                f"{' and one named '.join(axes.vectors)}"
+            )
         path, vectors = found[name]
         if vectors.site != config.site:
             raise MechclaError(f"{path!r} is of site {vectors.site!r}; add --site {vectors.site}")
-        for language in (k for k in dev.languages if k != PIVOT):
+        for language in axes.having(MADE_OF[name]):
             shape, wanted = tuple(vectors[language].shape), (model.n_layers, model.d_model)
             if shape != wanted:
                 raise MechclaError(
                     f"{path!r}: the vectors of {language!r} are {shape}; {model.name} has {wanted}"
                 )
-    return {name: vectors for name, (_, vectors) in found.items()}
+    return {name: found[name][1] for name in axes.vectors}
 
 
 def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:

@@ -76,7 +76,13 @@ def dev_point(method: Method, gains: Mapping[tuple[str, str], float]) -> DevPoin
         k: (gains.get((k, "universal"), math.nan), gains.get((k, "cultural"), math.nan))
         for k in languages
     }
-    means = np.asarray(list(by_language.values())).mean(axis=0)
+    table = np.asarray(list(by_language.values()))
+    if len(gains) < table.size:  # a kind that a language has not, or that was not scored
+        scored = np.asarray([[(k, n) in gains for n in METRIC] for k in languages])
+        columns = [table[there, n] for n, there in enumerate(scored.T)]
+        means = np.asarray([c.mean() if len(c) else math.nan for c in columns])
+    else:
+        means = table.mean(axis=0)
     lost = tuple(key for key, value in gains.items() if math.isnan(value))
     return DevPoint(method, float(means[0]), float(means[1]), by_language, lost)
 
@@ -115,9 +121,10 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
     return found if found is not None and value(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
 
-def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
-    """Points of the same method joined over languages, their gains averaged; methods that lack a
-    language are left out.
+def merge(points: Sequence[DevPoint], languages: int | Mapping[str, int]) -> list[DevPoint]:
+    """Points of the same method joined over languages, their gains averaged.
+
+    languages: how many there are, or how many each family has. Methods that lack one are left out.
     """
     together: dict[Method, dict[str, tuple[float, float]]] = {}
     for p in points:
@@ -125,7 +132,8 @@ def merge(points: Sequence[DevPoint], languages: int) -> list[DevPoint]:
             together.setdefault(p.method, {}).update(p.by_language)
     found = []
     for method, by_language in together.items():
-        if len(by_language) == languages:
+        wanted = languages if isinstance(languages, int) else languages[method.family]
+        if len(by_language) == wanted:
             means = np.asarray(list(by_language.values())).mean(axis=0)
             found.append(DevPoint(method, float(means[0]), float(means[1]), by_language))
     return found

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from tqdm import tqdm
@@ -26,21 +26,20 @@ from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
 from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
-from mechcla.models.hooking import users_hooks
-from mechcla.models.load import load_model
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.runs.store import Store
 from mechcla.scoring.prepared import KnownPriors, Prepared, plain_because, prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
-from mechcla.sources import load_items
-from mechcla.steering.controls import ARMS
-from mechcla.steering.families import FAMILIES, Condition
+from mechcla.steering.controls import ARMS, Arm
+from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.method import Method
+from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import KINDS, PIVOT, UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_items, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
+from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
 from mechcla.sweep.making import imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests
 from mechcla.sweep.rule import DevPoint, dev_point, gain
@@ -58,6 +57,7 @@ class Sweep:
     items: ItemSet
     store: Store
     study: Study
+    axes: Axes
     vectors: dict[str, SteeringVectors]
     bar: tqdm
     shelf: Shelf
@@ -68,16 +68,17 @@ class Sweep:
     base: dict[Job, Scores] = field(default_factory=dict)
     plain: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
+    held: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
-        """Let go of the progress bar and of the run folder."""
+        """Let go of the progress bar and of the run folder; PyTorch's threads are as they were."""
         self.bar.close()
-        self.store.close()
+        self.held.close()
 
     @property
     def languages(self) -> list[str]:
         """The steered languages."""
-        return [language for language in self.items.languages if language != PIVOT]
+        return self.axes.steered
 
     def items_of(self, job: Job) -> ItemSet:
         """A job's items. Those of test are shut until the choice is frozen."""
@@ -211,9 +212,10 @@ class Sweep:
     def dev_points(
         self, methods: Sequence[Method], languages: Sequence[str], kinds: Sequence[str] = KINDS
     ) -> list[DevPoint]:
-        """Gains of methods on dev, averaged over languages."""
-        wanted = [Job(m, k, kind, "dev") for k in languages for kind in kinds for m in methods]
-        base = {(k, kind): self.unsteered(k, kind) for k in languages for kind in kinds}
+        """Gains of methods on dev, averaged over the languages that have the kind."""
+        groups = [(k, n) for k in languages for n in kinds if n in self.axes.kinds[k]]
+        wanted = [Job(m, k, kind, "dev") for k, kind in groups for m in methods]
+        base = {(k, kind): self.unsteered(k, kind) for k, kind in groups}
         gains = {  # of each cell this one number is kept
             job: gain(scores, base[job.language, job.kind], job.kind, self.config.measure)
             for job, scores in self.run(wanted)
@@ -232,23 +234,37 @@ def open_sweep(
 
     model, items: those to use instead of what the config names.
     """
+    with ExitStack() as held:  # closed by Sweep.close, or here by what is refused
+        if config.threads:
+            held.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(config.threads)
+        sweep = _opened(config, model, items, held)
+        sweep.held = held.pop_all()
+        return sweep
+
+
+def _opened(
+    config: SweepConfig, model: HookedModel | None, items: ItemSet | None, held: ExitStack
+) -> Sweep:
     Store.check(config.out)  # before a model is loaded for a folder that is not to be had
-    if config.threads:
-        torch.set_num_threads(config.threads)
     if items is None:
-        items = load_items(config.items, list(config.languages) if config.languages else None)
+        items = find_items(config)
+        if config.items.startswith(DIGEST):  # of the languages that were asked for
+            config = config.model_copy(update=item_settings(items))
     check_items(items, config)
-    if config.layers and len(set(config.layers)) < 2:
+    axes = Axes.of(items)
+    pairs = bool(axes.having(*KINDS))
+    if pairs and config.layers and len(set(config.layers)) < 2:
         raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be swept; give --layers at least two"
+            f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be "
+            "swept; give --layers at least two"
         )
     if model is None:
-        model = load_model(
-            config.model, dtype=config.dtype, device=config.device, revision=config.revision
-        )
-    if model.n_layers < 2:
+        model = find_model(config)
+    if pairs and model.n_layers < 2:
         raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but {model.name} has {model.n_layers} block; expected two or more"
+            f"Surgical Steering needs EN above LOC, but {model.name} has {model.n_layers} block; "
+            "expected two or more"
         )
     for layer in config.layers or ():
         model.hook_name(layer, config.site)
@@ -268,37 +284,30 @@ def open_sweep(
         "code": code_digest(),
         **plugin_digests(),
         **imported_digests(config),
-        **_hooked(model),
-        **_backend(model),
+        **of_model(model),
         **chat_settings(config.chat_form, model.tokenizer),
         "path": "packed" if fits(model) else "plain",
     }
     store = Store.open(config.out, config.resolved(), identity)
-    try:
-        note_threads(store.folder)
-        store.keep_items(items.to_jsonl)
-        vectors = _vectors(model, items, config, store)
-        bar = tqdm(
-            total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-        )
-        shelf = Shelf(config.cache_mib << 20, str(store.folder))
-        return Sweep(config, model, items, store, Study(items), vectors, bar, shelf)
-    except BaseException:
-        store.close()
-        raise
+    held.callback(store.close)
+    note_threads(store.folder)
+    store.keep_items(items.to_jsonl)
+    for message in axes.lacking():
+        print(f"mechcla.sweep: {message}", file=sys.stderr)
+    vectors = _vectors(model, items, config, store)
+    bar = tqdm(
+        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
+    )
+    shelf = Shelf(config.cache_mib << 20, str(store.folder))
+    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, shelf)
 
 
-def _hooked(model: HookedModel) -> dict[str, str]:
-    """The user's own hooks, if any. What they do cannot be told from outside, so such a run is like no
-    other: it is never resumed.
-    """
-    hooks = users_hooks(model)
-    return {"hooks of your own": f"{', '.join(hooks)} ({uuid4().hex})"} if hooks else {}
-
-
-def _backend(model: HookedModel) -> dict[str, str]:
-    described = model.describe()
-    return {k: described[k] for k in ("dtype", "device", "attention")}
+def _languages(arm: Arm, family: Family, sweep: Sweep, languages: list[str]) -> list[str]:
+    """Those of a family's languages in which an arm has every vector that the family needs."""
+    if not arm.possible(sweep.vectors, languages):
+        return []
+    made = arm.vectors(sweep.vectors, sweep.config.seed)
+    return [k for k in languages if all(k in made[name].languages for name in family.vectors)]
 
 
 def _vectors(
@@ -314,10 +323,11 @@ def _vectors(
             "United States named, and no contrast",
             file=sys.stderr,
         )
+    real = Axes.of(items).vectors
     names = (
-        ["EN", "LOC"]
+        real
         + (["LOC US"] if names_us(items, config) else [])
-        + (["EN shuffled", "LOC shuffled"] if shuffles(config) else [])
+        + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
     )
     return store.vectors(names, lambda: make(model, items.dev, config))
 
@@ -327,6 +337,7 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
 
     Freezes the choice, which opens the test items. A method with a cell that is not finite is left
     out, since a mean over its other languages would be another number; `sweep.not_finite` has it.
+    A method is scored in the languages that it was chosen for, on the kinds that they have.
     Returns scores by method name: unsteered, explicit, each family, and its control arms ("EN
     random", ...; that of explicit prompting names the United States). Explicit prompting leaves
     universal items as they are, so its transfer is the unsteered model's.
@@ -335,29 +346,30 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
     sweep.store.freeze(
         sweep.study.freeze({"methods": described, "settings": sweep.config.resolved()})
     )
-    jobs = [Job(UNSTEERED, lang, kind, "test") for lang in sweep.items.languages for kind in KINDS]
+    kinds = sweep.axes.kinds
+    jobs = [Job(UNSTEERED, lang, kind, "test") for lang in kinds for kind in kinds[lang]]
     explicit = [
-        Job(UNSTEERED, lang, "cultural", "test", "explicit") for lang in sweep.items.languages
+        Job(UNSTEERED, lang, "cultural", "test", "explicit")
+        for lang in kinds
+        if "cultural" in kinds[lang]
     ]
     steered = {
-        family: [
-            Job(methods[lang], lang, kind, "test") for lang in sweep.languages for kind in KINDS
-        ]
+        family: [Job(methods[lang], lang, kind, "test") for lang in methods for kind in kinds[lang]]
         for family, methods in chosen.items()
     }
     for family in (FAMILIES[name] for name in chosen) if sweep.config.controls else ():
         for arm in (ARMS[name] for name in family.arms):
-            if not arm.possible(sweep.vectors, sweep.languages):
-                continue
-            methods = {lang: m.with_arm(arm.name) for lang, m in chosen[family.name].items()}
-            steered[str(Condition(family.name, arm.name))] = [
-                Job(methods[lang], lang, kind, "test")
-                for lang in sweep.languages
-                for kind in family.kinds
-            ]
+            where = _languages(arm, family, sweep, list(chosen[family.name]))
+            methods = {lang: chosen[family.name][lang].with_arm(arm.name) for lang in where}
+            if methods:
+                steered[str(Condition(family.name, arm.name))] = [
+                    Job(methods[lang], lang, kind, "test")
+                    for lang in methods
+                    for kind in family.kinds
+                ]
     if "LOC US" in sweep.vectors:
         steered[str(Condition("explicit", US))] = [
-            Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.languages
+            Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.axes.having("cultural")
         ]
     everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
     sweep.bar.total = sweep.bar.n + len(everything)
@@ -369,7 +381,8 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         return Scores(tuple(row for job in parts for row in done[job]))
 
     universal = [j for j in jobs if j.kind == "universal"]
-    by_condition = {"unsteered": jobs, "explicit": universal + explicit, **steered}
+    named = {"explicit": universal + explicit} if explicit else {}
+    by_condition = {"unsteered": jobs, **named, **steered}
     by_condition = {k: v for k, v in by_condition.items() if not sweep.not_finite & set(v)}
     sweep.store.name_conditions({k: [sweep.path(j) for j in v] for k, v in by_condition.items()})
     return {name: join(parts) for name, parts in by_condition.items()}

@@ -14,6 +14,7 @@ from typing import Any
 from mechcla.steering.families import steered
 from mechcla.steering.grid import around, coarse_layers, restorations
 from mechcla.steering.method import Method
+from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import KINDS, UNSTEERED
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
@@ -40,13 +41,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Choices:
-    """Every language's choice; one and the same in pooled mode."""
+    """Every language's choice; one and the same in pooled mode. axes: what each language allows."""
 
     by_language: dict[str, Choice]
+    axes: Axes
 
     @property
     def families(self) -> list[str]:
         return list(dict.fromkeys(f for c in self.by_language.values() for f in c.chosen))
+
+    def languages(self, family: str) -> list[str]:
+        """The languages that a family was chosen for."""
+        able = self.axes.languages(family)
+        return [k for k, c in self.by_language.items() if family in c.chosen and k in able]
 
     def method(self, family: str, language: str) -> Method:
         return self.by_language[language].chosen[family].method
@@ -68,19 +75,21 @@ class Choices:
     def chosen(self) -> dict[str, dict[str, Any]]:
         """{family: {language: method}}, for the record."""
         return {
-            f: {k: c.chosen[f].describe() for k, c in self.by_language.items()}
+            f: {k: self.by_language[k].chosen[f].describe() for k in self.languages(f)}
             for f in self.families
         }
 
     def shared_points(self) -> list[DevPoint]:
-        """Methods that were tried in every language, their gains averaged over languages."""
-        return merge([p for c in self.each for p in c.points], len(self.by_language))
+        """Methods that were tried in every language of their family, their gains averaged."""
+        points = [p for c in self.each for p in c.points]
+        families = {p.method.family for p in points}
+        return merge(points, {f: len(self.axes.languages(f)) for f in families})
 
     def __str__(self) -> str:
         lines = []
         for family in self.families:
-            names = {k: self.method(family, k).name for k in self.by_language}
-            same = len(set(names.values())) == 1
+            names = {k: self.method(family, k).name for k in self.languages(family)}
+            same = len(set(names.values())) == 1 and len(names) == len(self.by_language)
             if "unsteered" in names.values() and not same:
                 family = f"{family} (unsteered where dev gave no gain; counted as no change)"
             lines.append(
@@ -99,13 +108,14 @@ def choose(sweep: Sweep) -> Choices:
     groups = (
         [[k] for k in sweep.languages] if sweep.config.choose == "language" else [sweep.languages]
     )
-    sweep.bar.total = planned_cells(sweep.config, sweep.model.n_layers) * len(sweep.languages)
+    both = planned_cells(sweep.config, sweep.model.n_layers)
+    sweep.bar.total = sum(both * len(sweep.axes.kinds[k]) // len(KINDS) for k in sweep.languages)
     made: dict[str, Choice] = {}
     for (
         languages
     ) in groups:  # an unsteered pass that is not finite stops here, before a steered cell
         for language in languages:
-            for kind in KINDS:
+            for kind in sweep.axes.kinds[language]:
                 sweep.unsteered(language, kind)
         if len(groups) > 1:
             sweep.forget()
@@ -113,7 +123,7 @@ def choose(sweep: Sweep) -> Choices:
         choice = _choose(sweep, languages)
         made |= dict.fromkeys(languages, choice)
         sweep.forget()
-    choices = Choices(made)
+    choices = Choices(made, sweep.axes)
     sweep.store.select(
         {
             "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
@@ -151,6 +161,11 @@ class DevSearch:
     def strengths(self, vector: str) -> list[float]:
         config = self.sweep.config
         return config.en_strengths if vector == "EN" else config.loc_strengths
+
+    def of(self, family: str) -> DevSearch | None:
+        """The same for the languages that allow a family; None where none does."""
+        able = [k for k in self.languages if k in self.sweep.axes.languages(family)]
+        return DevSearch(self.sweep, able, self.points) if able else None
 
     def fine(self, best: int) -> list[int]:
         config = self.sweep.config
@@ -200,8 +215,8 @@ def planned_cells(config: SweepConfig, n: int) -> int:
 def _choose(sweep: Sweep, languages: list[str]) -> Choice:
     dev, config = DevSearch(sweep, languages), sweep.config
     for family in steered():
-        if family.search is not None:
-            family.search(dev)
+        if family.search is not None and (mine := dev.of(family.name)):
+            family.search(mine)
 
     def decide() -> dict[str, DevPoint]:
         points = list(dev.points.values())
@@ -211,7 +226,7 @@ def _choose(sweep: Sweep, languages: list[str]) -> Choice:
             if f.name in tried
             else DevPoint(UNSTEERED, 0.0, 0.0, {})  # no finite EN above a finite LOC
             for f in steered()
-            if f.name in tried or len(f.vectors) > 1
+            if f.name in tried or (len(f.vectors) > 1 and dev.of(f.name))
         }
 
     chosen = decide()
@@ -233,10 +248,11 @@ def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
     own = {"EN": config.en_positions, "LOC": config.loc_positions}
     better: dict[str, str] = {}
     for name, positions in own.items():
-        method = chosen[name].method
-        if method != UNSTEERED:
+        method = chosen[name].method if name in chosen else UNSTEERED
+        mine = dev.of(name)
+        if mine and method != UNSTEERED:
             others = [p for p in config.try_positions if p != positions]
-            tried = dev.score([method.at_positions({name: p}) for p in others])
+            tried = mine.score([method.at_positions({name: p}) for p in others])
             found = best([chosen[name], *tried], name, config.tolerance).method
             moved = found.en_positions if name == "EN" else found.loc_positions
             better |= {name: moved} if moved else {}
@@ -244,5 +260,6 @@ def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
         method = chosen[family.name].method
         moved_to = {name: p for name, p in better.items() if name in family.vectors}
         other = method.at_positions(moved_to)
-        if method != UNSTEERED and other != method:
-            dev.score([other])
+        mine = dev.of(family.name)
+        if mine and method != UNSTEERED and other != method:
+            mine.score([other])

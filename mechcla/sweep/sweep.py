@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from jaxtyping import Float
+from torch import Tensor
 
 from mechcla import plots
 from mechcla.errors import MechclaError
@@ -17,13 +18,14 @@ from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.models.hooked_model import HookedModel
-from mechcla.runs.run import Run, read_run
+from mechcla.runs.folder import FIGURES
+from mechcla.runs.run import Run, on_plane, read_run
 from mechcla.runs.store import Store
 from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import is_steered
-from mechcla.storage import write_json, write_text, writing
-from mechcla.sweep.cells import PIVOT
+from mechcla.storage import write_json, write_text
+from mechcla.sweep.cells import KINDS, pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.evidence import (
     against_arms,
@@ -36,6 +38,7 @@ from mechcla.sweep.evidence import (
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
 from mechcla.sweep.finite import listed
+from mechcla.sweep.held import item_settings, model_settings
 from mechcla.sweep.runner import Sweep, open_sweep, report_test
 from mechcla.sweep.search import Choices, choose
 from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
@@ -87,15 +90,12 @@ def run_sweep(
     held_items = items if isinstance(items, ItemSet) else None
     if held_items is not None:
         if languages is not None:
-            held_items = held_items.language(PIVOT, *languages)
-        given["items"] = f"sha256:{held_items.digest}"
+            held_items = held_items.language(*pivot(held_items), *languages)
+        given |= item_settings(held_items)
     else:
         given["items"] = str(items)
     held = model if isinstance(model, HookedModel) else None
-    given["model"] = held.name if held is not None else str(model)
-    if held is not None:
-        described = held.describe()
-        given |= {"dtype": described["dtype"], "device": described["device"]}
+    given |= model_settings(held) if held is not None else {"model": str(model)}
     return run_config(make(given), held, held_items, say=_silent)
 
 
@@ -122,7 +122,7 @@ def telling(store: Store) -> Iterator[None]:
 def _finish(sweep: Sweep, begun: float, say: Callable[[str], None]) -> None:
     config = sweep.config
     choices = choose(sweep)
-    chosen = {f: {k: choices.method(f, k) for k in sweep.languages} for f in choices.families}
+    chosen = {f: {k: choices.method(f, k) for k in choices.languages(f)} for f in choices.families}
     tables = report_test(sweep, chosen)
     lost = choices.not_finite + [j.describe() for j in sweep.lost("test")]
     rows = summarise(tables, sweep.languages, config.resamples, config.seed)
@@ -132,10 +132,7 @@ def _finish(sweep: Sweep, begun: float, say: Callable[[str], None]) -> None:
         folder / "summary.json",
         {
             "chosen": choices.chosen(),
-            "cosine": {
-                k: v.tolist()
-                for k, v in cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"]).items()
-            },
+            "cosine": {k: v.tolist() for k, v in _cosine(sweep).items()},
             "not_finite": lost,
             "rows": [row.flat() for row in rows],
         },
@@ -155,10 +152,11 @@ def _finish(sweep: Sweep, begun: float, say: Callable[[str], None]) -> None:
     write_text(folder / "arms.csv", tests_csv(arms))
     held = contrasts(tables, config.resamples, config.seed)
     write_text(folder / "contrast.csv", csv_text(contrast_rows(held)))
-    families = {k: v for k, v in steered.items() if not is_arm(k)}
+    families = on_plane({k: v for k, v in steered.items() if not is_arm(k)})
     planes = {
         m: plane(families, m, resamples=config.resamples, seed=config.seed)
         for m in ("accuracy", "share")
+        if families
     }
     figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
     say(
@@ -191,19 +189,18 @@ def _finish(sweep: Sweep, begun: float, say: Callable[[str], None]) -> None:
 def draw(
     sweep: Sweep, choices: Choices, planes: dict[str, tuple[PlanePoint, ...]], rows: list[Row]
 ) -> list[str]:
-    """The figures of a run with the numbers behind them; the plane in both measures. Returns the
-    PNGs' paths.
+    """The figures of a run with the numbers behind them; the plane in both measures, if there is
+    one. Returns the PNGs' paths.
     """
-    folder = sweep.store.folder / "figures"
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    en, loc = sweep.vectors["EN"], sweep.vectors["LOC"]
+    folder = sweep.store.folder / FIGURES
     config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
     tried = [p.describe() for c in choices.each for p in c.points]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
-    cosine, random_level = cosine_by_layer(en, loc), random_perpendicularity(sweep.model.d_model)
+    cosine, random_level = _cosine(sweep), random_perpendicularity(sweep.model.d_model)
     made = [
-        _save(plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers")
+        plots.save(
+            plots.layers(cosine, random_level, cells, config.measure), folder / "fig4_layers"
+        )
     ]
     write_json(
         folder / "fig4_layers.json",
@@ -216,9 +213,9 @@ def draw(
         bias = {r.method: r.value for r in chosen}
         end = "" if measure == config.measure else f"_{measure}"
         if any(is_steered(p.method) for p in points):  # nothing finite: no panel
-            made.append(_save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
+            made.append(plots.save(plots.tradeoff(points), folder / f"fig2_tradeoff{end}"))
         made.append(
-            _save(
+            plots.save(
                 plots.surgical(points, bias, tried, config.measure, fronts),
                 folder / f"fig5_surgical{end}",
             )
@@ -227,6 +224,8 @@ def draw(
     return [str(path) for path in made if not path.stem.endswith(("_accuracy", "_share"))]
 
 
-def _save(figure: Figure, stem: Path) -> Path:
-    with writing(stem):
-        return plots.save(figure, stem)
+def _cosine(sweep: Sweep) -> dict[str, Float[Tensor, " layer"]]:
+    """Cosine of EN and LOC by layer; of no language where none has both."""
+    if not sweep.axes.having(*KINDS):
+        return {}
+    return cosine_by_layer(sweep.vectors["EN"], sweep.vectors["LOC"])

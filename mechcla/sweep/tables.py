@@ -65,29 +65,34 @@ def summarise(
             for group, keys in ((steered, [*languages, POOLED]), (english, [pivot])):
                 if group is english and metric not in ("transfer", "localization"):
                     continue
-                base = group["unsteered"]
                 for name, scores in group.items():
                     if name == "explicit" and metric == "transfer":
                         continue  # explicit prompting leaves universal items as they are
                     if not len(scores.where(kind=metrics.METRICS[metric].kind)):
-                        continue  # a control arm is scored on its family's axis alone
+                        continue  # a control arm is scored on its family's axis alone, and so
+                        # is everything where the items have one kind alone
                     values = metrics.metric(scores, metric, measure, **options)
                     changes = (
-                        metrics.difference(scores, base, metric, measure, **options)
+                        metrics.difference(scores, group["unsteered"], metric, measure, **options)
                         if name != "unsteered"
                         else {}
                     )
-                    rows += [Row(name, k, metric, measure, values[k], changes.get(k)) for k in keys]
+                    rows += [
+                        Row(name, k, metric, measure, values[k], changes.get(k))
+                        for k in keys
+                        if k in values
+                    ]
         for name, scores in steered.items():
-            if (
-                FAMILIES[Condition.parse(name).family].vectors and not Condition.parse(name).is_arm
-            ):  # control arms recover nothing
+            condition = Condition.parse(name)
+            recovers = FAMILIES[condition.family].vectors and not condition.is_arm
+            if recovers and len(scores.where(kind="cultural")):
                 found = metrics.recoverable_fraction(
                     scores, steered["unsteered"], steered["explicit"], measure, **options
                 )
                 rows += [
                     Row(name, k, "recoverable_fraction", measure, found[k], None)
                     for k in [*languages, POOLED]
+                    if k in found
                 ]
     return rows
 
@@ -101,13 +106,17 @@ def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
     levels = ", ".join(
         f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}"
         for metric, kind in (("transfer", "universal"), ("localization", "cultural"))
+        if len(unsteered.where(kind=kind))
     )
     found = erased(tested, measure).items()
     listed = "; ".join(f"{method}: {' '.join(languages)}" for method, languages in found)
-    return (
-        f"A guess would get: {levels}\n"
-        f"Cultural erasure (localization falls; sign-flip test, p < 0.05 after Holm): {listed or 'nowhere'}"
-    )
+    lines = [f"A guess would get: {levels}"]
+    if len(unsteered.where(kind="cultural")):
+        lines.append(
+            "Cultural erasure (localization falls; sign-flip test, p < 0.05 after Holm): "
+            f"{listed or 'nowhere'}"
+        )
+    return "\n".join(lines)
 
 
 def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
@@ -117,7 +126,9 @@ def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Teste
     p-values of their sign-flip tests after Holm. English bias is not tested, so it has none.
     """
     wide = 36 if tested else 30
-    lines = [f"{'method':<12}{'transfer':<{wide}}{'localization':<{wide}}English bias"]
+    shown = [m for m in METRICS if any(r.metric == m for r in rows)]
+    heads = [m.replace("english_bias", "English bias") for m in shown]
+    lines = [f"{'method':<12}{''.join(f'{head:<{wide}}' for head in heads)}".rstrip()]
     p = {
         (t.method, t.metric): t.p_holm
         for t in tested
@@ -125,7 +136,7 @@ def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Teste
     }
     for name in dict.fromkeys(r.method for r in rows):
         cells = []
-        for metric in METRICS:
+        for metric in shown:
             row = next(
                 (
                     r

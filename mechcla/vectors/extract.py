@@ -184,8 +184,8 @@ def en_vectors(
     packed: while hooks of your own are in place, prompts run one by one, unpadded; True pads them
     to batches all the same. recipe: a name in `RECIPES`.
 
-    >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape     # doctest: +SKIP
-    torch.Size([18, 640])
+    >>> en = mechcla.en_vectors(model, items.universal.dev); en["es"].shape
+    torch.Size([18, 64])
     """
     prompts = en_prompts(items, paired=recipe not in UNPAIRED)
     return _make(model, items, prompts, recipe, site, chat, packed)["EN"]
@@ -206,7 +206,8 @@ def loc_vectors(
     same language: what a LOC vector is to be held against. chat: prompts stand in the model's chat
     template. packed, recipe: as in `en_vectors`.
 
-    >>> loc = mechcla.loc_vectors(model, items.cultural.dev)                    # doctest: +SKIP
+    >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
+    ('es', 'ko')
     """
     prompts = loc_prompts(items, cue)
     return _make(model, items, prompts, recipe, site, chat, packed)[LOC_NAMES[cue]]

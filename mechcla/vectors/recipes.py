@@ -92,8 +92,9 @@ def language_mean(
 def _as_mean(direction: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     mean = differences(plus, minus).mean(0)
     direction = direction * torch.where((direction * mean).sum(-1) < 0, -1.0, 1.0).unsqueeze(-1)
-    length: Tensor = direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return (direction / length * mean.norm(dim=-1, keepdim=True)).float()
+    unit: Tensor = direction / direction.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = mean.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
@@ -109,9 +110,9 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
     the others parallel ones.
 
-    >>> residuals = cache_residuals(model, items.universal.dev)                 # doctest: +SKIP
-    >>> en_vectors_by("lda", residuals)["es"].shape                             # doctest: +SKIP
-    torch.Size([18, 640])
+    >>> residuals = cache_residuals(model, items.universal.dev)
+    >>> en_vectors_by("lda", residuals)["es"].shape
+    torch.Size([18, 64])
     """
     sides = {
         lang: (residuals[pivot], residuals[lang])

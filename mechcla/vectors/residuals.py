@@ -86,8 +86,8 @@ def cache_residuals(
     language's rows, which is else refused. packed: while hooks of your own are in place, prompts
     run one by one, unpadded; True pads them to batches all the same.
 
-    >>> h = cache_residuals(model, items.universal.dev); h["es"].shape       # doctest: +SKIP
-    torch.Size([127, 18, 640])
+    >>> h = cache_residuals(model, items.universal.dev); h["es"].shape
+    torch.Size([127, 18, 64])
     """
     if not len(items):
         raise MechclaError(

@@ -185,8 +185,9 @@ def _resized(
     direction: Float[Tensor, "layer d_model"], real: Float[Tensor, "layer d_model"]
 ) -> Float[Tensor, "layer d_model"]:
     d, r = direction.double(), real.double()
-    length: Tensor = d.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return (d / length * r.norm(dim=-1, keepdim=True)).float()
+    unit: Tensor = d / d.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    size: Tensor = r.norm(dim=-1, keepdim=True)
+    return (unit * size).float()
 
 
 _FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote

@@ -9,7 +9,6 @@ import math
 import sys
 
 import pytest
-import torch
 from tokenizers.processors import TemplateProcessing
 
 pytest.importorskip(
@@ -23,17 +22,8 @@ from mechcla.items.item import Item
 from mechcla.items.item_set import ItemSet
 from tests.conftest import save_tiny, tiny_tokenizer, universal
 
-pytestmark = pytest.mark.lm_eval
+pytestmark = [pytest.mark.lm_eval, pytest.mark.usefixtures("one_thread")]
 FAMILIES = ("llama", "gemma3_text", "gpt2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These models are too small for threads, which wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -371,10 +371,11 @@ def test_answers_come_back_from_parquet(tiny, tmp_path: Path):
         answers.where(langage="es")
 
 
-def test_the_documented_example_runs(tiny, monkeypatch, capsys):
+def test_the_documented_example_runs(tiny_folders, capsys):
     page = (Path(__file__).parents[2] / "docs" / "generation.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    monkeypatch.setattr("mechcla.load_model", lambda name: tiny)
+    assert code.count('load_model("demo")') == 1
+    code = code.replace('"demo")', f"{str(tiny_folders['llama'])!r})", 1)
     exec(compile(code, "generation.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[::2]] == ["unsteered", "LOC"]

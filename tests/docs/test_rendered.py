@@ -22,7 +22,8 @@ PAGES = ["README.md"] + [
     f"docs/{name}.md"
     for name in ("results", "figures", "method", "blend", "benchmarks", "parity", "reliability")
 ]
-SUMMARY = """method,language,metric,measure,value,low,high,n,difference,difference_low,difference_high
+SUMMARY = """\
+method,language,metric,measure,value,low,high,n,difference,difference_low,difference_high
 LOC,es,localization,share,0.5471,0.4,0.7,66,0.1194,0.0631,0.18
 LOC,ko,localization,share,0.31,0.2,0.4,61,0.0084,-0.0049,0.024
 LOC,all,localization,share,0.62049,0.57249,0.66951,127,0.04849,0.03251,0.06449

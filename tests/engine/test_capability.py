@@ -21,6 +21,8 @@ from mechcla.models.load import load_model
 from mechcla.vectors.activations import last_token_residuals
 from tests.engine.families import ATTENTION, FAMILIES, NO_TREE, PARALLEL, Oracle, save, tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def item(id: str, prompt: str, *answers: str) -> Item:
     candidates = tuple(Candidate(a, "wrong" if i else "correct") for i, a in enumerate(answers))
@@ -45,14 +47,6 @@ ITEMS = ItemSet(
 
 def load(folder: Path, **options):
     return load_model(str(folder), device="cpu", **options)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

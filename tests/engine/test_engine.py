@@ -5,6 +5,8 @@ Invariants 1, 2 and 3.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
@@ -17,6 +19,7 @@ from mechcla.engine.intervention import POSITIONS, Intervention
 from mechcla.engine.packing import encode
 from mechcla.errors import MechclaError
 from mechcla.models.hooked_model import SITES, HookedModel
+from mechcla.models.load import load_model
 
 FAMILIES = ["gemma3_text", "llama", "qwen3", "gpt2", "gpt_neox"]
 quiet = settings(
@@ -311,11 +314,19 @@ def test_a_sliding_window_shorter_than_the_text_goes_to_the_plain_path(tiny_mode
     close(mechcla.score(model, long), plain_scores(model, long, ()))
 
 
-def test_a_model_that_does_not_fit_is_announced_and_runs_plain(tiny, small_items, monkeypatch):
-    monkeypatch.setattr(capability, "probe", lambda model: 1.0)
-    monkeypatch.setattr(capability, "_fits", type(capability._fits)())
+def test_a_model_that_does_not_fit_is_announced_and_runs_plain(tiny_folders, small_items):
+    """A model whose last block looks at all tokens of its sequence, which no mask can hide."""
+    model = load_model(str(tiny_folders["llama"]), device="cpu")
+    block = model.blocks[-1].original_component
+    right = block.forward
+
+    def mixed(*args: Any, **kwargs: Any) -> Any:
+        out = right(*args, **kwargs)
+        return out + out.mean(1, keepdim=True) if isinstance(out, torch.Tensor) else out
+
+    block.forward = mixed
     with pytest.warns(UserWarning, match="plain path"):
-        prepared = scoring.prepare(tiny, small_items)
+        prepared = scoring.prepare(model, small_items)
     assert not prepared.states
 
 

@@ -17,6 +17,7 @@ from mechcla.errors import MechclaError
 from mechcla.models.tokens import encode
 from mechcla.registry import Registry
 from mechcla.scoring.prepared import prepare
+from mechcla.sweep.config import make
 
 LAYER, STRENGTH = 2, 0.7
 
@@ -132,3 +133,14 @@ def test_an_operator_that_makes_another_shape_is_named(tiny, small_items):
     with pytest.raises(MechclaError, match=r"operator 'mean' made .* expected the same shape"):
         mechcla.score(tiny, small_items, interventions=edit)
     OPERATORS.remove("mean")
+
+
+def test_a_registered_operator_is_a_setting_of_a_sweep(registered):
+    settings = {"out": "nowhere", "restore": False}
+    assert make(settings | {"operator": "reflect"}).operator == "reflect"
+    with pytest.raises(MechclaError, match="'reflect' has no restoration and no unit"):
+        make(settings | {"operator": "reflect", "unit": "relative"})
+    with pytest.raises(MechclaError, match="'operator' is 'reflct': did you mean 'reflect'"):
+        make(settings | {"operator": "reflct"})
+    with pytest.raises(MechclaError, match="'operator' is 'map'"):  # its matrix is no setting
+        make(settings | {"operator": "map"})

@@ -19,6 +19,8 @@ from mechcla.models.sites import faults
 from mechcla.vectors.activations import last_token_residuals, watching
 from tests.engine.families import ATTENTION, FAMILIES, PARALLEL, Oracle, save, tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ITEM = Item(
     "q",
     "en",
@@ -40,14 +42,6 @@ MODULES = {
     "cohere": ("self_attn", "mlp"),
     "gpt_neox": ("attention", "mlp"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from mechcla.models.load import load_model
 from mechcla.vectors.residuals import cache_residuals
 from tests.engine.families import save, tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def item(id: str, prompt: str, *answers: str) -> Item:
     candidates = tuple(Candidate(a, "wrong" if i else "correct") for i, a in enumerate(answers))
@@ -44,14 +46,6 @@ EDITS = [
     Intervention(torch.ones(32), layer, 1.0, site=site)
     for layer, site in enumerate(["resid_mid", "attn_out", "mlp_out", "resid_post"])
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=["llama", "granite", "lfm2"])

@@ -290,7 +290,7 @@ def test_half_a_character_in_a_foreign_table_is_a_bad_row(column):
     make = partial(item_of, columns=mapping, constants=Constants(language="es"))
     made, left_out = collect(rows, make, "skip")
     assert [i.id for i in made] == ["other"]
-    assert [s.where for s in left_out] == ["t, row 2"]
+    assert [s.what for s in left_out] == ["t, row 2"]
     with pytest.raises(MechclaError, match=r"t, row 2: .* which holds half a character"):
         collect(rows, make)
 

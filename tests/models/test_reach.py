@@ -15,7 +15,11 @@ import mechcla
 PACKAGE = Path(mechcla.__file__).parent
 # What TransformerLens' bridge and a block of it are reached by.
 INSIDE = {"bridge", "original_model", "original_component", "hook_dict", "ln_final", "unembed"}
-ALLOWED = {"StopStringCriteria"}  # from transformers: classes that know no model
+# From transformers, by module: what stops decoding at a text, and what trains a model it is given.
+ALLOWED = {
+    "transformers": {"StopStringCriteria", "Trainer", "TrainerCallback", "TrainingArguments"},
+    "transformers.trainer_callback": {"PrinterCallback"},
+}
 
 
 def reaches(source):
@@ -36,7 +40,7 @@ def reaches(source):
             names = {name.name for name in node.names}
             if root == "transformer_lens":
                 found.append((node.lineno, root))
-            elif root == "transformers" and (node.module != root or names - ALLOWED):
+            elif root == "transformers" and names - ALLOWED.get(node.module or "", set()):
                 found.append((node.lineno, f"{node.module} {sorted(names)}"))
     return found
 

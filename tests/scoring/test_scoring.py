@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 import mechcla
-from mechcla.engine import capability
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
-from mechcla.models.hooked_model import wrap_model
-from mechcla.scoring import prepared as scoring_module
-from mechcla.scoring.prepared import prepare
+from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.scoring.prepared import PRIOR_TOKENS, prepare
 from mechcla.scoring.scores import NORMALISATIONS, ItemScore, Scores
 from tests.conftest import FAMILIES, universal
 
@@ -46,15 +48,18 @@ def test_the_prior_is_the_candidate_at_the_beginning_of_a_text(
             )
 
 
-def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(
-    tiny, small_items, monkeypatch
-):
+def test_the_prior_is_of_the_unsteered_model_and_the_same_on_the_plain_path(tiny, small_items):
     edit = mechcla.Intervention(torch.ones(tiny.d_model), 1, 3.0)
     base, steered = mechcla.score(tiny, small_items), mechcla.score(tiny, small_items, edit)
     assert [r.prior for r in base] == [r.prior for r in steered]
     assert base.rows != steered.rows
-    monkeypatch.setitem(capability._fits, tiny, False)
-    for one, other in zip(base, mechcla.score(tiny, small_items), strict=True):
+    handle = tiny.blocks[0].register_forward_hook(lambda *_: None)  # a hook of the user's own
+    try:
+        plain = mechcla.score(tiny, small_items)
+    finally:
+        handle.remove()
+    assert (base.settings["path"], plain.settings["path"]) == ("packed", "plain")
+    for one, other in zip(base, plain, strict=True):
         assert one.prior == pytest.approx(other.prior, abs=1e-4)
 
 
@@ -123,7 +128,24 @@ def test_chat_scores_the_answer_to_the_templates_turn(tiny_folders, tiny, small_
         model.tokenizer.chat_template = None
 
 
-def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeypatch):
+def shapes_run(model: HookedModel, run: Callable[[], Any]) -> list[tuple[int, int]]:
+    """Rows and tokens of every pass through the first block."""
+    found: list[tuple[int, int]] = []
+    handle = model.blocks[0].register_forward_hook(
+        lambda _module, _args, out: found.append(tuple(_stream(out).shape[:2]))
+    )
+    try:
+        run()
+    finally:
+        handle.remove()
+    return found
+
+
+def _stream(out: Any) -> torch.Tensor:
+    return out if isinstance(out, torch.Tensor) else out[0]
+
+
+def test_priors_that_are_known_are_not_measured_again(tiny, small_items):
     """Another prompt form of the same items has the same candidates, and so the same priors to the
     last bit.
     """
@@ -132,12 +154,17 @@ def test_priors_that_are_known_are_not_measured_again(tiny, small_items, monkeyp
     assert len(known) > 0
     assert first.priors == prepare(tiny, test).priors
     alone = prepare(tiny, test, "explicit").priors
-    monkeypatch.setattr(scoring_module, "_priors", lambda *a: pytest.fail("measured again"))
     assert prepare(tiny, test, "explicit", known=known).priors == alone
+    with_, without = (
+        shapes_run(tiny, lambda k=k: prepare(tiny, test, "explicit", packed=True, **k))
+        for k in ({"known": known}, {"prior": False})
+    )
+    assert with_ == without  # not a pass more than without priors
+    assert len(shapes_run(tiny, lambda: prepare(tiny, test, "explicit", packed=True))) > len(with_)
 
 
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox"])
-def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
+def test_priors_together_are_the_priors_alone(family, tiny_models):
     """However many candidates share a sequence; none is longer than the window that attention
     slides.
     """
@@ -149,18 +176,15 @@ def test_priors_together_are_the_priors_alone(family, tiny_models, monkeypatch):
     items = ItemSet(
         tuple(universal(f"q{k}", "es", "La capital es", *words[k : k + 4]) for k in range(0, 20, 4))
     )
-    model, lengths = tiny_models[family], []
-    real = scoring_module.collate
-    monkeypatch.setattr(
-        scoring_module,
-        "collate",
-        lambda packed, *a, **k: (
-            lengths.extend(p.n_tokens for p in packed if p.item is None) or real(packed, *a, **k)
-        ),
-    )
+    model = tiny_models[family]
+    runs = {
+        prior: shapes_run(model, lambda p=prior: prepare(model, items, prior=p, packed=True))
+        for prior in (True, False)
+    }
+    priors = list((Counter(runs[True]) - Counter(runs[False])).elements())
+    assert 1 < sum(rows for rows, _ in priors) < 20
+    assert max(tokens for _, tokens in priors) <= (model.sliding_window or PRIOR_TOKENS)
     together = prepare(model, items).priors
-    assert 1 < len(lengths) < 20
-    assert max(lengths) <= (model.sliding_window or scoring_module.PRIOR_TOKENS)
-    monkeypatch.setattr(scoring_module, "PRIOR_TOKENS", 1)
-    for a, b in zip(together, prepare(model, items).priors, strict=True):
+    alone = prepare(model, items, max_tokens=1).priors  # room for one candidate in a sequence
+    for a, b in zip(together, alone, strict=True):
         assert a == pytest.approx(b, abs=1e-4)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 
@@ -69,8 +70,8 @@ def test_equal_reasons_are_counted_and_the_rarest_named_as_a_number(small_items)
 def test_global_mmlus_questions_left_out_are_those_that_make_no_item(tmp_path):
     data = parallel("en", "es", "ko")
     del data["es"][0], data["ko"][1]
-    data["es"][0]["option_a"] = data["es"][0]["option_b"]
-    gone = data["es"][0]["sample_id"]
+    data["es"][3]["option_a"] = data["es"][3]["option_b"]
+    gone = data["es"][3]["sample_id"]
     folder = save(tmp_path, data)
     found = load("global_mmlu", ["es", "ko"], path=folder, subset="all")
     every = {row["sample_id"] for row in data["en"]}
@@ -118,7 +119,9 @@ def test_a_tilde_is_the_home_folder_for_every_source(home, small_items):
     assert mechcla.load_items("~") == small_items  # a folder of files
     lines(home / "quiz.jsonl", ROWS)
     quiz = load("hub", dataset="~/quiz.jsonl", columns=COLUMNS)
-    assert quiz.items == load("hub", dataset=home / "quiz.jsonl", columns=COLUMNS).items
+    whole = load("hub", dataset=home / "quiz.jsonl", columns=COLUMNS)
+    assert {item.source for item in quiz.items} == {"~/quiz.jsonl"}
+    assert quiz.items.items == tuple(replace(i, source="~/quiz.jsonl") for i in whole.items)
     facts = save(home / "mmlu", parallel("en", "es"))
     assert mechcla.load_items("global_mmlu", path="~/mmlu", subset="all") == mechcla.load_items(
         "global_mmlu", path=facts, subset="all"

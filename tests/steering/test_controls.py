@@ -122,4 +122,4 @@ def test_what_an_arm_cannot_do_is_said(real):
         control("us_country", {k: v for k, v in real.items() if k != "LOC US"})
     one = {"EN": vectors(0, "EN", ("es",)), "LOC": vectors(1, "LOC", ("en", "es"))}
     with pytest.raises(MechclaError, match="two steered languages; there is es"):
-        other_country(one["EN"], one["LOC"])
+        other_country(one["LOC"])

@@ -77,7 +77,7 @@ def run(plugin, tiny_folders):
 
 
 def test_all_of_them_are_in_a_run_from_the_command_line(run, tiny_models, small_items):
-    assert {"LOC2", "LOC2 half"} <= set(run.conditions)
+    assert {"LOC2", "LOC2 half", "LOC shuffled"} <= set(run.conditions)
     assert (
         run.summary.one(method="LOC2", language="es", metric="other_bias", measure="share")["n"]
         == 3

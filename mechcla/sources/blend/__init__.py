@@ -58,8 +58,8 @@ def blend_items(
     are words the region itself used for that English answer to some question, and implicit forms
     are made by rule.
 
-    >>> items = blend_items(["ES", "KR"], path="BLEnD/data")     # doctest: +SKIP
-    >>> items.languages                                          # doctest: +SKIP
+    >>> items = blend_items(["ES", "KR"], path="BLEnD/data")
+    >>> items.languages
     ('es', 'ko')
     """
     return read_blend(regions, path, form, min_votes, n_other, seed).items
@@ -76,7 +76,7 @@ def blend_report(
     """What `blend_items` with the same settings makes and leaves out, by region and reason, with
     every id.
 
-    >>> print(blend_report("BLEnD/data", ["ES"]))                # doctest: +SKIP
+    >>> print(blend_report("BLEnD/data", ["ES"]))
     """
     report: BlendReport = read_blend(regions, path, form, min_votes, n_other, seed).report
     return report
@@ -100,7 +100,7 @@ def blend_pairs(
     either region is left out. Raises MechclaError as `blend_items` does, and for two languages in
     form "local". Source: ours.
 
-    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)           # doctest: +SKIP
+    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)
     """
     check_form(form)
     sides = find_region(left), find_region(right)
@@ -118,7 +118,7 @@ def blend_questions(
     MechclaError as `blend_items` does. Source: BLEnD's own short-answer task; the implicit prompts
     are ours.
 
-    >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count    # doctest: +SKIP
+    >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count
     """
     check_form(form)
     asked = find_regions(regions)

@@ -97,7 +97,7 @@ def american_form(implicit: str, region: Region, english: bool) -> str | None:
     it.
 
     >>> implicit = "¿Cuál es la fruta más popular en nuestro país?"
-    >>> american_form(implicit, find_region("ES"), False)  # doctest: +SKIP
+    >>> american_form(implicit, find_region("ES"), False)
     '¿Cuál es la fruta más popular en Estados Unidos?'
     """
     if region.code == "US":

@@ -42,7 +42,7 @@ def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
     country" where the publisher left it out.
 
     >>> row = Row("x", "Food", "¿Qué se come en España?", "What do people eat in Spain?", (), 0, 0)
-    >>> question_forms(row, find_region("ES")).implicit    # doctest: +SKIP
+    >>> question_forms(row, find_region("ES")).implicit
     '¿Qué se come en nuestro país?'
     """
     english = form == "english" and region.language != "en"

@@ -14,7 +14,7 @@ from mechcla.items.texts import parse_json
 from mechcla.sources.blend.regions import BY_CODE, REGIONS, Region
 from mechcla.sources.blend.rows import RegionRows, make_region
 from mechcla.sources.tables import long_cells
-from mechcla.storage import user_path
+from mechcla.storage import user_path, utf8
 
 
 def read_folder(path: str | Path, regions: Sequence[Region] | None = None) -> dict[str, RegionRows]:
@@ -78,7 +78,8 @@ def _read_region(folder: Path, region: Region) -> RegionRows:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with utf8(path, "download it again"):
+            return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise MechclaError(
@@ -87,10 +88,6 @@ def _read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise MechclaError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MechclaError(
-            f"{path} is not UTF-8 at byte {error.start}; download it again"
-        ) from error
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def read_global_mmlu(
     questions have one right answer too, so they do not measure localization, and many translations
     are by machine. Raises MechclaError that names file, row and column.
 
-    >>> found = mechcla.sources.load("global_mmlu", path="my_copy")  # doctest: +SKIP
-    >>> found.items.languages, found.left_out[0].reason  # doctest: +SKIP
+    >>> found = mechcla.sources.load("global_mmlu", path="my_copy")
+    >>> found.items.languages, found.left_out[0].reason
     (('en', 'es', 'ko'), 'not in this language')
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):

@@ -1,0 +1,88 @@
+"""Models and items that a caller holds as objects, and configs that name them.
+
+A config says a model's name, and items by their digest, "sha256:..."; the items themselves lie as
+items.jsonl in the run folder. `--config RUN/config.yaml` therefore finds both again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from mechcla.errors import MechclaError
+from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooking import users_hooks
+from mechcla.models.load import load_model
+from mechcla.runs.folder import ITEMS
+from mechcla.sources import load_items
+from mechcla.storage import user_path
+from mechcla.sweep.config import SweepConfig
+
+DIGEST = "sha256:"  # what items that were given as an object begin with in a config
+
+
+def model_settings(model: HookedModel) -> dict[str, Any]:
+    """What a config says of a model that is held: its name, dtype, device, and revision if any."""
+    described = model.describe()
+    found = {"model": model.name, "dtype": described["dtype"], "device": described["device"]}
+    return found | ({"revision": model.revision} if model.revision else {})
+
+
+def of_model(model: HookedModel) -> dict[str, str]:
+    """A model's part of a run's identity.
+
+    What the user's own hooks do cannot be told from outside, so a run under them is like no other:
+    it is never resumed.
+    """
+    described, hooks = model.describe(), users_hooks(model)
+    own = {"hooks of your own": f"{', '.join(hooks)} ({uuid4().hex})"} if hooks else {}
+    return own | {k: described[k] for k in ("dtype", "device", "attention")}
+
+
+def item_settings(items: ItemSet) -> dict[str, Any]:
+    """What a config says of items that are held."""
+    return {"items": f"{DIGEST}{items.digest}"}
+
+
+def find_items(config: SweepConfig) -> ItemSet:
+    """The items that a config names.
+
+    Raises MechclaError for items that it names by their digest alone, if they do not lie beside its
+    file.
+    """
+    languages = list(config.languages) if config.languages else None
+    if not config.items.startswith(DIGEST):
+        return load_items(config.items, languages)
+    beside = config.config.parent / ITEMS if config.config is not None else None
+    if beside is None or not beside.is_file():
+        where = f"beside {str(config.config)!r}" if config.config else "beside a --config file"
+        raise MechclaError(
+            f"items {config.items!r} were given as an object, so they are expected as {ITEMS} "
+            f"{where}, and are not there; give --items, or the config.yaml of a whole run folder"
+        )
+    items = read_jsonl(beside)
+    if f"{DIGEST}{items.digest}" != config.items:
+        raise MechclaError(
+            f"{str(beside)!r} holds other items than {str(config.config)!r} was made with; put a "
+            f"copy of them back, or give --items {beside}"
+        )
+    return items if languages is None else load_items(beside, languages)
+
+
+def find_model(config: SweepConfig) -> HookedModel:
+    """The model that a config names; "BASE+ADAPTER" is a base with an adapter's folder."""
+    name, adapter = _parts(config.model)
+    how = {"dtype": config.dtype, "device": config.device, "revision": config.revision}
+    return load_model(name, adapter=adapter, **how)
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    """The base and the adapter of a name that `load_model(base, adapter=...)` gave a model."""
+    if not user_path(name).exists():
+        for place in (k for k, letter in enumerate(name) if letter == "+"):
+            base, adapter = name[:place], name[place + 1 :]
+            if base and (user_path(adapter) / "adapter_config.json").is_file():
+                return base, str(Path(user_path(adapter)))
+    return name, None

@@ -1,0 +1,275 @@
+"""Sweeps over items of one kind alone, or of both kinds in some languages: the axis that they allow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import mechcla
+from mechcla.errors import MechclaError
+from mechcla.items.item_set import ItemSet
+from mechcla.steering.method import Method
+from mechcla.sweep.__main__ import main
+
+FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "loc_strengths": [2.0, 8.0]}
+
+
+@pytest.fixture(scope="module")
+def mixed(small_items: ItemSet) -> ItemSet:
+    """Spanish with both kinds, Portuguese with universal items alone, Catalan with cultural ones."""
+    spanish = small_items.language("es")
+    more = [replace(i, language="pt", prompt=f"{i.prompt} o") for i in spanish.universal]
+    more += [
+        replace(
+            i, language="ca", prompt=f"{i.prompt} i", prompt_explicit=f"{i.prompt_explicit} i",
+            prompt_us=f"{i.prompt_us} i",
+        )
+        for i in spanish.cultural
+    ]  # fmt: skip
+    return ItemSet((*small_items, *more))
+
+
+def sets(mixed: ItemSet) -> dict[str, ItemSet]:
+    return {
+        "universal": mixed.universal,
+        "cultural": mixed.cultural,
+        "cultural without English": mixed.cultural.where(lambda i: i.language != "en"),
+        "mixed": mixed,
+    }
+
+
+NAMES = ["universal", "cultural", "cultural without English", "mixed"]
+FAMILIES = {
+    "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
+    "cultural": {"LOC": ["ca", "es"]},
+    "cultural without English": {"LOC": ["ca", "es"]},
+    "mixed": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"], "LOC": ["ca", "es"], "SUR": ["es"]},
+}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, mixed, tiny_models, tmp_path_factory):
+    """(name, items, run, what the run said on stderr)"""
+    items, out = sets(mixed)[request.param], tmp_path_factory.mktemp("axes") / "run"
+    said = tmp_path_factory.mktemp("said") / "stderr"
+    torch.set_num_threads(1)
+    with said.open("w") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", file)
+        run = mechcla.run_sweep(tiny_models["llama"], items, out=out, **FEW)
+    return request.param, items, run, said.read_text()
+
+
+def finite(value) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def test_families_are_chosen_in_the_languages_that_allow_them(case):
+    name, _, run, said = case
+    assert {f: sorted(by) for f, by in run.choice.items()} == FAMILIES[name]
+    if name == "mixed":
+        assert (
+            "no cultural items in pt: localization is not measured there, and LOC, SUR, expli"
+            in (said)
+            or "no cultural items in pt: localization is not measured there, and " in said
+        )
+        assert "no universal items in ca: transfer is not measured there, and EN" in said
+        assert "the plane shows es" in said
+    else:
+        lacking = {"universal": "cultural"}.get(name, "universal")
+        assert f"no {lacking} items in es, pt" in said or f"no {lacking} items in es, ca" in said
+        assert "there is no plane" in said
+
+
+def test_every_condition_is_what_score_gives(case, tiny_models):
+    name, items, run, _ = case
+    model = tiny_models["llama"]
+    assert ("explicit" in run.conditions) == (name != "universal")
+    steered = dict.fromkeys(run.choice, 0)
+    for family, by in run.choice.items():
+        for language, method in by.items():
+            settings = {k: v for k, v in method.items() if k not in ("family", "name")}
+            edits = Method(**settings).interventions(run.vectors, language)
+            test = items.test.language(language)
+            mine = [r for r in run.scores(family) if r.language == language]
+            fresh = {(r.id, r.kind): r for r in mechcla.score(model, test, edits)}
+            assert len(mine) == len(fresh)
+            for row in mine:
+                wanted = fresh[row.id, row.kind].log_likelihood
+                assert row.log_likelihood == pytest.approx(wanted, abs=1e-4)
+            steered[family] += 1
+    assert sum(steered.values()) >= 2
+    unsteered = {(r.id, r.language, r.kind) for r in run.scores("unsteered")}
+    assert unsteered == {(i.id, i.language, i.kind) for i in items.test}
+
+
+def test_the_choice_is_the_best_of_dev_on_the_axis_that_there_is(case, tiny_models):
+    _, items, run, _ = case
+    selection = json.loads((run.folder / "selection.json").read_text())
+    checked = 0
+    for choice in selection["choices"]:
+        (language,) = choice["languages"]
+        for family, axis in (("EN", "d_transfer"), ("LOC", "d_localization")):
+            gains = [p[axis] for p in choice["points"] if p["family"] == family]
+            assert bool(gains) == (language in run.choice.get(family, {}))
+            if not gains or max(gains) <= 0:
+                continue
+            chosen = run.choice[family][language]
+            best = next(
+                p for p in choice["points"] if (p["family"], p[axis]) == (family, max(gains))
+            )
+            assert chosen["name"] == best["name"]
+            metric = {"EN": "transfer", "LOC": "localization"}[family]
+            edits = Method(
+                **{k: v for k, v in chosen.items() if k not in ("family", "name")}
+            ).interventions(run.vectors, language)
+            dev = items.dev.language(language)
+            model = tiny_models["llama"]
+            base = mechcla.score(model, dev)
+            gain = mechcla.difference(mechcla.score(model, dev, edits), base, metric)[language]
+            assert gain.value == pytest.approx(max(gains), abs=1e-5)
+            checked += 1
+    assert checked
+
+
+def test_tables_have_what_was_measured_and_no_nan(case):
+    name, _, run, _ = case
+    rows = list(run.summary)
+    metrics = {r["metric"] for r in rows} - {"recoverable_fraction"}
+    both = {"transfer", "localization", "english_bias"}
+    assert metrics == {"universal": {"transfer"}, "mixed": both}.get(
+        name, {"localization", "english_bias"}
+    )
+    for row in rows:
+        if row["metric"] != "recoverable_fraction":  # nan where naming the country does not help
+            assert all(finite(v) for v in row.values()), row
+    fresh = {
+        "transfer": mechcla.transfer,
+        "localization": mechcla.localization,
+        "english_bias": mechcla.english_bias,
+    }
+    for condition in {r["method"] for r in rows}:
+        steered = mechcla.Scores(tuple(r for r in run.scores(condition) if r.language != "en"))
+        for metric in metrics:
+            for row in rows:
+                if (row["method"], row["metric"]) == (condition, metric) and row[
+                    "language"
+                ] != "en":
+                    value = fresh[metric](steered, row["measure"])[row["language"]]
+                    assert row["value"] == pytest.approx(value.value, abs=1e-12)
+                    assert row["n"] == value.n
+    for table in (run.tests, run.arms):
+        assert all(finite(v) for r in table for k, v in r.items() if k != "detectable")
+    axes = {r["metric"] for r in run.tests}
+    assert axes == {m for m in ("transfer", "localization") if m in metrics}
+    if name == "mixed":
+        assert {r["language"] for r in run.tests if r["metric"] == "transfer"} == {
+            "es",
+            "pt",
+            "all",
+        }
+        assert {r["language"] for r in run.arms if r["method"] == "SUR"} == {"es", "all"}
+    arms = {r["against"] for r in run.arms}
+    assert ("EN shuffled" in arms) == ("EN" in run.choice)
+    assert ("LOC other_country" in arms) == ("LOC us_country" in arms) == ("LOC" in run.choice)
+    assert ("LOC orthogonal" in arms) == (name == "mixed")
+
+
+def test_the_plane_and_its_figures_are_there_where_a_language_has_both_kinds(case):
+    name, _, run, _ = case
+    figures = {p.name for p in (run.folder / "figures").glob("*.png")}
+    assert "fig4_layers.png" in figures
+    assert ("fig5_surgical.png" in figures) == ("fig2_tradeoff.png" in figures) == (name == "mixed")
+    if name != "mixed":
+        with pytest.raises(MechclaError, match="no language with both universal and cultural"):
+            run.plane()
+        return
+    points = run.plane()
+    assert {p.language for p in points} == {"es", "all"}
+    for p in points:
+        row = run.summary.one(
+            method=p.method, language="es", metric="localization", measure="share"
+        )
+        assert p.localization.value == pytest.approx(row["value"], abs=1e-12)
+
+
+def test_runs_of_one_kind_are_compared_on_their_axis(case, mixed, tiny_models, tmp_path):
+    name, _, run, _ = case
+    if name != "universal":
+        pytest.skip("one case is enough")
+    other = mechcla.run_sweep(
+        tiny_models["qwen3"], mixed, out=tmp_path / "other", controls=False, **FEW
+    )
+    found = mechcla.compare_runs([run, other])
+    assert {r["metric"] for r in found.rows()} == {"transfer"}
+    assert found.plane() == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configure_chooses_what_the_sweep_chooses(name, mixed, tiny, tmp_path):
+    items = sets(mixed)[name]
+    found = mechcla.configure(tiny, items, try_positions=[], out=str(tmp_path / "c"), **FEW)
+    run = mechcla.run_sweep(tiny, items, out=tmp_path / "s", controls=False, **FEW)
+    assert json.loads(json.dumps(found.choices.chosen())) == run.choice
+    assert 0 < found.cells <= found.full_grid
+    with pytest.raises(MechclaError, match=r"no family 'SUR'|no SUR was chosen for 'pt'"):
+        found.method("SUR", "pt")
+    moved = mechcla.configure(tiny, items, **FEW)  # other positions too
+    assert set(moved.choices.families) == set(FAMILIES[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_choice_for_all_languages_is_made_over_those_that_allow_it(name, mixed, tiny, tmp_path):
+    items = sets(mixed)[name]
+    run = mechcla.run_sweep(tiny, items, out=tmp_path / "run", choose="pooled", **FEW)
+    assert {f: sorted(by) for f, by in run.choice.items()} == FAMILIES[name]
+    (choice,) = json.loads((run.folder / "selection.json").read_text())["choices"]
+    for point in choice["points"]:
+        for axis, n in (("d_transfer", 0), ("d_localization", 1)):
+            parts = [v[n] for v in point["by_language"].values() if v[n] is not None]
+            if parts:
+                assert point[axis] == pytest.approx(sum(parts) / len(parts), abs=1e-12)
+            else:
+                assert point[axis] is None
+    for by in run.choice.values():
+        assert len({json.dumps(m) for m in by.values()}) == 1
+
+
+def test_what_allows_no_axis_is_one_message(mixed, tiny, tmp_path, capsys):
+    for items, said in (
+        (mixed.language("en"), "a sweep needs items in a language beside English"),
+        (mixed.dev, "items of 'en' are all dev; expected test items too"),
+        (
+            mixed.universal.where(lambda i: i.language != "en"),
+            "needs the universal items in English",
+        ),
+    ):
+        with pytest.raises(MechclaError, match=said):
+            mechcla.run_sweep(tiny, items, out=tmp_path / "none", **FEW)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_runs_a_file_of_one_kind_with_anybodys_vectors(
+    mixed, tiny, tiny_folders, tmp_path: Path, capsys
+):
+    mixed.cultural.to_jsonl(tmp_path / "items.jsonl")
+    mechcla.loc_vectors(tiny, mixed.cultural.dev).save(tmp_path / "loc.safetensors")
+    mechcla.en_vectors(tiny, mixed.universal.dev).save(tmp_path / "en.safetensors")
+    arguments = ["--model", str(tiny_folders["llama"]), "--items", str(tmp_path / "items.jsonl")]
+    arguments += ["--device", "cpu", "--layers", "0,2", "--resamples", "100"]
+    asked = [*arguments, "--vectors", str(tmp_path / "loc.safetensors")]
+    assert main([*asked, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    assert "localization" in said.out
+    assert "transfer" not in said.out
+    assert "no universal items in es, ca: transfer is not measured there" in said.err
+    with (tmp_path / "run" / "summary.csv").open() as file:
+        assert "transfer" not in {row["metric"] for row in csv.DictReader(file)}
+    asked = [*arguments, "--vectors", str(tmp_path / "en.safetensors")]
+    assert main([*asked, "--out", str(tmp_path / "no")]) == 2
+    assert "no file named 'LOC'; expected one named LOC" in capsys.readouterr().err
