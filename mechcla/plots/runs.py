@@ -48,7 +48,7 @@ def compared(comparison: Compared, measure: str = "share") -> Figure:
     whether a change is more than chance, the comparison's p-values say. Raises MechclaError where
     no condition has both axes.
 
-    >>> mechcla.plots.save(compared(comparison), "figures/runs")  # doctest: +SKIP
+        plots.save(plots.compared(comparison), "figures/runs")
     """
     points = comparison.plane()
     if not points:
