@@ -60,7 +60,7 @@ def read_global_mmlu(
     questions have one right answer too, so they do not measure localization, and many translations
     are by machine. Raises MechclaError that names file, row and column.
 
-    >>> read_global_mmlu(["es"], path="my_copy").left_out
+    >>> read_global_mmlu(["es"], "all", path="my_copy").left_out
     (LeftOut(what='arithmetic/test/3', reason='not in this language', language='es'),)
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
