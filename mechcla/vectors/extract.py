@@ -136,8 +136,8 @@ def extract(
     difference memory does not grow with the number of items; other recipes keep items x layers x
     d_model in float32. Raises MechclaError for an unknown recipe or control.
 
-    >>> made = extract(model, items.dev, "lda", ["shuffled"])                   # doctest: +SKIP
-    >>> sorted(made)                                                            # doctest: +SKIP
+    >>> made = extract(model, items.dev, "lda", ["shuffled"])
+    >>> sorted(made)
     ['EN', 'EN shuffled', 'LOC', 'LOC shuffled']
     """
     for control in controls:
