@@ -42,7 +42,9 @@ def load_data(config: AlignConfig) -> TrainingData:
 
     Raises MechclaError that names the file and row, or the column.
 
-    >>> load_data(make({"method": "mist", "data": "parallel.tsv"}))
+    >>> config = AlignConfig(method="mist", data="parallel.tsv")
+    >>> load_data(config).languages
+    ('en', 'es')
     """
     if config.data == "demo":
         return training_data("demo", demo_facts(), languages=config.languages)

@@ -36,7 +36,7 @@ def sem_b(
     Raises MechclaError for an answer without its question, or two answers to one question.
 
     >>> print(mechcla.sem_b(answers, questions)["es"])
-    0.512 [0.447, 0.579] n=215
+    0.512 [0.447, 0.579] n=5
     """
     return _sem("SEM-B", answers, questions, strict, seed)
 
@@ -130,8 +130,8 @@ def open_english_bias(
     Raises MechclaError if no answered question has US answers that are disjoint from the local
     ones.
 
-    >>> print(mechcla.open_english_bias(answers, questions)["ko"])
-    0.071 [0.042, 0.104] n=260
+    >>> print(open_english_bias(answers, questions)["ko"])
+    0.071 [0.042, 0.104] n=4
     """
     lexicons = {
         language: translations(questions, language)

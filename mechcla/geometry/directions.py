@@ -64,6 +64,7 @@ def perpendicularity(
     keeps the items' spread and takes their common direction away; a value below it is closer to one
     line than directions without a consistent sign would be.
 
+    >>> from mechcla.vectors.residuals import en_differences, loc_differences
     >>> perpendicularity(en_differences(h, "es"), loc_differences(e, i, "es")).value.shape
     (18,)
     """

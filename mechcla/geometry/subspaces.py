@@ -99,6 +99,7 @@ def subspace_angles(
     Gram matrices, so that resampling is cheap. Raises MechclaError for sides with fewer than 2 k
     items.
 
+    >>> from mechcla.vectors.residuals import en_differences, loc_differences
     >>> en, loc = en_differences(h, "es"), loc_differences(e, i, "es")
     >>> subspace_angles(en, loc, k=2).cosine.shape
     (18, 2)

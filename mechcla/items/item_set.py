@@ -24,7 +24,7 @@ class ItemSet(Sequence[Item]):
     """Items in a fixed order; every selection is again an ItemSet.
 
     >>> items.universal.dev.language("es")
-    ItemSet(120 items: es; 120 universal; 120 dev)
+    ItemSet(128 items: es; 128 universal; 128 dev)
     """
 
     items: tuple[Item, ...] = field(repr=False)

@@ -60,9 +60,11 @@ class Study:
 
     >>> study = Study(items)
     >>> study.test
+    Traceback (most recent call last):
+        ...
     mechcla.errors.MechclaError: test is shut: ...
-    >>> study.freeze({"method": "SUR", "en_layer": 9}); study.test
-    ItemSet(1346 items: en es zh id ko el fa; 885 universal, 461 cultural; 1346 test)
+    >>> frozen = study.freeze({"method": "SUR", "en_layer": 9}); study.test
+    ItemSet(579 items: en es ko; 381 universal, 198 cultural; 579 test)
     """
 
     __slots__ = ("_dev", "_record", "_test")

@@ -85,7 +85,7 @@ def transfer(
     """Share of the right answer (or accuracy) on universal items, by language and pooled.
 
     >>> print(mechcla.transfer(scores)["es"])
-    0.592 [0.500, 0.675] n=120
+    0.592 [0.500, 0.675] n=127
     """
     return metric(scores, "transfer", measure, normalisation)
 

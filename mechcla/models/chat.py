@@ -32,7 +32,7 @@ class Chat:
     that are not JSON or the template's own.
 
     >>> quiet = mechcla.Chat(template_args={"enable_thinking": False})
-    >>> mechcla.score(model, items, chat=quiet)
+    >>> scores = mechcla.score(model, items.dev.language("es"), chat=quiet)
     """
 
     system: str | None = None

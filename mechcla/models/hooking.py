@@ -25,12 +25,8 @@ Kind = Literal["site", "before", "after"]
 Place = tuple[Kind, nn.Module, Callable[..., Any]]
 
 MARK = "<mechcla hook"
-LIBRARIES = (
-    "transformer_lens",
-    "transformers",
-    "torch",
-    "accelerate",
-)  # whose own hooks are not a user's
+# Whose own hooks are not a user's.
+LIBRARIES = ("transformer_lens", "transformers", "torch", "accelerate")
 _TABLES = ("_forward_hooks", "_forward_pre_hooks")
 _FLAGS = (
     "_forward_hooks_with_kwargs",
@@ -148,8 +144,10 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
     Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
     module count; what TransformerLens, transformers, torch and mechcla install does not.
 
+    >>> model.bridge.add_hook("blocks.1.hook_out", lambda h, hook: h)
     >>> users_hooks(model)
     ('blocks.1.hook_out',)
+    >>> model.bridge.reset_hooks()
     """
     found = [
         str(getattr(module, "name", None) or name or type(module).__name__)

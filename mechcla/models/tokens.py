@@ -32,7 +32,7 @@ def encode(text: str, tokenizer: Any) -> Tokens:
     Source: ours.
 
     >>> encode("Perú", model.tokenizer)
-    Tokens(ids=(2, 91523), added=frozenset({0}))
+    Tokens(ids=(1, 50, 273, 130, 121), added=frozenset({0}))
     """
     if getattr(tokenizer, "is_fast", False):
         out = tokenizer(text, add_special_tokens=True, return_special_tokens_mask=True)

@@ -45,7 +45,7 @@ def read_items(path: str | Path, bad_rows: str = "raise") -> Loaded:
     CSV rows are always left out. Raises MechclaError that names file, row and column.
 
     >>> read_items("my.csv", bad_rows="skip").left_out
-    (LeftOut(what='my.csv, row 3 (ends on line 4)', reason="column 'role_2' is 'corect'; did you
+    (LeftOut(what='my.csv, row 2 (ends on line 4)', reason="column 'role_2' is 'corect'; did you
     mean 'correct'? ...", language=''),)
     """
     path = user_path(path)

@@ -144,7 +144,7 @@ def compare(
 
     >>> print(compare(steered, base, measure="share"))
     metric        language difference (share)              p  p holm detects     n
-    transfer      es       +0.031 [+0.008, +0.055]    0.0113  0.1356   0.049    63
+    transfer      es       +0.031 [+0.008, +0.055]    0.0113  0.1356   0.049   127
     ...
     """
     if isinstance(metrics, str) or not metrics or len(set(metrics)) < len(metrics):

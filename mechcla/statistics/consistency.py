@@ -36,7 +36,7 @@ def consistency(
     candidates, this only whether the right one leads.
 
     >>> print(consistency(base)["es"], "|", consistency(base, reverse=True)["es"])
-    0.612 [0.541, 0.680] n=112 | 0.962 [0.918, 0.987] n=71
+    0.612 [0.541, 0.680] n=... | 0.962 [0.918, 0.987] n=...
     """
     table = values_of(scores, "transfer", "accuracy", normalisation, "scores")
     if pivot not in table:

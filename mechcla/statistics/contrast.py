@@ -86,7 +86,7 @@ def contrast(
     stand for two cultures. Source: ours (a difference in differences of log-odds).
 
     >>> print(contrast(as_spain, as_us, ("ES", "US"))["es"])
-    ES/US: share 0.787 [0.660, 0.894] n=47, p=0.0001; nats 1.204 [0.823, 1.615] n=47
+    ES/US: share 0.787 [0.660, 0.894] n=66, p=0.0001; nats 1.204 [0.823, 1.615] n=66
     """
     countries = countries or ROLE_PAIR
     if countries[0] == countries[1]:

@@ -149,7 +149,7 @@ def permutation_test(
     and a p-value says nothing of size. Source: Fisher 1935; by question: ours.
 
     >>> print(permutation_test(steered, base, "transfer", "share")["es"])
-    +0.041 p=0.0123 (10000 resamples) n=63 items, 63 questions, 63 changed
+    +0.041 p=0.0123 (10000 resamples) n=127 items, 127 questions, ... changed
     """
     result = {}
     for language, c in clustered(

@@ -84,7 +84,7 @@ def minimum_detectable_effect(
     sampling.
 
     >>> print(minimum_detectable_effect(steered, base, "localization")["ko"])
-    0.071 (power 0.8, alpha 0.05) n=63 items, 63 questions
+    0.071 (power 0.8, alpha 0.05) n=66 items, 66 questions
     """
     factor, result = _quantiles(power, alpha), {}
     for language, c in clustered(

@@ -30,10 +30,8 @@ from mechcla.vectors.steering_vectors import SteeringVectors, like
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
-LOC_NAMES = {
-    "explicit": "LOC",
-    "us": "LOC US",
-}  # by the cue that is named: the item's own country, the United States
+# By the cue that is named: the item's own country, the United States.
+LOC_NAMES = {"explicit": "LOC", "us": "LOC US"}
 CONTROLS = ("shuffled", "us")
 MEAN = "mean_difference"
 
@@ -138,8 +136,8 @@ def extract(
     difference memory does not grow with the number of items; other recipes keep items x layers x
     d_model in float32. Raises MechclaError for an unknown recipe or control.
 
-    >>> made = extract(model, items.dev, "lda", ["shuffled"])                   # doctest: +SKIP
-    >>> sorted(made)                                                            # doctest: +SKIP
+    >>> made = extract(model, items.dev, "lda", ["shuffled"])
+    >>> sorted(made)
     ['EN', 'EN shuffled', 'LOC', 'LOC shuffled']
     """
     for control in controls:
@@ -207,7 +205,7 @@ def loc_vectors(
     template. packed, recipe: as in `en_vectors`.
 
     >>> loc = mechcla.loc_vectors(model, items.cultural.dev); loc.languages
-    ('es', 'ko')
+    ('en', 'es', 'ko')
     """
     prompts = loc_prompts(items, cue)
     return _make(model, items, prompts, recipe, site, chat, packed)[LOC_NAMES[cue]]

@@ -178,18 +178,26 @@ def test_each_language_says_what_makes_its_lemmas():
     assert lemmatiser("ko") in ("kiwipiepy", PARTICLES)
 
 
-def test_korean_particles_come_off_nouns_without_kiwi(monkeypatch):
-    monkeypatch.setitem(sys.modules, "kiwipiepy", None)  # as where it is not installed
-    lemma_room._chosen.cache_clear()
-    lemma_room.lemmas.cache_clear()
-    try:
-        assert lemmatiser("ko") == PARTICLES
-        assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
-        # 이 may be a particle: it comes off everywhere, so the two are the same.
-        assert lemmas("떡볶이", "ko") == ("떡볶",)
-    finally:
-        lemma_room._chosen.cache_clear()
-        lemma_room.lemmas.cache_clear()
+@pytest.fixture
+def no_kiwi(monkeypatch):
+    """As where kiwipiepy is not installed."""
+
+    def forget() -> None:
+        for cached in (lemma_room._has_kiwi, lemma_room._chosen, lemma_room.lemmas):
+            cached.cache_clear()
+
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "kiwipiepy", None)
+        forget()
+        yield
+    forget()
+
+
+def test_korean_particles_come_off_nouns_without_kiwi(no_kiwi):
+    assert lemmatiser("ko") == PARTICLES
+    assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
+    # 이 may be a particle: it comes off everywhere, so the two are the same.
+    assert lemmas("떡볶이", "ko") == ("떡볶",)
 
 
 def test_korean_lemmas_with_kiwi():

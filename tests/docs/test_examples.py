@@ -1,13 +1,17 @@
-"""Every example of a docstring runs and prints what it shows. The model is tiny, with as many blocks
-as the demo model; decimal numbers that its random weights decide stand for those of a real one.
+"""Every example of a docstring runs and prints what it shows.
+
+The model is tiny, with as many blocks as the demo model; decimal numbers that its random
+weights decide stand for those of a real one.
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import doctest
 import importlib
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +22,19 @@ import pytest
 import mechcla
 from mechcla.models.load import load_model
 from mechcla.sources.blend import blend_questions
+from mechcla.steering.linear_map import fit_map
 from mechcla.vectors.residuals import cache_residuals
-from tests.conftest import save_tiny
+from tests.conftest import save_tiny, tiny_items
+from tests.runs.harness import settings, warm
 from tests.sources import blend_folder, global_mmlu_folder
 
 ROOT = Path(mechcla.__file__).parent
 LIST = Path(__file__).with_name("skipped_examples.txt")
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}"
+    "{% if add_generation_prompt %}<model>"
+    "{% if enable_thinking is defined and not enable_thinking %}<quiet>{% endif %}{% endif %}"
+)
 CAUSES = ("network", "GPU", "demo model")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 DECIMAL = re.compile(r"[-+]?\d+\.\d+(e[-+]?\d+)?")
@@ -61,12 +72,15 @@ class StandIns:
 
     @cached_property
     def questions(self) -> Any:
-        return blend_questions(["ES", "KR"], path=str(self.folder / "BLEnD/data"))
+        asked = blend_questions(["ES", "KR"], path=str(self.folder / "BLEnD/data"))
+        return [q for q in asked if q.prompt is not None]
 
     @cached_property
     def model(self) -> Any:
         sizes = {"num_hidden_layers": 18, "hidden_size": 64, "max_position_embeddings": 512}
-        return load_model(str(save_tiny("llama", self.folder / "model", **sizes)), device="cpu")
+        folder = save_tiny("llama", self.folder / "model", **sizes)
+        (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+        return load_model(str(folder), device="cpu")
 
     @cached_property
     def en(self) -> Any:
@@ -129,6 +143,23 @@ class StandIns:
     def i(self) -> Any:
         return cache_residuals(self.model, self.items.cultural.dev)
 
+    @cached_property
+    def comparison(self) -> Any:
+        self.runs  # noqa: B018  (made once)
+        return mechcla.compare_runs([self.folder / "runs" / n for n in ("base", "midalign")])
+
+    @cached_property
+    def learnt(self) -> Any:
+        return fit_map(self.h, "es", layer=9)
+
+    @cached_property
+    def runs(self) -> None:
+        """Sweeps of the smallest models and items, where the examples name a run's folder."""
+        for name, family in (("base", "llama"), ("midalign", "qwen3")):
+            model = save_tiny(family, self.folder / family)
+            warm(settings(model, tiny_items(), model), self.folder / "runs" / name)
+        shutil.copytree(self.folder / "runs/base", self.folder / "runs/demo")
+
 
 NAMES = tuple(n for n in vars(StandIns) if not n.startswith("_"))
 CERTAIN = {"mechcla", "items", "questions"}  # no weight decides what these print
@@ -141,9 +172,30 @@ def stand_ins(tmp_path_factory) -> StandIns:
     stand_ins = StandIns(folder)
     mine = stand_ins.items.language("es")
     mine.to_jsonl(folder / "items.jsonl")
-    mine.to_csv(folder / "my.csv") if hasattr(mine, "to_csv") else None
+    with (folder / "my.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(
+            [
+                "id",
+                "language",
+                "kind",
+                "split",
+                "prompt",
+                "candidate_1",
+                "role_1",
+                "candidate_2",
+                "role_2",
+            ]
+        )
+        for n, role in enumerate(["wrong", "corect"]):
+            prompt = "La capital de\nPerú es" if n else "La capital de Japón es"
+            table.writerow(
+                [f"q{n}", "es", "universal", "dev", prompt, "Lima", "correct", "Tokio", role]
+            )
+    (folder / "parallel.tsv").write_text("en\tes\nThe sea.\tEl mar.\n", encoding="utf-8")
     blend_folder.write(folder / "BLEnD/data")
     data = global_mmlu_folder.parallel("en", "es", "ko")
+    data["es"] = [row for n, row in enumerate(data["es"]) if n != 2]  # a question that is missing
     global_mmlu_folder.save(folder / "my_copy", data)
     return stand_ins
 
@@ -175,6 +227,8 @@ def is_skipped(text: str) -> bool:
 def test_the_example_prints_what_it_shows(name, stand_ins, monkeypatch):
     module, text = EXAMPLES[name]
     monkeypatch.chdir(stand_ins.folder)
+    if '"runs/' in text:
+        stand_ins.runs  # noqa: B018  (made once)
     lines = doctest.DocTestParser().get_examples(text)
     nodes = list(ast.walk(ast.parse("".join(line.source for line in lines))))
     used = {n.id for n in nodes if isinstance(n, ast.Name)}

@@ -77,6 +77,7 @@ def blend_report(
     every id.
 
     >>> print(blend_report("BLEnD/data", ["ES"]))
+    BLEnD, form='local', min_votes=2: ...
     """
     report: BlendReport = read_blend(regions, path, form, min_votes, n_other, seed).report
     return report
@@ -100,7 +101,8 @@ def blend_pairs(
     either region is left out. Raises MechclaError as `blend_items` does, and for two languages in
     form "local". Source: ours.
 
-    >>> len(blend_pairs("BLEnD/data", "KR", "KP").ids)
+    >>> blend_pairs("BLEnD/data", "ES", "MX").languages
+    ('es', 'es-MX')
     """
     check_form(form)
     sides = find_region(left), find_region(right)
@@ -119,6 +121,7 @@ def blend_questions(
     are ours.
 
     >>> blend_questions(["KR"], path="BLEnD/data")[0].groups[0].count
+    4
     """
     check_form(form)
     asked = find_regions(regions)
@@ -136,7 +139,8 @@ def read_blend(
 ) -> Loaded:
     """`load_items("blend", ...)`: the items of `blend_items`, and what was left out.
 
-    >>> read_blend(["ES"], "BLEnD/data").left_out[0].reason  # doctest: +SKIP
+    >>> read_blend(["ES"], "BLEnD/data").left_out[0].reason
+    'fewer than two distractors'
     """
     check_form(form)
     for name, value, least in (("min_votes", min_votes, 1), ("n_other", n_other, 1)):

@@ -96,6 +96,7 @@ def american_form(implicit: str, region: Region, english: bool) -> str | None:
     english: the question is in English. The US itself has no third form, for its explicit one names
     it.
 
+    >>> from mechcla.sources.blend.regions import find_region
     >>> implicit = "¿Cuál es la fruta más popular en nuestro país?"
     >>> american_form(implicit, find_region("ES"), False)
     '¿Cuál es la fruta más popular en Estados Unidos?'

@@ -41,6 +41,7 @@ def question_forms(row: Row, region: Region, form: str = "local") -> Forms:
     The explicit form is the published question, with the country's name in the place of "your
     country" where the publisher left it out.
 
+    >>> from mechcla.sources.blend.regions import find_region
     >>> row = Row("x", "Food", "¿Qué se come en España?", "What do people eat in Spain?", (), 0, 0)
     >>> question_forms(row, find_region("ES")).implicit
     '¿Qué se come en nuestro país?'
