@@ -66,19 +66,27 @@ def test_the_detached_side_has_no_gradient(detached: str) -> None:
         assert (side.grad is None) == (name == detached)
 
 
-# trl 1.16.0, DPOTrainer with loss_type "sigmoid" and f_divergence_type "reverse_kl", a batch of
-# three pairs (beta 0.1): `delta = (chosen - ref_chosen) - (rejected - ref_rejected)` and
-# `per_sequence_loss = -F.logsigmoid(beta * delta)` (trl/trainer/dpo_trainer.py), evaluated by hand.
-def test_preference_is_trl_s_sigmoid_loss_by_hand() -> None:
+def test_preference_by_hand() -> None:
     chosen, rejected = [-12.5, -3.0, -40.0], [-14.0, -2.0, -35.0]
     ref_chosen, ref_rejected = [-13.0, -3.5, -30.0], [-12.0, -2.0, -36.0]
     expected = []
     for c, r, rc, rr in zip(chosen, rejected, ref_chosen, ref_rejected, strict=True):
-        delta = (c - rc) - (r - rr)
-        expected.append(math.log(1 + math.exp(-0.1 * delta)))
+        expected.append(math.log(1 + math.exp(-0.1 * ((c - rc) - (r - rr)))))
     found = preference_loss(*map(torch.tensor, (chosen, rejected, ref_chosen, ref_rejected)), 0.1)
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
     assert float(preference_loss(*(torch.zeros(1),) * 4)) == pytest.approx(math.log(2))
+
+
+def test_preference_is_trl_s_dpo_loss_on_one_batch() -> None:
+    """Recorded from trl 1.16.0: DPOTrainer.compute_loss (sigmoid, beta 0.1) of a random tiny Llama
+    and a disturbed copy of it on three pairs, and the four sums of log-probabilities of that
+    batch."""
+    chosen = [-37.96295928955078, -28.647891998291016, -19.36318588256836]
+    rejected = [-40.40248489379883, -31.248584747314453, -33.39043045043945]
+    ref_chosen = [-38.67583465576172, -28.21747589111328, -18.86978530883789]
+    ref_rejected = [-39.18156433105469, -31.069026947021484, -31.98386001586914]
+    found = preference_loss(*map(torch.tensor, (chosen, rejected, ref_chosen, ref_rejected)), 0.1)
+    assert float(found.mean()) == pytest.approx(0.6518080830574036, rel=1e-6)
 
 
 @pytest.mark.parametrize(
