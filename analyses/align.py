@@ -1,9 +1,10 @@
 """Trains each alignment method and control, sweeps each, and puts all on one plane with the base.
 
 Resumable: an adapter or run that is whole is not made again. By hand, hours: `make align`.
-  ADAPTERS/METHOD-SEED   the adapters                  RUNS/METHOD-SEED   a run each, RUNS/base first
+  ADAPTERS/METHOD-SEED   the adapters
+  RUNS/METHOD-SEED       a run each, RUNS/base first
   OUT/align_plane        every run against the base, paired by item, as table and figure
-  OUT/align_held_out     universal items that no training text names: relations in training or not
+  OUT/align_held_out     items that no training text names: relations in training or not
 """
 
 import argparse

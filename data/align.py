@@ -28,10 +28,9 @@ from data.align_tables import (
     KINDS,
     OPERATIONS,
     OPPOSITES,
-    PROMPTS,
-    WORDINGS,
     WORDS,
 )
+from data.align_wordings import PROMPTS, WORDINGS
 from data.build import LICENCE, SOURCE, halves, place
 from data.cultural import separator
 from data.names import CONTINENTS, LANGUAGES, row
@@ -312,26 +311,28 @@ def card(kept: list[ParallelFact], left: Counter[str], items: ItemSet) -> str:
     lines = [
         "# Data card: parallel facts for alignment, and held-out items",
         "",
-        "Written by `python data/align.py` (`--check` fails if a committed file differs). Seven languages (en es",
-        "zh id ko el fa); nothing cultural. `facts.jsonl` has one fact per line: question, answer and sentence per",
-        "language. No text names what a demo item of either split names (its answers, or what it asks about), in",
-        "any language, and none is worded as an item; facts that would are left out.",
+        "Written by `python data/align.py` (`--check` fails if a committed file differs). Seven",
+        "languages (en es zh id ko el fa); nothing cultural. `facts.jsonl` has one fact per line:",
+        "question, answer and sentence per language. No text names what a demo item of either",
+        "split names (its answers, or what it asks about), in any language, and none is worded as an",
+        "item; facts that would are left out.",
         "",
         "| topic | facts | left out |",
         "|---|---|---|",
         *(f"| {t} | {topics[t]} | {left[t]} |" for t in WORDINGS),
         f"| all | {len(kept)} | {sum(left.values())} |",
         "",
-        "`heldout.jsonl` has universal items about countries and elements that neither a training text nor a demo",
-        "item names. Relations in training, of other things: capital, symbol. Not in training: continent, element.",
+        "`heldout.jsonl` has universal items about countries and elements that neither a training",
+        "text nor a demo item names. Relations in training, of other things: capital, symbol. Not",
+        "in training: continent, element.",
         "",
         "| topic | dev ids | test ids |",
         "|---|---|---|",
         *(f"| {t} | {_count(items, t, 'dev')} | {_count(items, t, 'test')} |" for t in PROMPTS),
         "",
-        "Names of countries, months and days: Unicode CLDR (Unicode-3.0); capitals, calling codes, internet",
-        "endings: GeoNames (CC BY 4.0); all else was written for mechcla by a language model (CC BY 4.0) and not",
-        "reviewed by native speakers. Notices: `data/NOTICES.md`.",
+        "Names of countries, months and days: Unicode CLDR (Unicode-3.0); capitals, calling codes,",
+        "internet endings: GeoNames (CC BY 4.0); all else was written for mechcla by a language",
+        "model (CC BY 4.0) and not reviewed by native speakers. Notices: `data/NOTICES.md`.",
     ]
     return "\n".join(lines) + "\n"
 

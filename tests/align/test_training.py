@@ -236,9 +236,9 @@ def test_merging_equals_loading_to_the_last_bit(
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "merged")
     whole = mechcla.load_model(tmp_path / "merged", device="cpu")
     one, two = (mechcla.score(m, small_items.test) for m in (loaded, whole))
-    assert [r.log_likelihoods for r in one] == [r.log_likelihoods for r in two]
+    assert [r.log_likelihood for r in one] == [r.log_likelihood for r in two]
     plain = mechcla.score(mechcla.load_model(folder, device="cpu"), small_items.test)
-    assert [r.log_likelihoods for r in one] != [r.log_likelihoods for r in plain]
+    assert [r.log_likelihood for r in one] != [r.log_likelihood for r in plain]
     assert mechcla.load_model(str(result.folder)).digest == loaded.digest  # it names its base
 
 
