@@ -4,8 +4,8 @@
     python -m mechcla lint items.jsonl --languages es,ko
     python -m mechcla compare runs/base runs/midalign --out runs/compared
 
-Exit codes: 0 done (`lint`: clean), 1 `lint` found faults, 2 bad input, 130 interrupted. A new command
-is one file in mechcla/commands/.
+Exit codes: 0 done (`lint`: clean), 1 `lint` found faults, 2 bad input, 130 interrupted. A new
+command is one file in mechcla/commands/.
 """
 
 from __future__ import annotations

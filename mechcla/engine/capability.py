@@ -65,9 +65,8 @@ def fits(model: HookedModel) -> bool:
             )
         except NoMemoryLeft:
             raise
-        except (
-            Exception
-        ) as error:  # an architecture may refuse a tree mask or a lone block in any way it likes
+        # An architecture may refuse a tree mask or a lone block in any way it likes.
+        except Exception as error:
             why = f"{type(error).__name__}: {error}"
         else:
             if not gap < 1.0:
@@ -219,9 +218,8 @@ def leak(model: HookedModel) -> float:
     """
     batch = collate(_trees(model)[:2], model.pad_id)
     layout = batch.layout
-    place = len(
-        batch.packed[0].prompt
-    )  # the first inner node: what follows it in the row is mostly not below it
+    # The first inner node: what follows it in the row is mostly not below it.
+    place = len(batch.packed[0].prompt)
     ids = layout.ids.clone()
     ids[0, place] = layout.ids[0, 0]
     other = replace(batch, layout=replace(layout, ids=ids))

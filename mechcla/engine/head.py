@@ -43,9 +43,8 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     if not parts:
         return []
     together = torch.cat([part.rows for part in parts])
-    for rows in together.chunk(
-        max(1, -(-len(together) // HEAD_ROWS))
-    ):  # even pieces: each reads the whole matrix once
+    # Even pieces: each reads the whole matrix once.
+    for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):
         hidden.append(model.final_norm(rows))
         totals.append(_log_normaliser(hidden[-1], head))
     normed, total = torch.cat(hidden), torch.cat(totals)
@@ -76,7 +75,6 @@ def _log_normaliser(rows: Float[Tensor, "row d_model"], head: Unembedding) -> Fl
             logits = logits + head.bias[begin : begin + step]
         shaped = head.finish(logits.to(precise))
         most = shaped.amax(-1, keepdim=True)
-        total = torch.logaddexp(
-            total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1)
-        )  # in place: no copies
+        # In place: no copies.
+        total = torch.logaddexp(total, shaped.sub_(most).exp_().sum(-1).log_() + most.squeeze(-1))
     return total

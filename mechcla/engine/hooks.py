@@ -45,9 +45,8 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], layout: Layou
     edit reaches both, as the stream's name says.
     """
     places: list[Place] = []
-    for edit in sorted(
-        edits, key=lambda e: e.site == "resid_post"
-    ):  # the end of a block comes after its inside
+    # The end of a block comes after its inside.
+    for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
         where = token_mask(layout, edit.positions).to(model.device)
         point = model.hook_point(edit.layer, edit.site)
         change: list[Tensor] = []

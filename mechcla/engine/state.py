@@ -110,9 +110,8 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
         raise MechclaError(
             f"cannot advance from block {state.layer} to {layer} of {model.n_layers}"
         )
-    first = min(
-        (e.layer for e in edits if state.layer <= e.layer < layer), default=layer
-    )  # below it nothing is steered
+    # Below it nothing is steered.
+    first = min((e.layer for e in edits if state.layer <= e.layer < layer), default=layer)
     known = min(first, len(state.trunk) - 1) if state.trunk else state.layer
     h = (state.trunk[known] if known > state.layer else state.resid).to(model.device)
     for k in range(max(known, state.layer), layer):

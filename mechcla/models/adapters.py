@@ -134,9 +134,10 @@ def apply_adapter(model: Any, folder: Path, base: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing keys and tied weights: both are seen to below
             adapted = PeftModel.from_pretrained(model, str(folder), torch_device=device)
+            # Again, for the names that did not match.
             result = adapted.load_adapter(
                 str(folder), "default", torch_device=device, key_mapping=mapping
-            )  # again, for the names that did not match
+            )
     except Exception as error:  # peft raises torch's, Python's and its own
         raise MechclaError(
             f"{what} does not fit the model {base!r}: {_why(error)}; it was trained on another base"

@@ -30,9 +30,8 @@ EXPECTED = (
     "(HF_HUB_OFFLINE forbids downloads)."
 )
 OBJECTS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
-DEAD = re.compile(
-    r"(rotary_emb\.inv_freq|\.position_ids|masked_bias|_extra_state)$"
-)  # buffers that old checkpoints carry; models compute them
+# Buffers that old checkpoints carry; models compute them.
+DEAD = re.compile(r"(rotary_emb\.inv_freq|\.position_ids|masked_bias|_extra_state)$")
 BLOCK = re.compile(r"(.*?\.\d+)\.")
 
 

@@ -25,12 +25,8 @@ Kind = Literal["site", "before", "after"]
 Place = tuple[Kind, nn.Module, Callable[..., Any]]
 
 MARK = "<mechcla hook"
-LIBRARIES = (
-    "transformer_lens",
-    "transformers",
-    "torch",
-    "accelerate",
-)  # whose own hooks are not a user's
+# Whose own hooks are not a user's.
+LIBRARIES = ("transformer_lens", "transformers", "torch", "accelerate")
 _TABLES = ("_forward_hooks", "_forward_pre_hooks")
 _FLAGS = (
     "_forward_hooks_with_kwargs",

@@ -126,9 +126,8 @@ def load_model(
     try:
         with no_installs():
             bridge = _boot(path, hf_model.eval(), tokenizer)
-    except (
-        Exception
-    ) as error:  # an architecture, or a config, that TransformerLens has no adapter for
+    # An architecture, or a config, that TransformerLens has no adapter for.
+    except Exception as error:
         raise MechclaError(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): "
             f"{first_line(error)}\nmechcla takes the decoders that "
@@ -183,12 +182,8 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-        NotImplementedError,
-        ImportError,
-    ) as error:  # torch's own for no such name, cuda, mps and a plug-in that is absent
+    # Torch's own for no such name, cuda, mps and a plug-in that is absent.
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MechclaError(
             f"device {str(device)!r} cannot be used here: {first}; try 'cpu'"

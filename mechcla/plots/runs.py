@@ -44,9 +44,9 @@ class Compared(Protocol):
 def compared(comparison: Compared, measure: str = "share") -> Figure:
     """The plane of `mechcla.compare_runs`: a panel per condition, an arrow per language and run.
 
-    Arrows begin at the first run. Black marks are pooled over languages, with 95% intervals; whether
-    a change is more than chance, the comparison's p-values say. Raises MechclaError where no
-    condition has both axes.
+    Arrows begin at the first run. Black marks are pooled over languages, with 95% intervals;
+    whether a change is more than chance, the comparison's p-values say. Raises MechclaError where
+    no condition has both axes.
 
     >>> mechcla.plots.save(compared(comparison), "runs")
     PosixPath('runs.png')

@@ -274,10 +274,11 @@ def _same_questions(read: Mapping[str, Run]) -> None:
             part = next(k for k in a if a[k] != b[k])
             ids = ", ".join(f"{i!r} ({language})" for i, language, _ in wrong[:10])
             raise MechclaError(
-                f"{first!r} and {name!r} ask different questions under the same ids, so they cannot "
-                f"be paired: {len(wrong)} test items differ: {ids}{', ...' if wrong[10:] else ''}. "
-                f"The first differs in {part}: {a[part]!r:.120} and {b[part]!r:.120}; expected runs "
-                "over the same items, or ids of their own for other ones"
+                f"{first!r} and {name!r} ask different questions under the same ids, so they "
+                f"cannot be paired: {len(wrong)} test items differ: {ids}"
+                f"{', ...' if wrong[10:] else ''}. The first differs in {part}: "
+                f"{a[part]!r:.120} and {b[part]!r:.120}; expected runs over the same items, or ids "
+                "of their own for other ones"
             )
 
 

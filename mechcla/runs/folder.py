@@ -9,7 +9,7 @@
     frozen.json           the choice that opened test; sealed
     conditions.json       which cells are which condition on test; sealed
     status.json           running, complete, interrupted, or failed with its message; sealed
-    summary.csv, summary.json, tests.csv, arms.csv, contrast.csv        made from the cells each time
+    summary.csv, summary.json, tests.csv, arms.csv, contrast.csv      made from the cells each time
     figures/*.png, *.svg, *.json        made each time, with the numbers drawn
     run.lock, running.json              who works on it (mechcla.runs.lock)
 
@@ -76,13 +76,13 @@ def refuse_other_schema(folder: Path, record: Mapping[str, Any]) -> None:
     schema = record.get("schema")
     if schema != SCHEMA:
         raise MechclaError(
-            f"{str(folder)!r} is a run of schema {schema!r}, written by another version of mechcla; "
-            f"this one reads schema {SCHEMA}. Run its config.yaml again with this version"
+            f"{str(folder)!r} is a run of schema {schema!r}, written by another version of "
+            f"mechcla; this one reads schema {SCHEMA}. Run its config.yaml again with this version"
         )
 
 
 def _is_start(path: Path) -> bool:
-    """Whether a file may lie in the folder of a run that is not begun, or was killed at its start."""
+    """Whether a file may lie in the folder of a run that is not begun, or died at its start."""
     return path.name in {LOCK, RUNNING} | BESIDE or path.name.startswith(TEMPORARY)
 
 

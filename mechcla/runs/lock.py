@@ -67,7 +67,7 @@ class RunLock:
 
 
 def check(folder: Path) -> None:
-    """Raise MechclaError now if another process holds the folder, before a model is loaded for it."""
+    """Raise MechclaError now if another process holds the folder, before a model is loaded."""
     if (folder / LOCK).exists() and (folder / RUNNING).exists():
         lock = FileLock(folder / LOCK, timeout=0)
         try:

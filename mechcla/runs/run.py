@@ -131,8 +131,8 @@ class Run:
         items = read_jsonl(self.folder / ITEMS)
         if items.digest != self.record["identity"]["items"]:
             raise MechclaError(
-                f"{ITEMS} in the run folder {str(self.folder)!r} does not match its digest: it is damaged "
-                "or was edited; the sweep's command writes it again"
+                f"{ITEMS} in the run folder {str(self.folder)!r} does not match its digest: it is "
+                "damaged or was edited; the sweep's command writes it again"
             )
         return items
 
@@ -159,7 +159,7 @@ class Run:
                         "language": row.language,
                         "kind": row.kind,
                         "topic": row.topic,
-                        "prompt": item.prompt_text(row.prompt_form) if item else "",  # type: ignore[arg-type]
+                        "prompt": item.prompt_text(row.prompt_form) if item else "",
                         "choice": choice,
                         "role": role,
                         "share": float(row.shares()[row.right]),
@@ -224,8 +224,8 @@ class Run:
         status = read_sealed(self.folder / STATUS, "tables") if self._has(STATUS) else None
         if status is not None and status["tables"].get(name) not in (None, sha256(data)):
             raise MechclaError(
-                f"{name} in the run folder {str(self.folder)!r} does not match its digest: it is damaged "
-                "or was edited; the sweep's command makes it again from the cells"
+                f"{name} in the run folder {str(self.folder)!r} does not match its digest: it is "
+                "damaged or was edited; the sweep's command makes it again from the cells"
             )
         rows = csv.DictReader(StringIO(data.decode("utf-8")))
         records = tuple({k: _value(k, v) for k, v in row.items()} for row in rows)

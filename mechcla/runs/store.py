@@ -160,8 +160,9 @@ class Store:
             if (folder / name).exists() and read_sealed(folder / name) is None:
                 raise MechclaError(
                     f"{name} in the run folder {str(folder)!r} does not match its digest: it is "
-                    "damaged or was edited, so it cannot be known what was chosen. Put a copy of it "
-                    "back; without one, remove it, and the choice is made again from the dev cells"
+                    "damaged or was edited, so it cannot be known what was chosen. Put a copy of "
+                    "it back; without one, remove it, and the choice is made again from the dev "
+                    "cells"
                     + (", and say so where you report test numbers" if name == FROZEN else "")
                 )
 
@@ -218,7 +219,7 @@ class Store:
         write_sealed(self.folder / CONDITIONS, {"schema": SCHEMA, "conditions": named})
 
     def say(self, status: str, message: str = "") -> None:
-        """Write status.json: running, complete, interrupted, or failed with the message it ended in.
+        """Write status.json: running, complete, interrupted, or failed with its message.
 
         A complete run's status carries the SHA-256 of its tables, for readers to verify.
         """
@@ -293,7 +294,7 @@ class Store:
         return [path.parent / n for n in sorted(names) if n.endswith(".parquet")]
 
     def _seal(self, path: Path, data: bytes) -> str:
-        """The place in the folder and the bytes, as one digest: a file under another name is none."""
+        """Place and bytes as one digest: a file under another name is none."""
         return seal(self.folder, path, data)
 
 

@@ -11,9 +11,8 @@ from typing import Any
 # What makes a spreadsheet take a cell for a formula, after OWASP's page on CSV injection.
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 NUMBER = r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?"
-NUMBERS = re.compile(
-    rf"{NUMBER}( \[{NUMBER}, {NUMBER}\]( n=\d+)?)?|[+-](inf|nan)"
-)  # as Estimate prints
+# As Estimate prints.
+NUMBERS = re.compile(rf"{NUMBER}( \[{NUMBER}, {NUMBER}\]( n=\d+)?)?|[+-](inf|nan)")
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = None) -> str:
@@ -40,9 +39,8 @@ def plain_cell(value: Any) -> Any:
     as it is.
     """
     if isinstance(value, str):
-        value = value.replace("\r\n", "\n").replace(
-            "\r", "\n"
-        )  # Python 3.11 does not quote a lone \r
+        # Python 3.11 does not quote a lone \r.
+        value = value.replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(value, str) and value.startswith(FORMULA) and not NUMBERS.fullmatch(value):
         return f"'{value}"
     return value

@@ -122,9 +122,8 @@ def score_many(
     for edits in variants:
         check_chat(edits, prepared.model, prepared.chat)
     todo = {i: active(v, prepared.model) for i, v in enumerate(variants)}
-    if prepared.max_tokens > limit(
-        prepared.model, prepared.max_tokens
-    ):  # it was prepared before memory ran out
+    # It was prepared before memory ran out.
+    if prepared.max_tokens > limit(prepared.model, prepared.max_tokens):
         prepared = _again(prepared, prepared.max_tokens)
     while todo:
         try:

@@ -4,7 +4,7 @@ to matter.
     random         random directions                         is it the direction at all?
     shuffled       difference of means with the two sides of every pair swapped in half of them
     swapped        v_LOC where v_EN was and the reverse      does each do its own work?
-    orthogonal     v_LOC without what it shares with v_EN    is localization more than "not English"?
+    orthogonal     v_LOC without what it shares with v_EN   is localization more than "not English"?
     us_country     the v_LOC of the United States, named in the same language: is it this country's?
     other_country  another language's v_LOC                  does it hold across languages?
     same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
@@ -95,7 +95,8 @@ def us_country(vectors: Vectors) -> SteeringVectors:
     """
     if "LOC US" not in vectors:
         raise MechclaError(
-            "the control us_country needs vectors of items with 'prompt_us', the prompt that names the United States; these have none"
+            "the control us_country needs vectors of items with 'prompt_us', the prompt that names "
+            "the United States; these have none"
         )
     return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
 
@@ -105,7 +106,8 @@ def other_country(loc: SteeringVectors, pivot: str = "en") -> SteeringVectors:
     steered = [k for k in loc.languages if k != pivot]
     if len(steered) < 2:
         raise MechclaError(
-            f"the control other_country needs LOC vectors of two steered languages; there is {', '.join(steered) or 'none'}"
+            "the control other_country needs LOC vectors of two steered languages; there is "
+            f"{', '.join(steered) or 'none'}"
         )
     made = {k: loc[steered[(n + 1) % len(steered)]] for n, k in enumerate(steered)}
     return like(replace(loc, vectors=made), loc, "LOC of another country")

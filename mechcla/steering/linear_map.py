@@ -25,7 +25,7 @@ from mechcla.vectors.residuals import Residuals
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """h -> h @ weight + bias, from one language's residuals at one layer and site to the pivot's."""
+    """h -> h @ weight + bias, from a language's residuals at one layer and site to the pivot's."""
 
     weight: Float[Tensor, "d_model d_model"]
     bias: Float[Tensor, " d_model"]
@@ -58,11 +58,13 @@ def fit_map(
     left, right = universal.paired(pivot, language)
     if not 0 <= layer < left.shape[1]:
         raise MechclaError(
-            f"layer {layer} is not one of these residuals' {left.shape[1]}; expected 0 to {left.shape[1] - 1}"
+            f"layer {layer} is not one of these residuals' {left.shape[1]}; expected 0 to "
+            f"{left.shape[1] - 1}"
         )
     if len(left) < 2:
         raise MechclaError(
-            f"a map needs at least two questions in both {pivot!r} and {language!r}; there is {len(left)}"
+            f"a map needs at least two questions in both {pivot!r} and {language!r}; there is "
+            f"{len(left)}"
         )
     english, own = left[:, layer].double(), right[:, layer].double()
     target, source = english.mean(0), own.mean(0)

@@ -1,4 +1,4 @@
-"""Surgical Steering (SUR): v_EN at one layer and v_LOC at a deeper one, in the same forward pass."""
+"""Surgical Steering (SUR): v_EN at a layer and v_LOC at a deeper one, in the same forward pass."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def surgical_steering(
 
 
 def _search(dev: DevSearch) -> None:
-    """Pairs of the best layers of either vector by the sum of gains; half with restored EN, if any."""
+    """Pairs of the best layers of either vector by the sum of gains; half with restored EN."""
     en, loc = (dev.ranked(family, dev.n_layers, by="sum") for family in ("EN", "LOC"))
     most = dev.pair_layers**2
     couples = grid.pairs(en, loc, most)

@@ -27,8 +27,8 @@ class Axes:
     def of(cls, items: ItemSet) -> Axes:
         """The kinds of these items by language, in the order of the languages.
 
-        >>> Axes.of(items).kinds
-        {'en': ('universal', 'cultural'), 'es': ('universal', 'cultural')}
+        >>> Axes.of(items).kinds["ko"]
+        ('universal', 'cultural')
         """
         found = {(i.language, i.kind) for i in items}
         return cls({k: tuple(n for n in KINDS if (k, n) in found) for k in items.languages})
@@ -52,7 +52,7 @@ class Axes:
         return self.having(*_needs(FAMILIES.get(family)))
 
     def lacking(self) -> Iterator[str]:
-        """A message per kind that languages lack: what is not measured there, and what is left out."""
+        """A message per kind that languages lack: what is not measured, and what is left out."""
         for kind in KINDS:
             without = [k for k in self.steered if kind not in self.kinds[k]]
             if without:
@@ -68,8 +68,9 @@ class Axes:
             )
         elif len(self.having(*KINDS)) < len(self.steered):
             yield (
-                f"the plane shows {', '.join(self.having(*KINDS))}, which have both kinds; a pooled "
-                "number is over the languages that have it, so compare changes, which are paired"
+                f"the plane shows {', '.join(self.having(*KINDS))}, which have both kinds; a "
+                "pooled number is over the languages that have it, so compare changes, which are "
+                "paired"
             )
 
 

@@ -62,7 +62,8 @@ def note_threads(folder: Path) -> None:
     then, now = before.get("threads"), versions()["threads"]
     if then is not None and then != now:
         print(
-            f"mechcla.sweep: {str(folder)!r} was begun with {then} CPU threads and goes on with {now}; new cells may "
-            f"differ in their last digits from what {then} would give (each cell's settings say its own; --threads {then})",
+            f"mechcla.sweep: {str(folder)!r} was begun with {then} CPU threads and goes on with "
+            f"{now}; new cells may differ in their last digits from what {then} would give (each "
+            f"cell's settings say its own; --threads {then})",
             file=sys.stderr,
         )

@@ -129,7 +129,8 @@ class SweepConfig(BaseSettings):
         2,
         ge=1,
         le=1_000,
-        description="SUR: how many of the best layers of either vector (by the sum of gains) are paired",
+        description="SUR: how many of the best layers of either vector (by the sum of gains) are "
+        "paired",
     )
     dev_items: int | None = Field(
         24,
@@ -174,7 +175,8 @@ class SweepConfig(BaseSettings):
     )
     chat: bool = Field(
         False,
-        description="prompts in the model's chat template, for vectors and scores: for instruction-tuned models",
+        description="prompts in the model's chat template, for vectors and scores: for "
+        "instruction-tuned models",
     )
     chat_template_args: Variables = Field(
         {},
@@ -206,7 +208,8 @@ class SweepConfig(BaseSettings):
     def _few_threads(cls, value: int | None) -> int | None:
         if value is not None and value > MOST_THREADS:
             raise ValueError(
-                f"more threads than a process can have; expected at most {MOST_THREADS}, 4 for each of this machine's cores"
+                f"more threads than a process can have; expected at most {MOST_THREADS}, 4 for "
+                "each of this machine's cores"
             )
         return value
 
@@ -344,7 +347,7 @@ def parse(arguments: list[str]) -> SweepConfig:
 
 
 def _flag(arguments: list[str], name: str) -> str | None:
-    """The value of a flag, as it is written: plugins must be there before the others are checked."""
+    """A flag's value, as it is written: plugins must be there before the others are checked."""
     for k, argument in enumerate(arguments):
         if argument.startswith(f"{name}="):
             return argument.removeprefix(f"{name}=")
@@ -369,7 +372,8 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         )
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(
-            "chat_template_args and system_prompt are the chat template's, which is not used; add --chat"
+            "chat_template_args and system_prompt are the chat template's, which is not used; add "
+            "--chat"
         )
     _ = config.chat_form  # a date or variables that it could not take
     return config

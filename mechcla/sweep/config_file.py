@@ -1,4 +1,4 @@
-"""Reads a config file, YAML, TOML or JSON, within bounds: a few settings, whoever wrote the file."""
+"""Reads a config file, YAML, TOML or JSON, within bounds: a few settings, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise MechclaError(f"cannot read the config {str(path)!r}: {error.strerror}") from error
     if len(raw) > MOST_BYTES:
         raise MechclaError(
-            f"the config {path} is larger than {MOST_BYTES:,} bytes; expected a few settings such as 'model: demo'"
+            f"the config {path} is larger than {MOST_BYTES:,} bytes; expected a few settings such "
+            "as 'model: demo'"
         )
     kind = {".toml": "TOML", ".json": "JSON"}.get(path.suffix.lower(), "YAML")
     try:
@@ -92,8 +93,8 @@ def _bounded(root: Any) -> None:
         count += 1
         if count > MOST_VALUES or depth > MOST_DEPTH:
             raise _Refused(
-                f"holds more than {MOST_VALUES:,} values, or nests them over {MOST_DEPTH} deep, once its aliases are "
-                "expanded; expected a few settings such as 'model: demo'"
+                f"holds more than {MOST_VALUES:,} values, or nests them over {MOST_DEPTH} deep, "
+                "once its aliases are expanded; expected a few settings such as 'model: demo'"
             )
         waiting += [(inner, depth + 1) for inner in _inside(value)]
 

@@ -72,7 +72,8 @@ class Configuration:
     def __str__(self) -> str:
         lost = listed(self.choices.not_finite)
         return (
-            f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's {self.full_grid}:\n"
+            f"chosen on dev, {self.cells} cells scored, {self.fraction:.1%} of the full grid's "
+            f"{self.full_grid}:\n"
             f"{self.choices}" + (f"\n{lost}" if lost else "")
         )
 
@@ -92,9 +93,10 @@ def configure(
     `mechcla.sweep.rule`'s, and test items are not scored. settings: any of `python -m mechcla.sweep
     --help`, e.g. coarse_step=2, dev_items=None, en_strengths=[0.3, 0.6]; chat is True, False or a
     `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call
-    goes on, and `python -m mechcla.sweep --config OUT/config.yaml` sweeps with the same settings. Raises MechclaError for a setting that does not exist and for items without
-    a language beside English or without one of the splits. Where items of one kind are lacking, the
-    families that need them are left out (stderr says which). Operationalisation: ours.
+    goes on, and `python -m mechcla.sweep --config OUT/config.yaml` sweeps with the same settings.
+    Raises MechclaError for a setting that does not exist and for items without a language beside
+    English or without one of the splits. Where items of one kind are lacking, the families that
+    need them are left out (stderr says which). Operationalisation: ours.
 
     >>> found = mechcla.configure(model, items, ["es"], dev_items=4, coarse_step=6)
     >>> steps = found.interventions("SUR", "es")
@@ -102,7 +104,8 @@ def configure(
     for name in ("preset", "config"):
         if name in settings:
             raise MechclaError(
-                f"configure takes settings themselves, not {name}={settings[name]!r}; expected e.g. coarse_step=2"
+                f"configure takes settings themselves, not {name}={settings[name]!r}; expected "
+                "e.g. coarse_step=2"
             )
     if languages is not None:
         items = items.language(*pivot(items), *languages)

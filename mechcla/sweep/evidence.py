@@ -143,7 +143,8 @@ def contrast_table(found: Mapping[str, Mapping[str, Contrast]]) -> str:
     """The pooled contrasts as text, with p-values after Holm over the conditions."""
     corrected = _corrected_contrasts(found)
     return "\n".join(
-        f"{name:<10}share {by[POOLED].share}, p (Holm)={corrected[name, POOLED]:.4f}; nats {by[POOLED].nats}"
+        f"{name:<10}share {by[POOLED].share}, p (Holm)={corrected[name, POOLED]:.4f}; nats "
+        f"{by[POOLED].nats}"
         for name, by in found.items()
     )
 

@@ -13,8 +13,8 @@ from mechcla.scoring.scores import Scores
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 OWN_PASS = (
-    "its unsteered pass overflows, or a weight is nan, so no number of it means anything; try dtype "
-    "float32 (or bfloat16, whose range is the same), or load the weights again"
+    "its unsteered pass overflows, or a weight is nan, so no number of it means anything; try "
+    "dtype float32 (or bfloat16, whose range is the same), or load the weights again"
 )
 
 
@@ -29,8 +29,8 @@ def check_vectors(vectors: Mapping[str, SteeringVectors], model: HookedModel) ->
             if bad:
                 at = ", ".join(map(str, bad[:6])) + (", ..." if len(bad) > 6 else "")
                 raise MechclaError(
-                    f"the {name} vector of {language!r} is not finite at {len(bad)} of {len(whole)} layers ({at}) of "
-                    f"{model.name} in {model.dtype}: {OWN_PASS}"
+                    f"the {name} vector of {language!r} is not finite at {len(bad)} of "
+                    f"{len(whole)} layers ({at}) of {model.name} in {model.dtype}: {OWN_PASS}"
                 )
 
 
@@ -40,7 +40,8 @@ def check_unsteered(scores: Scores, cell: str, model: HookedModel) -> None:
     """
     if scores.not_finite:
         raise MechclaError(
-            f"{model.name} in {model.dtype} is not finite without steering: {cell}, {_first(scores)}: {OWN_PASS}"
+            f"{model.name} in {model.dtype} is not finite without steering: {cell}, "
+            f"{_first(scores)}: {OWN_PASS}"
         )
 
 

@@ -59,7 +59,7 @@ def imported_digests(config: SweepConfig) -> dict[str, str]:
 
 
 def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    """EN and LOC from files. Raises MechclaError for a file that does not fit model, site or items."""
+    """EN and LOC from files. Raises MechclaError for one that does not fit model, site or items."""
     found: dict[str, tuple[str, SteeringVectors]] = {}
     for path in config.vectors:
         vectors = SteeringVectors.load(path)

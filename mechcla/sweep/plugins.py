@@ -2,7 +2,7 @@
 
     python -m mechcla.sweep --plugins my_family.py
 
-A plugin is imported once per process, before the other settings are checked, so that what it registers
+A plugin is imported once per process, before other settings are checked, so that what it registers
 is a valid value of them. Its code is part of the run's identity.
 """
 
@@ -22,7 +22,7 @@ _loaded: dict[str, str] = {}  # by name as it was given, without folders: SHA-25
 
 
 def load_plugins(names: Sequence[str] | str | None) -> None:
-    """Import Python files (*.py) and modules, each once. Raises MechclaError that names the plugin."""
+    """Import Python files (*.py) and modules, each once. Raises MechclaError naming the plugin."""
     given = names.strip("[]").split(",") if isinstance(names, str) else names or ()
     for name in (n.strip() for n in given if n.strip()):
         try:
@@ -30,8 +30,8 @@ def load_plugins(names: Sequence[str] | str | None) -> None:
             code = path.read_bytes()
         except (OSError, ImportError, ValueError) as error:
             raise MechclaError(
-                f"cannot load the plugin {name!r}: {error}; expected a Python file, or a module that "
-                "can be imported"
+                f"cannot load the plugin {name!r}: {error}; expected a Python file, or a module "
+                "that can be imported"
             ) from error
         key, digest = path.stem, hashlib.sha256(code).hexdigest()
         if _loaded.get(key) == digest:

@@ -6,7 +6,7 @@ together.
 
     EN, EN+restore  the largest gain in transfer
     LOC             the largest gain in localization
-    SUR             among pairs for which neither gain falls below -tolerance, the largest sum of both
+    SUR             among pairs for which neither gain falls below -tolerance, the largest sum
 
 A family whose best value is not above 0 is left out there: the choice is then the unsteered model,
 Method(). Ties go to the smaller total strength, then to the shallower layer. Since the sum is
@@ -60,7 +60,7 @@ METRIC = {"universal": "transfer", "cultural": "localization"}
 
 
 def gain(scores: Scores, base: Scores, kind: str, measure: Measure) -> float:
-    """A cell's gain over the unsteered cell of the same language and kind; nan if it is not finite."""
+    """A cell's gain over the unsteered cell of its language and kind; nan if it is not finite."""
     if scores.not_finite:
         return math.nan
     (value, *_) = difference(scores, base, METRIC[kind], measure, resamples=1).values()
@@ -103,7 +103,7 @@ def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
 
 
 def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
-    """The chosen point of a family, by the rule above. Raises MechclaError if the family has none."""
+    """The chosen point of a family, by the rule above. Raises MechclaError if it has none."""
     mine = [p for p in points if p.method.family == family]
     if not mine:
         raise MechclaError(

@@ -319,8 +319,8 @@ def _vectors(
     lacking = sum(not i.prompt_us for i in items.cultural if i.language != PIVOT)
     if config.controls and lacking:
         print(
-            f"mechcla.sweep: {lacking} cultural items are without 'prompt_us' (docs/items.md), so there is no control with the "
-            "United States named, and no contrast",
+            f"mechcla.sweep: {lacking} cultural items are without 'prompt_us' (docs/items.md), so "
+            "there is no control with the United States named, and no contrast",
             file=sys.stderr,
         )
     real = Axes.of(items).vectors

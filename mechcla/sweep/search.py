@@ -126,7 +126,8 @@ def choose(sweep: Sweep) -> Choices:
     choices = Choices(made, sweep.axes)
     sweep.store.select(
         {
-            "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, on dev",
+            "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, "
+            "on dev",
             "choose": sweep.config.choose,
             "chosen": choices.chosen(),
             "not_finite": choices.not_finite,

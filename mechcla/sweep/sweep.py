@@ -71,9 +71,9 @@ def run_sweep(
 ) -> Run:
     """What `python -m mechcla.sweep` does, as one call; returns the run folder, read back.
 
-    model: a name or folder, or a model that is loaded. items: a source, a file, or items. settings: any of
-    `python -m mechcla.sweep --help`. The same call again does only what is missing. Raises MechclaError
-    for a setting that does not exist, and for a folder of another run.
+    model: a name or folder, or a model that is loaded. items: a source, a file, or items. settings:
+    any of `python -m mechcla.sweep --help`. The same call again does only what is missing. Raises
+    MechclaError for a setting that does not exist, and for a folder of another run.
 
     >>> run = mechcla.run_sweep("demo", out="runs/demo", languages=["es"])          # doctest: +SKIP
     >>> say(run.tests.where(language="all", measure="share"))                      # doctest: +SKIP
@@ -160,22 +160,23 @@ def _finish(sweep: Sweep, begun: float, say: Callable[[str], None]) -> None:
     }
     figures = draw(sweep, choices, planes, [r for r in rows if not is_arm(r.method)])
     say(
-        f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, n items"
+        f"\nTest numbers, pooled over {' '.join(sweep.languages)}: {config.measure}, 95% interval, "
+        "n items"
     )
     shown = [r for r in rows if not is_arm(r.method)]
     say(pooled_table(shown, config.measure))
     say(
-        "\nChanges against the unsteered model, paired by item; p: sign-flip test by question, after Holm "
-        "(English bias is not tested):"
+        "\nChanges against the unsteered model, paired by item; p: sign-flip test by question, "
+        "after Holm (English bias is not tested):"
     )
     say(pooled_table([r for r in shown if r.method != "unsteered"], config.measure, tested))
     if arms:
-        say(
-            f"\nEach method less its control arms ({config.measure}):\n{arms_table([r for r in arms if r.measure == config.measure])}"
-        )
+        mine = [r for r in arms if r.measure == config.measure]
+        say(f"\nEach method less its control arms ({config.measure}):\n{arms_table(mine)}")
     if held:
         say(
-            f"\nThe own country's answer against the American one, each condition favouring its own (chance 0.5):\n{contrast_table(held)}"
+            "\nThe own country's answer against the American one, each condition favouring its own "
+            f"(chance 0.5):\n{contrast_table(held)}"
         )
     say(remarks(tested, steered["unsteered"], config.measure))
     say(f"\nChosen on dev:\n{choices}")

@@ -151,9 +151,8 @@ def streaming_means(
 ) -> dict[Any, Sums]:
     """For every group, the sums that make its difference of means; each prompt runs once."""
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
-    device = (
-        torch.device("cpu") if model.device.type == "mps" else model.device
-    )  # mps has no float64
+    # On mps there is no float64.
+    device = torch.device("cpu") if model.device.type == "mps" else model.device
     zero = torch.zeros(model.n_layers, model.d_model, dtype=torch.float64, device=device)
     sums = {group: Sums(zero.clone(), zero.clone(), zero[:, 0].clone()) for group in groups}
     for indices, residuals in last_token_residuals(

@@ -30,10 +30,8 @@ from mechcla.vectors.steering_vectors import SteeringVectors, like
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
-LOC_NAMES = {
-    "explicit": "LOC",
-    "us": "LOC US",
-}  # by the cue that is named: the item's own country, the United States
+# By the cue that is named: the item's own country, the United States.
+LOC_NAMES = {"explicit": "LOC", "us": "LOC US"}
 CONTROLS = ("shuffled", "us")
 MEAN = "mean_difference"
 

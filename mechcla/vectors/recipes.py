@@ -110,8 +110,7 @@ def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> Steerin
     """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
     the others parallel ones.
 
-    >>> residuals = cache_residuals(model, items.universal.dev)
-    >>> en_vectors_by("lda", residuals)["es"].shape
+    >>> en_vectors_by("lda", h)["es"].shape
     torch.Size([18, 64])
     """
     sides = {

@@ -196,7 +196,7 @@ def no_kiwi(monkeypatch):
 def test_korean_particles_come_off_nouns_without_kiwi(no_kiwi):
     assert lemmatiser("ko") == PARTICLES
     assert lemmas("떡볶이와 순대를 나이", "ko") == ("떡볶", "순대", "나이")
-    # 이 may be a particle: it comes off everywhere, so the two are the same
+    # 이 may be a particle: it comes off everywhere, so the two are the same.
     assert lemmas("떡볶이", "ko") == ("떡볶",)
 
 

@@ -1,5 +1,7 @@
-"""Every example of a docstring runs and prints what it shows. The model is tiny, with as many
-blocks as the demo model; decimal numbers that its random weights decide stand for a real one's.
+"""Every example of a docstring runs and prints what it shows.
+
+The model is tiny, with as many blocks as the demo model; decimal numbers that its random
+weights decide stand for those of a real one.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ TEMPLATE = (
     "{% if enable_thinking is defined and not enable_thinking %}<quiet>{% endif %}{% endif %}"
 )
 CAUSES = ("network", "GPU", "demo model")
-FLAT = ["candidate_1", "role_1", "candidate_2", "role_2"]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 DECIMAL = re.compile(r"[-+]?\d+\.\d+(e[-+]?\d+)?")
 
@@ -173,7 +174,19 @@ def stand_ins(tmp_path_factory) -> StandIns:
     mine.to_jsonl(folder / "items.jsonl")
     with (folder / "my.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow("id language kind split prompt".split() + FLAT)
+        table.writerow(
+            [
+                "id",
+                "language",
+                "kind",
+                "split",
+                "prompt",
+                "candidate_1",
+                "role_1",
+                "candidate_2",
+                "role_2",
+            ]
+        )
         for n, role in enumerate(["wrong", "corect"]):
             prompt = "La capital de\nPerú es" if n else "La capital de Japón es"
             table.writerow(

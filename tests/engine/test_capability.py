@@ -210,9 +210,8 @@ def test_a_model_whose_layers_mind_padding_runs_one_length_at_a_time(tmp_path):
         ids = [model.tokenizer(f"{one.prompt} {c.text}")["input_ids"] for c in one.candidates]
         start = len(model.tokenizer(one.prompt)["input_ids"])
         for value, full in zip(row.log_likelihood, ids, strict=True):
-            with (
-                torch.no_grad()
-            ):  # a row as the plain path feeds it: without the last token, which is only predicted
+            # A row as the plain path feeds it: without the last token, which is only predicted.
+            with torch.no_grad():
                 logs = model.bridge(torch.tensor([full[:-1]])).log_softmax(-1)[0]
             expected = sum(float(logs[k - 1, full[k]]) for k in range(start, len(full)))
             assert value == pytest.approx(expected, abs=1e-4)

@@ -83,9 +83,8 @@ def plain_scores(model: HookedModel, items, edits, prompt="implicit", padding="r
             return chosen
 
         hooks = []
-        for edit in sorted(
-            edits, key=lambda e: e.site == "resid_post"
-        ):  # the stream's end comes after its middle
+        # The stream's end comes after its middle.
+        for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
             change = []
 
             def hook(h, hook, edit=edit, change=change):

@@ -56,9 +56,8 @@ def test_batches_halve_until_they_fit_and_the_numbers_stay(tiny, small_items, mo
             memory.OutOfMemoryWarning, match="memory ran out with batches of 2048 tokens"
         ):
             found = mechcla.score(tiny, small_items, edits(tiny, 1)[0], packed=True)
-        again = mechcla.score(
-            tiny, small_items, edits(tiny, 1)[0], packed=True
-        )  # the smaller size is remembered: no warning
+        # The smaller size is remembered: no warning.
+        again = mechcla.score(tiny, small_items, edits(tiny, 1)[0], packed=True)
     finally:
         handle.remove()
     for a, b, c in zip(expected, found, again, strict=True):

@@ -103,9 +103,8 @@ def test_an_edit_acts_as_the_same_edit_by_transformers_own_hook(family, site, fo
     def add(_module, _args, out):
         h = (out[0] if isinstance(out, tuple) else out).clone()
         rows = h.view(1, -1, 32) if h.ndim == 2 else h
-        rows[:, 1:] += (
-            0.7 * vector / scale
-        )  # what is added to the stream is scaled behind the module; BOS stays
+        # What is added to the stream is scaled behind the module; BOS stays.
+        rows[:, 1:] += 0.7 * vector / scale
         return (h, *out[1:]) if isinstance(out, tuple) else h
 
     before = oracle.candidates(ITEM)
@@ -125,9 +124,8 @@ def test_sites_are_read_with_their_shape_and_steering_there_moves_scores(family,
     model = load(folders(family))
     shape = next(last_token_residuals(model, [ITEM.prompt, ITEM.prompt], site))[1].shape
     assert tuple(shape) == (4, 2, 32)
-    vector = torch.randn(
-        32, generator=torch.Generator().manual_seed(5)
-    )  # a constant is what LayerNorm takes away
+    # A constant is what LayerNorm takes away.
+    vector = torch.randn(32, generator=torch.Generator().manual_seed(5))
     edit = Intervention(vector, 1, 1.0, site=site)
     items = ItemSet((ITEM,))
     moved, base = mechcla.score(model, items, edit)[0], mechcla.score(model, items)[0]

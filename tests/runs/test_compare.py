@@ -1,4 +1,4 @@
-"""compare_runs: every number by hand from the two runs' scores; what differs is counted or refused."""
+"""compare_runs: every number by hand from the runs' scores; what differs is counted or refused."""
 
 from __future__ import annotations
 

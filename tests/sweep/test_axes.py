@@ -1,4 +1,4 @@
-"""Sweeps over items of one kind alone, or of both kinds in some languages: the axis that they allow."""
+"""Sweeps over items of one kind alone, or of both in some languages: the axis that they allow."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
+from tests.sweep.test_held import chosen
 
 FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "loc_strengths": [2.0, 8.0]}
 
 
 @pytest.fixture(scope="module")
 def mixed(small_items: ItemSet) -> ItemSet:
-    """Spanish with both kinds, Portuguese with universal items alone, Catalan with cultural ones."""
+    """Spanish with both kinds, Portuguese with universal items alone, Catalan with cultural."""
     spanish = small_items.language("es")
     more = [replace(i, language="pt", prompt=f"{i.prompt} o") for i in spanish.universal]
     more += [
@@ -215,7 +216,7 @@ def test_configure_chooses_what_the_sweep_chooses(name, mixed, tiny, tmp_path):
     items = sets(mixed)[name]
     found = mechcla.configure(tiny, items, try_positions=[], out=str(tmp_path / "c"), **FEW)
     run = mechcla.run_sweep(tiny, items, out=tmp_path / "s", controls=False, **FEW)
-    assert json.loads(json.dumps(found.choices.chosen())) == run.choice
+    assert chosen(found) == run.choice
     assert 0 < found.cells <= found.full_grid
     with pytest.raises(MechclaError, match=r"no family 'SUR'|no SUR was chosen for 'pt'"):
         found.method("SUR", "pt")

@@ -1,8 +1,7 @@
-"""Models and items that were given as objects: their config.yaml is run again; threads; bfloat16."""
+"""Models and items given as objects: their config.yaml is run again; threads; bfloat16."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -20,6 +19,15 @@ from mechcla.sweep.runner import open_sweep
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100}
 
 
+def chosen(found: mechcla.Configuration) -> dict[str, dict[str, dict]]:
+    """What configure chose, as a run records it."""
+    choices = found.choices
+    return {
+        f: {k: found.method(f, k).describe() for k in choices.languages(f)}
+        for f in choices.families
+    }
+
+
 @pytest.fixture(scope="module")
 def configured(tiny, small_items, tmp_path_factory) -> tuple[mechcla.Configuration, Path]:
     out = tmp_path_factory.mktemp("configured") / "run"
@@ -33,7 +41,7 @@ def test_what_configure_writes_is_run_again_and_chooses_the_same(configured, tmp
     assert main([*asked, "--out", str(tmp_path / "other")]) == 0
     other = mechcla.read_run(tmp_path / "other")
     assert other.status == "complete"
-    assert other.choice == json.loads(json.dumps(found.choices.chosen()))
+    assert other.choice == chosen(found)
     assert other.item_set == small_items
     # and that run's config.yaml again, with a setting and a language of its own
     asked = ["--config", str(tmp_path / "other" / "config.yaml"), "--languages", "es"]
@@ -136,7 +144,7 @@ def test_configure_and_a_sweep_in_bfloat16_choose_the_same(tiny_folders, small_i
     assert run.status == "complete"
     assert run.config["dtype"] == found.config.dtype == "bfloat16"
     assert run.record["identity"]["dtype"] == "bfloat16"
-    assert run.choice == json.loads(json.dumps(found.choices.chosen()))
+    assert run.choice == chosen(found)
     for language, method in run.choice["SUR"].items():
         settings = {k: v for k, v in method.items() if k not in ("family", "name")}
         assert found.method("SUR", language) == mechcla.steering.method.Method(**settings)
