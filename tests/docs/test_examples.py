@@ -1,5 +1,7 @@
-"""Every example of a docstring runs and prints what it shows. The model is tiny, with as many blocks
-as the demo model; decimal numbers that its random weights decide stand for those of a real one.
+"""Every example of a docstring runs and prints what it shows.
+
+The model is tiny, with as many blocks as the demo model; decimal numbers that its random
+weights decide stand for those of a real one.
 """
 
 from __future__ import annotations
