@@ -16,7 +16,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures test lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test lint docs docs-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ figures: $(STAMP)  ## every figure of the paper and the new ones, from RUN=runs/
 	@test -f $(RUN)/summary.csv || $(BIN)/python -m mechcla.sweep --out $(RUN)
 	@for name in $(FROM_RUN); do $(BIN)/python -m analyses.$$name $(RUN) --out $(FIGURES) || exit 1; done
 	@for name in $(FROM_MODEL); do $(BIN)/python -m analyses.$$name --out $(FIGURES) $(ARGS) || exit 1; done
+
+align: $(STAMP)  ## alignment methods and controls: trained, swept, on one plane with the base (hours; goes on where it was)
+	$(BIN)/python -m analyses.align $(ARGS)
 
 test: $(STAMP)  ## all tests, the demo model among them, in WORKERS=2 processes
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)

@@ -7,8 +7,59 @@ a case. No wording is a prompt of the items (`data/prompts.py`).
 from __future__ import annotations
 
 # Countries that no demo item names and whose CLDR name is the everyday one, without an article.
-COUNTRIES = ["BA", "BF", "BT", "BW", "CY", "GE", "GW", "KI", "LI", "LK", "LS", "ME", "MK", "ML", "MR", "PG", "SO", "SR", "SZ", "TD", "TJ", "TL", "TM", "TN", "TT", "TV", "WS", "NC", "FK", "AX", "MH", "MP", "AS"]
-HELD_OUT_COUNTRIES = ["BT", "BW", "CY", "GE", "LI", "LK", "LS", "ME", "ML", "MR", "SO", "SR", "TD", "TJ", "TM", "TN"]
+COUNTRIES = [
+    "BA",
+    "BF",
+    "BT",
+    "BW",
+    "CY",
+    "GE",
+    "GW",
+    "KI",
+    "LI",
+    "LK",
+    "LS",
+    "ME",
+    "MK",
+    "ML",
+    "MR",
+    "PG",
+    "SO",
+    "SR",
+    "SZ",
+    "TD",
+    "TJ",
+    "TL",
+    "TM",
+    "TN",
+    "TT",
+    "TV",
+    "WS",
+    "NC",
+    "FK",
+    "AX",
+    "MH",
+    "MP",
+    "AS",
+]
+HELD_OUT_COUNTRIES = [
+    "BT",
+    "BW",
+    "CY",
+    "GE",
+    "LI",
+    "LK",
+    "LS",
+    "ME",
+    "ML",
+    "MR",
+    "SO",
+    "SR",
+    "TD",
+    "TJ",
+    "TM",
+    "TN",
+]
 
 ELEMENTS = """
 H|1|hydrogen|hidrógeno|氢|hidrogen|수소|υδρογόνο|هیدروژن
@@ -67,7 +118,24 @@ Ra|88|radium|radio|镭|radium|라듐|ράδιο|رادیم
 Th|90|thorium|torio|钍|torium|토륨|θόριο|توریم
 U|92|uranium|uranio|铀|uranium|우라늄|ουράνιο|اورانیوم
 """
-HELD_OUT_ELEMENTS = ["N", "Na", "Mg", "Cl", "K", "Ca", "Cr", "Zn", "Br", "Mn", "I", "Sn", "W", "Hg", "Pb", "U"]
+HELD_OUT_ELEMENTS = [
+    "N",
+    "Na",
+    "Mg",
+    "Cl",
+    "K",
+    "Ca",
+    "Cr",
+    "Zn",
+    "Br",
+    "Mn",
+    "I",
+    "Sn",
+    "W",
+    "Hg",
+    "Pb",
+    "U",
+]
 
 OPPOSITES = """
 big/small|grande/pequeño|大/小|besar/kecil|크다/작다|μεγάλος/μικρός|بزرگ/کوچک

@@ -118,12 +118,8 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
     """Rows with one id are one fact in several languages; a row without an id is its own."""
     grouped: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
-        asked = row.cell(
-            next(c for c in (*ASKED, "question") if c in row.values or c == "question")
-        )
-        answer = row.cell(
-            next(c for c in (*ANSWERED, "answer") if c in row.values or c == "answer")
-        )
+        asked = row.cell(next((c for c in ASKED if c in row.values), "question"))
+        answer = row.cell(next((c for c in ANSWERED if c in row.values), "answer"))
         language = check_language(row.values.get("language", "en"), row.where)
         id_ = str(row.values.get("id") or f"row-{number}")
         fact = grouped.setdefault(id_, {"questions": {}, "answers": {}, "where": row.where})

@@ -168,7 +168,7 @@ def check_finite(losses: Losses, batch: MicroBatch, work: Path) -> None:
     per_row = max(1, len(losses.rows) // len(batch.where))
     row = batch.where[bad[0] // per_row] if bad else "no row alone"
     raise _stopped(
-        f"the {batch.task} loss is {float(losses.total)} at step {batch.step}, at {row}", work
+        f"the {batch.task} loss is {float(losses.total.detach())} at step {batch.step}, at {row}", work
     )
 
 
