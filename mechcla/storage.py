@@ -79,7 +79,7 @@ def without_row_numbers(table: pa.Table) -> pa.Table:
 
 @contextmanager
 def utf8(path: Path, instead: str = "save it as UTF-8") -> Iterator[None]:
-    """Turn a byte that is not UTF-8 into one message that names the file, and what to do instead."""
+    """Turn a byte that is not UTF-8 into one message that names the file and the way out."""
     try:
         yield
     except UnicodeDecodeError as error:

@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     folder = root / "docs" / "reference"
     if args.take:
         try:
-            take(*args.take, folder, root / "docs" / "img")
+            run, figures = args.take
+            take(run, figures, folder, root / "docs" / "img")
         except MechclaError as error:
             print(f"analyses.docs: {error}", file=sys.stderr)
             return 2

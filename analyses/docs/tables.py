@@ -171,10 +171,15 @@ def contrast_by_layer(folder: Path) -> str:
         cells = {"condition": condition, "layer": layer, "language": language}
         return row("figures/contrast", folder, **cells)
 
-    languages = _languages(folder)
+    languages = [k for k in _languages(folder) if any(r["language"] == k for r in table)]
     above = [
         sum(float(of("LOC", b, k)["share"]) > float(of("random", b, k)["high"]) for k in languages)
         for b in layers
+    ]
+    by_language = [
+        "LOC above its language's random pairs",
+        *(f"{n} of {len(languages)}" for n in above),
+        "",
     ]
     spread = [of("random", layer) for layer in layers]
     return markdown(
@@ -190,11 +195,7 @@ def contrast_by_layer(folder: Path) -> str:
                 *(f"{number(r['low'])} to {number(r['high'])}" for r in spread),
                 "",
             ],
-            [
-                "LOC above its language's random pairs",
-                *(f"{n} of {len(languages)}" for n in above),
-                "",
-            ],
+            *([by_language] if languages else []),
         ],
     )
 

@@ -21,7 +21,7 @@ RUN = (
     "config.yaml",
 )
 MOST = 1_000_000  # bytes in all, of the run's tables and of the figures'
-LARGE = 200_000  # of one figure's table: points of a scatter are not kept
+LARGE = 100_000  # of one figure's table: points of a scatter are not kept
 
 
 def take(run: Path, figures: Path, folder: Path, images: Path) -> None:

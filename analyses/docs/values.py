@@ -226,7 +226,9 @@ def _over(rows: Sequence[Row], query: Query) -> float:
     values = [float(r[query.column]) for r in rows]
     if query.over not in ("min", "max", "mean"):
         raise MechclaError(f"{query.over!r} is no one number; expected min, max or mean")
-    return {"min": min, "max": max, "mean": lambda v: sum(v) / len(v)}[query.over](values)
+    if query.over == "mean":
+        return sum(values) / len(values)
+    return min(values) if query.over == "min" else max(values)
 
 
 def _within(name: str, found: Any, words: Sequence[str]) -> str:

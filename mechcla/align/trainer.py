@@ -111,8 +111,7 @@ def train(
         seed=config.seed,
         data_seed=config.seed,
         use_cpu=decoder.device.type == "cpu",
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **_checkpointing(config.gradient_checkpointing, TrainingArguments),
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
@@ -151,6 +150,14 @@ def train(
         if "loss" in row
     ]
     return losses, looks.rows if looks is not None else []
+
+
+def _checkpointing(on: bool, arguments: Any) -> dict[str, Any]:
+    """The arguments for it under the name that this version of transformers has."""
+    fields = arguments.__dataclass_fields__
+    new = "activation_checkpointing" in fields
+    name = "activation_checkpointing" if new else "gradient_checkpointing"
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}} if on else {}
 
 
 def check_finite(losses: Losses, batch: MicroBatch, work: Path) -> None:

@@ -48,7 +48,8 @@ def compared(comparison: Compared, measure: str = "share") -> Figure:
     whether a change is more than chance, the comparison's p-values say. Raises MechclaError where
     no condition has both axes.
 
-        plots.save(plots.compared(comparison), "figures/runs")
+    >>> mechcla.plots.save(compared(comparison), "runs")
+    PosixPath('runs.png')
     """
     points = comparison.plane()
     if not points:

@@ -179,7 +179,7 @@ def compare_runs(
     or of another schema, for unknown names, for runs whose items of one id differ in their texts,
     and for runs without an item in common. Operationalisation: ours.
 
-        print(mechcla.compare_runs(["runs/base", "runs/midalign"]))
+    >>> comparison = mechcla.compare_runs(["runs/base", "runs/midalign"])
     """
     read = _read(runs)
     names, first = list(read), next(iter(read.values()))

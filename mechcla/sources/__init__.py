@@ -93,8 +93,9 @@ def warn_of_faults(items: ItemSet, source: str | Path, stacklevel: int = 2) -> N
 def load(source: str | Path, languages: Sequence[str] | None = None, **options: Any) -> Loaded:
     """The same as `load_items`, with what was left out and why, and without warnings.
 
-    >>> print(mechcla.sources.load("my.csv", bad_rows="skip"))
-    ItemSet(1 items: es; 1 universal; 1 dev); 1 left out: 1 column 'role_2' is 'corect'; did you ...
+    >>> found = mechcla.sources.load("my.csv", bad_rows="skip")
+    >>> print(found)
+    ItemSet(1 items: es; 1 universal; 1 dev); 1 left out: 1 column 'role_2' is 'corect'; ...
     """
     if isinstance(languages, str):
         languages = [languages]

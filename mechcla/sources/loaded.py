@@ -33,7 +33,7 @@ class Loaded:
     warning  what `load_items` warns of; "" where nothing is worth a warning
 
     >>> print(Loaded(mechcla.load_items("demo").language("es").cultural.dev))
-    ItemSet(21 items: es; 21 cultural; 21 dev); nothing left out
+    ItemSet(66 items: es; 66 cultural; 66 dev); nothing left out
     """
 
     items: ItemSet

@@ -74,8 +74,13 @@ def find_items(config: SweepConfig) -> ItemSet:
 def find_model(config: SweepConfig) -> HookedModel:
     """The model that a config names; "BASE+ADAPTER" is a base with an adapter's folder."""
     name, adapter = _parts(config.model)
-    how = {"dtype": config.dtype, "device": config.device, "revision": config.revision}
-    return load_model(name, adapter=adapter, **how)
+    return load_model(
+        name,
+        adapter=adapter,
+        dtype=config.dtype,
+        device=config.device,
+        revision=config.revision,
+    )
 
 
 def _parts(name: str) -> tuple[str, str | None]:

@@ -136,8 +136,7 @@ def extract(
     difference memory does not grow with the number of items; other recipes keep items x layers x
     d_model in float32. Raises MechclaError for an unknown recipe or control.
 
-    >>> spanish = items.dev.language("en", "es")
-    >>> made = extract(model, spanish, "pca_difference", ["shuffled"])
+    >>> made = extract(model, items.dev, "lda", ["shuffled"])
     >>> sorted(made)
     ['EN', 'EN shuffled', 'LOC', 'LOC shuffled']
     """

@@ -1,5 +1,7 @@
-"""Every example of a docstring runs and prints what it shows. The model is tiny, with as many blocks
-as the demo model; decimal numbers that its random weights decide stand for those of a real one.
+"""Every example of a docstring runs and prints what it shows.
+
+The model is tiny, with as many blocks as the demo model; decimal numbers that its random
+weights decide stand for those of a real one.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import csv
 import doctest
 import importlib
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -141,14 +144,21 @@ class StandIns:
         return cache_residuals(self.model, self.items.cultural.dev)
 
     @cached_property
+    def comparison(self) -> Any:
+        self.runs  # noqa: B018  (made once)
+        return mechcla.compare_runs([self.folder / "runs" / n for n in ("base", "midalign")])
+
+    @cached_property
     def learnt(self) -> Any:
         return fit_map(self.h, "es", layer=9)
 
     @cached_property
-    def a_run(self) -> None:
-        """A sweep of the smallest model and items, where the examples name a run's folder."""
-        model = save_tiny("llama", self.folder / "smaller")
-        warm(settings(model, tiny_items(), model), self.folder / "runs/demo")
+    def runs(self) -> None:
+        """Sweeps of the smallest models and items, where the examples name a run's folder."""
+        for name, family in (("base", "llama"), ("midalign", "qwen3")):
+            model = save_tiny(family, self.folder / family)
+            warm(settings(model, tiny_items(), model), self.folder / "runs" / name)
+        shutil.copytree(self.folder / "runs/base", self.folder / "runs/demo")
 
 
 NAMES = tuple(n for n in vars(StandIns) if not n.startswith("_"))
@@ -185,7 +195,7 @@ def stand_ins(tmp_path_factory) -> StandIns:
     (folder / "parallel.tsv").write_text("en\tes\nThe sea.\tEl mar.\n", encoding="utf-8")
     blend_folder.write(folder / "BLEnD/data")
     data = global_mmlu_folder.parallel("en", "es", "ko")
-    data["es"] = [row for n, row in enumerate(data["es"]) if n != 3]  # a question that is missing
+    data["es"] = [row for n, row in enumerate(data["es"]) if n != 2]  # a question that is missing
     global_mmlu_folder.save(folder / "my_copy", data)
     return stand_ins
 
@@ -217,8 +227,8 @@ def is_skipped(text: str) -> bool:
 def test_the_example_prints_what_it_shows(name, stand_ins, monkeypatch):
     module, text = EXAMPLES[name]
     monkeypatch.chdir(stand_ins.folder)
-    if "runs/demo" in text:
-        stand_ins.a_run  # noqa: B018  (made once)
+    if '"runs/' in text:
+        stand_ins.runs  # noqa: B018  (made once)
     lines = doctest.DocTestParser().get_examples(text)
     nodes = list(ast.walk(ast.parse("".join(line.source for line in lines))))
     used = {n.id for n in nodes if isinstance(n, ast.Name)}

@@ -20,7 +20,7 @@ from tests.runs import fault_injection
 
 PAGES = ["README.md"] + [
     f"docs/{name}.md"
-    for name in ("results", "figures", "blend", "benchmarks", "parity", "reliability")
+    for name in ("results", "figures", "method", "blend", "benchmarks", "parity", "reliability")
 ]
 SUMMARY = """\
 method,language,metric,measure,value,low,high,n,difference,difference_low,difference_high

@@ -139,8 +139,8 @@ def read_blend(
 ) -> Loaded:
     """`load_items("blend", ...)`: the items of `blend_items`, and what was left out.
 
-    >>> print(read_blend(["ES"], "BLEnD/data"))
-    ItemSet(...); ... left out: ...
+    >>> read_blend(["ES"], "BLEnD/data").left_out[0].reason
+    'fewer than two distractors'
     """
     check_form(form)
     for name, value, least in (("min_votes", min_votes, 1), ("n_other", n_other, 1)):
