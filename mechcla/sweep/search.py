@@ -7,6 +7,7 @@ one choice serves all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,9 +74,9 @@ class Choices:
         ]
 
     def chosen(self) -> dict[str, dict[str, Any]]:
-        """{family: {language: method}}, for the record."""
+        """{family: {language: method}}, for the record; a gain that was not measured is None."""
         return {
-            f: {k: self.by_language[k].chosen[f].describe() for k in self.languages(f)}
+            f: {k: _measured(self.by_language[k].chosen[f].describe()) for k in self.languages(f)}
             for f in self.families
         }
 
@@ -101,6 +102,15 @@ class Choices:
                 )
             )
         return "\n".join(lines)
+
+
+def _measured(value: Any) -> Any:
+    """The same with None for nan, which is no JSON: the gain on a kind that a language has not."""
+    if isinstance(value, dict):
+        return {key: _measured(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_measured(part) for part in value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def choose(sweep: Sweep) -> Choices:

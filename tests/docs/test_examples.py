@@ -36,6 +36,7 @@ TEMPLATE = (
     "{% if enable_thinking is defined and not enable_thinking %}<quiet>{% endif %}{% endif %}"
 )
 CAUSES = ("network", "GPU", "demo model")
+FLAT = ("candidate_1", "role_1", "candidate_2", "role_2")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 DECIMAL = re.compile(r"[-+]?\d+\.\d+(e[-+]?\d+)?")
 
@@ -174,19 +175,7 @@ def stand_ins(tmp_path_factory) -> StandIns:
     mine.to_jsonl(folder / "items.jsonl")
     with (folder / "my.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(
-            [
-                "id",
-                "language",
-                "kind",
-                "split",
-                "prompt",
-                "candidate_1",
-                "role_1",
-                "candidate_2",
-                "role_2",
-            ]
-        )
+        table.writerow(["id", "language", "kind", "split", "prompt", *FLAT])
         for n, role in enumerate(["wrong", "corect"]):
             prompt = "La capital de\nPerú es" if n else "La capital de Japón es"
             table.writerow(

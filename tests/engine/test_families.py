@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import mechcla
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from tests.engine.families import (
     ATTENTION,
@@ -101,34 +102,37 @@ def its_own(place: int) -> list[str]:
     return [kinds[(place * ROUND + k) % len(kinds)] for k in range(ROUND)]
 
 
+def agree(model: HookedModel, oracle: Oracle, seen: str) -> None:
+    """mechcla.score is the oracle, on items that `seen` draws."""
+
+    @seed(seen)
+    @quiet
+    @given(asked=items(), max_tokens=st.sampled_from([1, 60, 2048]))
+    def check(asked, max_tokens):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scores = mechcla.score(model, asked, prior=False, max_tokens=max_tokens)
+        for row, one in zip(scores, asked, strict=True):
+            expected = pytest.approx(oracle.candidates(one), abs=2e-4)
+            assert row.log_likelihood == expected, f"{seen}: {one}"
+
+    check()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_are_transformers_own(family, tmp_path_factory):
     """On the family's own kinds of tokenizer, always with the same items, and on one more kind with
     other items, both drawn anew at every run.
     """
     own = its_own(list(FAMILIES).index(family))
-    drawn = random.Random(f"{SEED} {family}")
-    more = drawn.choice([k for k in DRAWN if k not in own])
+    more = random.Random(f"{SEED} {family}").choice([k for k in DRAWN if k not in own])
     for n, kind in enumerate([*own, more]):
         seen = f"{family} {kind}" if n < ROUND else f"{SEED} {family} {kind}"
         room = random.Random(seen).choice([16, 64]) if family in WINDOWS else None
         changes = {WINDOWS[family]: room} if room else {}
         folder = tmp_path_factory.mktemp(family)
         save(family, folder, tokenizer(**DRAWN[kind]), **changes)
-        model, oracle = load_model(str(folder), device="cpu"), Oracle(folder)
-
-        @seed(seen)
-        @quiet
-        @given(asked=items(), max_tokens=st.sampled_from([1, 60, 2048]))
-        def check(asked, max_tokens, model=model, oracle=oracle, seen=seen):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                scores = mechcla.score(model, asked, prior=False, max_tokens=max_tokens)
-            for row, one in zip(scores, asked, strict=True):
-                expected = pytest.approx(oracle.candidates(one), abs=2e-4)
-                assert row.log_likelihood == expected, f"{seen}: {one}"
-
-        check()
+        agree(load_model(str(folder), device="cpu"), Oracle(folder), seen)
 
 
 def test_every_kind_of_tokenizer_meets_every_sort_of_family():

@@ -199,13 +199,10 @@ def test_the_plane_and_its_figures_are_there_where_a_language_has_both_kinds(cas
         assert p.localization.value == pytest.approx(row["value"], abs=1e-12)
 
 
-def test_runs_of_one_kind_are_compared_on_their_axis(case, mixed, tiny_models, tmp_path):
-    name, _, run, _ = case
-    if name != "universal":
-        pytest.skip("one case is enough")
-    other = mechcla.run_sweep(
-        tiny_models["qwen3"], mixed, out=tmp_path / "other", controls=False, **FEW
-    )
+def test_runs_of_one_kind_are_compared_on_their_axis(mixed, tiny_models, tmp_path):
+    few = {"controls": False, **FEW}
+    run = mechcla.run_sweep(tiny_models["llama"], mixed.universal, out=tmp_path / "one", **few)
+    other = mechcla.run_sweep(tiny_models["qwen3"], mixed, out=tmp_path / "other", **few)
     found = mechcla.compare_runs([run, other])
     assert {r["metric"] for r in found.rows()} == {"transfer"}
     assert found.plane() == ()

@@ -61,7 +61,7 @@ def read_global_mmlu(
     are by machine. Raises MechclaError that names file, row and column.
 
     >>> read_global_mmlu(["es"], "all", path="my_copy").left_out
-    (LeftOut(what='arithmetic/test/3', reason='not in this language', language='es'),)
+    (LeftOut(what='arithmetic/test/2', reason='not in this language', language='es'),)
     """
     for what, value, known in (("subset", subset, SUBSETS), ("form", form, FORMS)):
         if value not in known:
