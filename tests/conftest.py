@@ -27,6 +27,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from mechcla.align.methods import METHODS
 from mechcla.engine.operators import OPERATORS
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
@@ -119,6 +120,8 @@ def save_tiny(family: str, folder: Path, **changes: int) -> Path:
 
 
 REGISTRIES: tuple[Registry[Any], ...] = (
+    METHODS,
+    OPERATORS,
     SOURCES,
     RECIPES,
     METRICS,
