@@ -42,7 +42,7 @@ from mechcla.sweep.sweep import run_sweep
 from mechcla.vectors.extract import en_vectors, loc_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AlignResult", "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel",
