@@ -130,7 +130,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
 
 
 def _on(value: Any, device: torch.device) -> Any:
-    """Recorded arguments on the model's device; what was spilled lies on the CPU."""
+    """Recorded arguments on the model's device; what was offloaded lies on the CPU."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

@@ -38,7 +38,7 @@ LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests
 BESIDE = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "lost+found"}  # of an empty folder
-SPILLED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
+OFFLOADED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
 
 
 def component(text: str, longest: int = LONGEST) -> str:
@@ -89,7 +89,7 @@ def _is_start(path: Path) -> bool:
 def temporaries(folder: Path) -> list[Path]:
     """What a killed run left that is not whole: only names that mechcla gives."""
     found = list(folder.rglob(f"{TEMPORARY}*"))
-    found += [p for p in folder.glob("mechcla-*") if SPILLED.fullmatch(p.name)]
+    found += [p for p in folder.glob("mechcla-*") if OFFLOADED.fullmatch(p.name)]
     return sorted({p for p in found if p.is_file() and not p.is_symlink()})
 
 

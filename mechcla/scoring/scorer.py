@@ -1,6 +1,6 @@
 """Scores items under interventions: tokenise, pack, run the engine, gather the table.
 
-Many interventions on the same items are scored by `score_many`, which walks them as a tree over
+Many interventions on the same items are scored by `score_many`, which runs them as a tree over
 layers: blocks below a steered one run once for all, and pairs of layers share the part that they
 have in common.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.engine.variants import Edits, steps, walk
+from mechcla.engine.variants import Edits, run_variants, steps
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
@@ -148,7 +148,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         old.prompt,
         max_tokens=max_tokens,
         fast=bool(old.states),
-        shelf=old.shelf,
+        cache=old.cache,
         chat=old.chat,
         prior=False,
         packed=old.rows != "alone",
@@ -164,4 +164,4 @@ def _run(
             yield i, prepared.edge_log_probs(edits)
     else:
         branches = [(i, steps(edits)) for i, edits in todo.items()]
-        yield from walk(prepared.states, branches, prepared.max_tokens, prepared.shelf.keep)
+        yield from run_variants(prepared.states, branches, prepared.max_tokens, prepared.cache.keep)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mechcla.engine.capability import fits
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
-from mechcla.engine.offload import Shelf
+from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
@@ -60,7 +60,7 @@ class Sweep:
     axes: Axes
     vectors: dict[str, SteeringVectors]
     bar: tqdm
-    shelf: Shelf
+    cache: ResidualCache
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
     counted: set[Job] = field(default_factory=set)
     asked: set[Job] = field(default_factory=set)
@@ -168,7 +168,7 @@ class Sweep:
                 items,
                 job.prompt,
                 max_tokens=self.config.max_tokens,
-                shelf=self.shelf,
+                cache=self.cache,
                 prior=job.split == "test",
                 known=self.priors,
                 chat=self.config.chat_form,
@@ -298,8 +298,8 @@ def _opened(
     bar = tqdm(
         total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
     )
-    shelf = Shelf(config.cache_mib << 20, str(store.folder))
-    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, shelf)
+    cache = ResidualCache(config.cache_mib << 20, str(store.folder))
+    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, cache)
 
 
 def _languages(arm: Arm, family: Family, sweep: Sweep, languages: list[str]) -> list[str]:

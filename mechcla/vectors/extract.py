@@ -158,8 +158,8 @@ def extract(
     if len(items.cultural):
         loc = loc_prompts(items)
         prompts += loc + shuffled(loc)
-        american = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
-        prompts += loc_prompts(american, cue="us") if len(american) else []
+        us = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
+        prompts += loc_prompts(us, cue="us") if len(us) else []
     made = _make(model, items, prompts, recipe, site, chat, packed)
     for name in ("EN", "LOC") if signs else ():
         if name in made:
