@@ -105,8 +105,8 @@ class ResidualCache:
         except OSError as error:
             raise MechclaError(
                 f"cannot offload {size >> 20} MiB of cached residuals to "
-                f"{os.path.dirname(path)!r}: {error.strerror}; set TMPDIR to a folder with room, or raise the bound "
-                "(cache_mib)"
+                f"{os.path.dirname(path)!r}: {error.strerror}; set TMPDIR to a folder with room, "
+                "or raise the bound (cache_mib)"
             ) from error
         finally:
             os.close(handle)
