@@ -365,10 +365,14 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         config = SweepConfig(**settings)
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-    if not OPERATORS[config.operator].unit and (config.restore or config.unit != "raw"):
+    operation = OPERATORS[config.operator]
+    if config.restore > operation.taken_back or (config.unit != "raw") > operation.unit:
+        lacks = {"restoration": operation.taken_back, "unit": operation.unit}
+        hints = {"restoration": "add --no-restore", "unit": "leave --unit raw"}
+        missing = [what for what, has in lacks.items() if not has]
         raise MechclaError(
-            f"operator {config.operator!r} has no restoration and no unit; add --no-restore and "
-            "leave --unit raw"
+            f"operator {config.operator!r} has no {' and no '.join(missing)}; "
+            + " and ".join(hints[what] for what in missing)
         )
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(
