@@ -136,13 +136,13 @@ class SweepConfig(BaseSettings):
         24,
         ge=2,
         le=1_000_000,
-        description="dev items a kind and language in sweep cells; null: all",
+        description="dev items per kind and language in sweep cells; null: all",
     )
     test_items: int | None = Field(
-        63, ge=2, le=1_000_000, description="test items a kind and language; null: all"
+        63, ge=2, le=1_000_000, description="test items per kind and language; null: all"
     )
     choose: Literal["language", "pooled"] = Field(
-        "language", description="one choice a language, or one for all"
+        "language", description="one choice per language, or one for all"
     )
     measure: Literal["share", "accuracy"] = Field(
         "share", description="what selection maximises on dev"
@@ -171,7 +171,9 @@ class SweepConfig(BaseSettings):
         "en.safetensors,loc.safetensors",
     )
     plugins: Words = Field(
-        [], description="Python files or modules that register sources, recipes, families, metrics"
+        [],
+        description="Python files or modules that register sources, recipes, operators, families, "
+        "metrics, control arms",
     )
     chat: bool = Field(
         False,
@@ -192,7 +194,7 @@ class SweepConfig(BaseSettings):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
     )
-    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens a batch")
+    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens per batch")
     cache_mib: int = Field(
         2048,
         ge=0,
