@@ -120,6 +120,19 @@ def acting() -> tuple[str, ...]:
     return tuple(name for name, one in OPERATORS.items() if not one.takes_matrix)
 
 
+def check_use(name: str, *, restored: bool, relative: bool) -> None:
+    """Raises MechclaError for a sweep's settings that ask of an operator what it cannot do."""
+    one = OPERATORS.get(name)
+    if restored > one.taken_back or relative > one.unit:
+        can = {"restoration": one.taken_back, "unit": one.unit}
+        hints = {"restoration": "add --no-restore", "unit": "leave --unit raw"}
+        missing = [what for what, has in can.items() if not has]
+        raise MechclaError(
+            f"operator {name!r} has no {' and no '.join(missing)}; "
+            + " and ".join(hints[what] for what in missing)
+        )
+
+
 OPERATORS.register("add", Operation(add, taken_back=True))
 OPERATORS.register("add_norm", Operation(add_norm, taken_back=True))
 OPERATORS.register("ablate", Operation(ablate, unit=False, does="projects v out"))

@@ -1,4 +1,5 @@
-"""Plugins: a user's own files that register sources, recipes, families, metrics or control arms.
+"""Plugins: a user's own files that register sources, recipes, operators, families, metrics, control
+arms or alignment methods.
 
     python -m mechcla.sweep --plugins my_family.py
 
