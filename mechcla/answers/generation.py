@@ -74,7 +74,7 @@ def generate(
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text
     that ends the answer, looked for after leading white space; None: only EOS and the length end
-    it. template: text around each question, with {q} in its place, one or one a language, e.g.
+    it. template: text around each question, with {q} in its place, one or one per language, e.g.
     {"en": "Question: {q}\\nAnswer:"}. chat: put it into the tokenizer's chat template; True, or a
     `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new
     tokens) of a batch, halved, with a warning, as often as memory runs out. cache: None lets

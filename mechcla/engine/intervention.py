@@ -22,6 +22,7 @@ from torch import Tensor
 from mechcla.engine.operators import OPERATORS, Strength
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import Chat, chat_settings
+from mechcla.user_code import ours
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -123,7 +124,9 @@ class Intervention:
             return h
         elif self.unit == "relative":
             scale = self.strength * float(self.norm or 0.0) / length
-        new = OPERATORS.get(self.operator).act(h, v, scale, matrix)
+        operation = OPERATORS.get(self.operator)
+        given = h if ours(operation.act) else h.clone()  # a user's may edit it in place
+        new = operation.act(given, v, scale, matrix)
         if not isinstance(new, Tensor) or new.shape != h.shape:
             made = tuple(new.shape) if isinstance(new, Tensor) else type(new).__name__
             raise MechclaError(

@@ -2,7 +2,8 @@
 
 Every metric is a mean over items. Intervals are percentile bootstraps, seeded; a pooled value
 resamples questions (ids) and keeps all languages of a question together, because they are not
-independent. Operationalisation: ours (the source paper's equations are not public).
+independent. Operationalisation: ours (the source paper's equations and numbers are not known
+to us).
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Prepared:
     hooks: tuple[str, ...] = ()
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
-        """What is left to run, and the unembedding, a tensor a batch."""
+        """What is left to run, and the unembedding, a tensor per batch."""
         if not self.states:
             return [plain_log_probs(self.model, b, edits, self.rows) for b in self.batches]
         return [finish(state, edits) for state in self.states]

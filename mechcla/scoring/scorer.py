@@ -52,7 +52,7 @@ def score(
     `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
     plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
-    with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    with a row per item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> spanish = items.language("es").test
     >>> scores = mechcla.score(model, spanish, interventions=sur)

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from mechcla.engine.intervention import POSITIONS
-from mechcla.engine.operators import OPERATORS, acting
+from mechcla.engine.operators import acting, check_use
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
@@ -136,13 +136,13 @@ class SweepConfig(BaseSettings):
         24,
         ge=2,
         le=1_000_000,
-        description="dev items a kind and language in sweep cells; null: all",
+        description="dev items per kind and language in sweep cells; null: all",
     )
     test_items: int | None = Field(
-        63, ge=2, le=1_000_000, description="test items a kind and language; null: all"
+        63, ge=2, le=1_000_000, description="test items per kind and language; null: all"
     )
     choose: Literal["language", "pooled"] = Field(
-        "language", description="one choice a language, or one for all"
+        "language", description="one choice per language, or one for all"
     )
     measure: Literal["share", "accuracy"] = Field(
         "share", description="what selection maximises on dev"
@@ -171,7 +171,9 @@ class SweepConfig(BaseSettings):
         "en.safetensors,loc.safetensors",
     )
     plugins: Words = Field(
-        [], description="Python files or modules that register sources, recipes, families, metrics"
+        [],
+        description="Python files or modules that register sources, recipes, operators, families, "
+        "metrics, control arms",
     )
     chat: bool = Field(
         False,
@@ -192,7 +194,7 @@ class SweepConfig(BaseSettings):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
     )
-    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens a batch")
+    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens per batch")
     cache_mib: int = Field(
         2048,
         ge=0,
@@ -365,11 +367,7 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         config = SweepConfig(**settings)
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-    if not OPERATORS[config.operator].unit and (config.restore or config.unit != "raw"):
-        raise MechclaError(
-            f"operator {config.operator!r} has no restoration and no unit; add --no-restore and "
-            "leave --unit raw"
-        )
+    check_use(config.operator, restored=config.restore, relative=config.unit != "raw")
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(
             "chat_template_args and system_prompt are the chat template's, which is not used; add "

@@ -193,7 +193,7 @@ def _tested(
 
 
 def to_csv(rows: Sequence[Tested]) -> str:
-    """A row a comparison."""
+    """A row per comparison."""
     return csv_text([row.flat() for row in rows])
 
 

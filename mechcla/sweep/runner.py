@@ -41,7 +41,7 @@ from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
 from mechcla.sweep.making import imported_digests, make, names_us, shuffles
-from mechcla.sweep.plugins import plugin_digests
+from mechcla.sweep.plugins import plugin_digests, users_code
 from mechcla.sweep.rule import DevPoint, dev_point, gain
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -283,6 +283,7 @@ def _opened(
         "items": items.digest,
         "code": code_digest(),
         **plugin_digests(),
+        **users_code(config.recipe, config.operator),
         **imported_digests(config),
         **of_model(model),
         **chat_settings(config.chat_form, model.tokenizer),

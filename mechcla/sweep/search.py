@@ -1,4 +1,4 @@
-"""The dev part of a sweep: coarse to fine, then restoration and pairs, then one method a family.
+"""The dev part of a sweep: coarse to fine, then restoration and pairs, then one method per family.
 
 With `choose: language` (the default) this is done for each language on its own: vectors are a
 language's own, and the same strength helps one language and harms another. With `choose: pooled`

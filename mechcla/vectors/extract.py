@@ -152,7 +152,7 @@ def extract(
         ]
 
     prompts: list[Prompt] = []
-    if len(items.universal):
+    if any(language != "en" for language in items.universal.languages):
         en = en_prompts(items, paired=recipe not in UNPAIRED)
         prompts += en + shuffled(en)
     if len(items.cultural):

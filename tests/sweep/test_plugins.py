@@ -15,6 +15,7 @@ from mechcla.errors import MechclaError
 from mechcla.sweep import plugins
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import parse
+from mechcla.vectors.recipes import RECIPES
 
 CODE = '''
 from pathlib import Path
@@ -137,3 +138,22 @@ def test_a_plugin_that_is_not_there_and_a_recipe_that_is_none():
     with pytest.raises(MechclaError, match="setting 'recipe' is 'ldaa': did you mean 'lda'"):
         parse(["--recipe", "ldaa"])
     assert Path("nowhere.py").exists() is False
+
+
+def test_a_recipe_registered_from_python_is_in_the_identity(tiny_models, small_items, tmp_path):
+    """Other code under the same name is another run: its old vectors are not taken for new ones."""
+
+    def halved(plus, minus):
+        return (plus - minus).mean(0) / 2
+
+    def doubled(plus, minus):
+        return (plus - minus).mean(0) * 2
+
+    how = {"out": tmp_path / "run", "recipe": "of a script", "layers": [0, 2]}
+    how |= {"restore": False, "resamples": 100, "languages": ["es"], "controls": False}
+    RECIPES.register("of a script", halved)
+    mechcla.run_sweep(tiny_models["llama"], small_items, **how)
+    RECIPES.remove("of a script")
+    RECIPES.register("of a script", doubled)
+    with pytest.raises(MechclaError, match="code of recipe of a script"):
+        mechcla.run_sweep(tiny_models["llama"], small_items, **how)
