@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.runs.folder import RECORD
 from mechcla.runs.identity import versions
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
@@ -58,7 +59,7 @@ def note_threads(folder: Path) -> None:
     """Say it if a run goes on with another number of threads: sums may then round otherwise in the
     last digit.
     """
-    before = json.loads((folder / "record.json").read_text(encoding="utf-8"))["versions"]
+    before = json.loads((folder / RECORD).read_text(encoding="utf-8"))["versions"]
     then, now = before.get("threads"), versions()["threads"]
     if then is not None and then != now:
         print(
