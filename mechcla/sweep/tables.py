@@ -97,7 +97,7 @@ def summarise(
     return rows
 
 
-def to_csv(rows: list[Row]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     return csv_text([row.flat() for row in rows])
 
 
@@ -119,7 +119,7 @@ def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
     return "\n".join(lines)
 
 
-def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
+def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
     """The pooled test numbers as text, a line per method.
 
     tested: give these, and the cells are changes from the unsteered model, paired by item, with the
