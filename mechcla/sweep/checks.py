@@ -10,6 +10,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.runs.folder import RECORD
 from mechcla.runs.identity import versions
+from mechcla.steering.families import FAMILIES
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
@@ -21,6 +22,8 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
 
     A language may have one kind alone; each kind that it has is in dev and in test.
     """
+    for family in FAMILIES.values():
+        _ = family.kinds  # refuses an axis that is no metric
     axes = Axes.of(items)
     if not axes.steered:
         raise MechclaError(

@@ -15,8 +15,6 @@ from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
 from mechcla.sweep.evidence import Tested, erased
 
-METRICS = ("transfer", "localization", "english_bias")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -126,7 +124,7 @@ def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[T
     p-values of their sign-flip tests after Holm. English bias is not tested, so it has none.
     """
     wide = 36 if tested else 30
-    shown = [m for m in METRICS if any(r.metric == m for r in rows)]
+    shown = [m for m in metrics.METRICS if any(r.metric == m for r in rows)]
     heads = [m.replace("english_bias", "English bias") for m in shown]
     lines = [f"{'method':<12}{''.join(f'{head:<{wide}}' for head in heads)}".rstrip()]
     p = {
