@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, overload
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """The value of this name. Raises MechclaError that shows the nearest names."""
         if name not in self:
-            raise MechclaError(f"unknown {self.kind} {name!r}; {nearest(name, self._values, 40)}")
+            raise unknown(self.kind, name, self._values, 40)
         return self._values[name]
 
     def names(self) -> tuple[str, ...]:
