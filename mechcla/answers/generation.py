@@ -18,7 +18,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.engine.languages import Interventions, by_language
 from mechcla.engine.languages import described as edits_described
 from mechcla.engine.memory import retry_smaller
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import PromptForm
 from mechcla.models.chat import Chat, chat_settings, prompt_tokens
 from mechcla.models.tokens import Tokens, check_known
@@ -92,9 +92,7 @@ def generate(
     >>> texts = answers.to_pandas()[["id", "text"]]
     """
     if prompt not in ("implicit", "explicit"):
-        raise MechclaError(
-            f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}"
-        )
+        raise unknown("prompt form", prompt, ("implicit", "explicit"))
     if not len(questions):
         raise MechclaError("there are no questions to answer; is the language or split right?")
     if max_new_tokens < 1 or max_tokens < 1:

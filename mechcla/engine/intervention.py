@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcla.engine.operators import OPERATORS, Strength
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.user_code import ours
 
@@ -78,9 +78,7 @@ class Intervention:
         operation = OPERATORS.get(self.operator)
         for name, known in (("positions", POSITIONS), ("unit", UNITS)):
             if getattr(self, name) not in known:
-                raise MechclaError(
-                    f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}"
-                )
+                raise unknown(name, getattr(self, name), known)
         if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
             raise MechclaError(f"strength is {self.strength!r}; expected a number")
         if not math.isfinite(self.strength):

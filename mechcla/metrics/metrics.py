@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.metrics.estimates import (
     POOLED,
     RESAMPLES,
@@ -43,9 +43,7 @@ def item_value(role: str, measure: Measure = "share", normalisation: str = "sum"
     probability 0.
     """
     if measure not in ("accuracy", "share"):
-        raise MechclaError(
-            f"unknown measure {measure!r}; {nearest(measure, ('accuracy', 'share'))}"
-        )
+        raise unknown("measure", measure, ("accuracy", "share"))
 
     def value(row: ItemScore) -> float:
         has = np.asarray([r == role for r in row.roles])

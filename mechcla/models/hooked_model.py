@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 
@@ -138,7 +138,7 @@ class HookedModel:
         small pass at the first use.
         """
         if site not in SITES:
-            raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
+            raise unknown("site", site, SITES)
         if not isinstance(layer, int) or not 0 <= layer < self.n_layers:
             raise MechclaError(
                 f"layer {layer!r} is not in {self.name}, whose {self.n_layers} blocks are 0 to "

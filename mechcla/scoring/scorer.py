@@ -18,7 +18,7 @@ from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.variants import Edits, run_variants, steps
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat
@@ -62,7 +62,7 @@ def score(
     >>> scores = mechcla.score(model, both, interventions=steered)
     """
     if prompt not in FORMS:
-        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
+        raise unknown("prompt form", prompt, FORMS)
     found = by_language(interventions, items.languages, model, chat, any_language)
     if isinstance(interventions, Mapping):
         each = {

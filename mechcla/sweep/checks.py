@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.runs.folder import RECORD
 from mechcla.runs.identity import versions
+from mechcla.steering.families import FAMILIES
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
@@ -20,6 +22,8 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
 
     A language may have one kind alone; each kind that it has is in dev and in test.
     """
+    for family in FAMILIES.values():
+        _ = family.kinds  # refuses an axis that is no metric
     axes = Axes.of(items)
     if not axes.steered:
         raise MechclaError(
@@ -58,7 +62,7 @@ def note_threads(folder: Path) -> None:
     """Say it if a run goes on with another number of threads: sums may then round otherwise in the
     last digit.
     """
-    before = json.loads((folder / "record.json").read_text(encoding="utf-8"))["versions"]
+    before = json.loads((folder / RECORD).read_text(encoding="utf-8"))["versions"]
     then, now = before.get("threads"), versions()["threads"]
     if then is not None and then != now:
         print(

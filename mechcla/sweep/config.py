@@ -19,7 +19,7 @@ from pydantic_settings import (
 
 from mechcla.engine.intervention import POSITIONS
 from mechcla.engine.operators import acting, check_use
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
 from mechcla.steering.method import Manner
@@ -253,7 +253,7 @@ class SweepConfig(BaseSettings):
     def _known(cls, values: list[str]) -> list[str]:
         for value in values:
             if value not in POSITIONS:
-                raise ValueError(f"unknown positions {value!r}; {nearest(value, POSITIONS)}")
+                raise unknown("positions", value, POSITIONS)
         return values
 
     @field_validator("out", "model", "items", "config")
@@ -340,7 +340,7 @@ def parse(arguments: list[str]) -> SweepConfig:
         from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
-            raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+            raise unknown("preset", preset, PRESETS)
         return make({**PRESETS[preset], **from_file, **given})
     except SettingsError as error:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
@@ -381,7 +381,7 @@ def explain(error: Any, config: type[BaseSettings] = SweepConfig) -> str:
     """One of pydantic's errors as a line: the setting, the value given, what was expected."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown setting {where!r}; {nearest(where, config.model_fields, 40)}"
+        return str(unknown("setting", where, config.model_fields, 40))
     if not where:
         return str(error["msg"]).removeprefix("Value error, ")
     expected = error.get("ctx", {}).get("expected") if error["type"] == "literal_error" else None

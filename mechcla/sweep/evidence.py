@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.metrics.metrics import difference
+from mechcla.metrics.metrics import METRICS, difference
 from mechcla.runs.tables import csv_text
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
@@ -20,7 +20,7 @@ from mechcla.statistics import (
     minimum_detectable_effect,
     permutation_test,
 )
-from mechcla.steering.families import BOTH, FAMILIES, KIND_OF, Condition
+from mechcla.steering.families import BOTH, FAMILIES, Condition, axes_of
 
 ALPHA = 0.05
 
@@ -74,15 +74,15 @@ def is_arm(method: str) -> bool:
 def against_unsteered(
     tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
-    """Every family on both axes, and explicit prompting on localization, against the unsteered
-    model.
+    """Every family on both axes of the plane and its own, and explicit prompting on its own alone,
+    against the unsteered model.
     """
     pairs = [
         (name, "unsteered", metric)
         for name in tables
         if name != "unsteered" and not is_arm(name)
-        for metric in (BOTH if name != "explicit" else BOTH[1:])
-        if len(tables[name].where(kind=KIND_OF[metric]))  # items of one kind alone have one axis
+        for metric in dict.fromkeys((*(BOTH if name != "explicit" else ()), *axes_of(name)))
+        if len(tables[name].where(kind=METRICS[metric].kind))  # one kind of items has one axis
     ]
     return _tested(tables, pairs, measure, resamples, seed)
 

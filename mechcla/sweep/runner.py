@@ -42,7 +42,7 @@ from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
 from mechcla.sweep.making import imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests, users_code
-from mechcla.sweep.rule import DevPoint, dev_point, gain
+from mechcla.sweep.rule import DevPoint, dev_point, gains
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 US = "us_country"  # the control arm that names the United States
@@ -216,12 +216,13 @@ class Sweep:
         groups = [(k, n) for k in languages for n in kinds if n in self.axes.kinds[k]]
         wanted = [Job(m, k, kind, "dev") for k, kind in groups for m in methods]
         base = {(k, kind): self.unsteered(k, kind) for k, kind in groups}
-        gains = {  # of each cell this one number is kept
-            job: gain(scores, base[job.language, job.kind], job.kind, self.config.measure)
-            for job, scores in self.run(wanted)
+        measure = self.config.measure
+        found = {  # of each cell no more than its gains is kept
+            j: gains(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
+            for j, scores in self.run(wanted)
         }
         return [
-            dev_point(m, {(j.language, j.kind): gains[j] for j in wanted if j.method == m})
+            dev_point(m, {(j.language, j.kind): found[j] for j in wanted if j.method == m})
             for m in methods
         ]
 

@@ -59,6 +59,10 @@ class Choices:
     def method(self, family: str, language: str) -> Method:
         return self.by_language[language].chosen[family].method
 
+    def methods(self) -> dict[str, dict[str, Method]]:
+        """{family: {language: method}}: what is scored on test."""
+        return {f: {k: self.method(f, k) for k in self.languages(f)} for f in self.families}
+
     @property
     def each(self) -> list[Choice]:
         return list({c.languages: c for c in self.by_language.values()}.values())

@@ -15,8 +15,6 @@ from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
 from mechcla.sweep.evidence import Tested, erased
 
-METRICS = ("transfer", "localization", "english_bias")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -97,7 +95,7 @@ def summarise(
     return rows
 
 
-def to_csv(rows: list[Row]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     return csv_text([row.flat() for row in rows])
 
 
@@ -119,14 +117,14 @@ def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
     return "\n".join(lines)
 
 
-def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
+def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
     """The pooled test numbers as text, a line per method.
 
     tested: give these, and the cells are changes from the unsteered model, paired by item, with the
     p-values of their sign-flip tests after Holm. English bias is not tested, so it has none.
     """
     wide = 36 if tested else 30
-    shown = [m for m in METRICS if any(r.metric == m for r in rows)]
+    shown = [m for m in metrics.METRICS if any(r.metric == m for r in rows)]
     heads = [m.replace("english_bias", "English bias") for m in shown]
     lines = [f"{'method':<12}{''.join(f'{head:<{wide}}' for head in heads)}".rstrip()]
     p = {
