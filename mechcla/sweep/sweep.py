@@ -38,7 +38,7 @@ from mechcla.sweep.evidence import (
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
 from mechcla.sweep.finite import listed
-from mechcla.sweep.held import item_settings, model_settings
+from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.runner import Sweep, open_sweep, report_test
 from mechcla.sweep.search import Choices, choose
 from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
@@ -66,14 +66,15 @@ def run_sweep(
     items: ItemSet | str | Path = "demo",
     *,
     out: str | Path,
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] | str | None = None,
     **settings: Any,
 ) -> Run:
     """What `python -m mechcla.sweep` does, as one call; returns the run folder, read back.
 
     model: a name or folder, or a model that is loaded. items: a source, a file, or items. settings:
     any of `python -m mechcla.sweep --help`. The same call again does only what is missing. Raises
-    MechclaError for a setting that does not exist, and for a folder of another run.
+    MechclaError for a setting that does not exist or that a loaded model is otherwise, and for a
+    folder of another run.
 
     >>> run = mechcla.run_sweep("demo", out="runs/demo", languages=["es"])          # doctest: +SKIP
     >>> say(run.tests.where(language="all", measure="share"))                      # doctest: +SKIP
@@ -84,6 +85,7 @@ def run_sweep(
                 f"run_sweep takes settings themselves, not {name}={settings[name]!r}; "
                 "expected e.g. coarse_step=2"
             )
+    languages = [languages] if isinstance(languages, str) else languages
     given: dict[str, Any] = {"out": str(out), **settings}
     if languages is not None:
         given["languages"] = list(languages)
@@ -95,7 +97,7 @@ def run_sweep(
     else:
         given["items"] = str(items)
     held = model if isinstance(model, HookedModel) else None
-    given |= model_settings(held) if held is not None else {"model": str(model)}
+    given |= held_settings(held, settings) if held is not None else {"model": str(model)}
     return run_config(make(given), held, held_items, say=_silent)
 
 
@@ -195,7 +197,7 @@ def draw(
     """
     folder = sweep.store.folder / FIGURES
     config, cells = sweep.config, [p.describe() for p in choices.shared_points()]
-    tried = [p.describe() for c in choices.each for p in c.points]
+    tried = [p.describe() for c in choices.each for p in c.compared]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
     cosine, random_level = _cosine(sweep), random_perpendicularity(sweep.model.d_model)
     made = [
