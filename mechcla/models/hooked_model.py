@@ -45,6 +45,8 @@ class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
+    Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
+    does: it is computed once, so after editing weights in place, wrap the model anew.
 
     >>> ids = torch.tensor([[1, 70, 71], [1, 72, 73]])
     >>> mask, positions = torch.ones_like(ids), torch.arange(3).expand(2, 3)

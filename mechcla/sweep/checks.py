@@ -15,6 +15,7 @@ from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.extract import en_prompts
+from mechcla.vectors.recipes import UNPAIRED
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:
@@ -39,13 +40,15 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
                         f"a sweep chooses on dev and reports on test, but the {len(mine)} {kind} "
                         f"items of {language!r} are all {other}; expected {split} items too"
                     )
-    if axes.having("universal"):
+    if axes.having("universal") and not config.vectors:  # files need no prompts
+        paired = config.recipe not in UNPAIRED
         if "universal" not in axes.kinds.get(PIVOT, ()):
             raise MechclaError(
-                "EN-steering needs the universal items in English ('en') too, as parallel items; "
+                "EN-steering needs the universal items in English ('en') too, "
+                f"{'as parallel items; ' if paired else ''}"
                 f"there are universal items in {', '.join(axes.having('universal'))} alone"
             )
-        en_prompts(items.dev)
+        en_prompts(items.dev, paired=paired)
     for language in axes.having("cultural"):
         if not any(
             c.role == "english"

@@ -24,7 +24,7 @@ from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
-from mechcla.sweep.config_file import read_config
+from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.setting_types import (
     MINUS,
@@ -335,7 +335,7 @@ def parse(arguments: list[str]) -> SweepConfig:
     Raises MechclaError that names the setting, the value given and what was expected.
     """
     try:
-        load_plugins(_flag(arguments, "--plugins"))
+        load_plugins(plugins_of(arguments))
         given = CliApp.run(SweepConfig, cli_args=joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
@@ -346,16 +346,6 @@ def parse(arguments: list[str]) -> SweepConfig:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-
-
-def _flag(arguments: list[str], name: str) -> str | None:
-    """A flag's value, as it is written: plugins must be there before the others are checked."""
-    for k, argument in enumerate(arguments):
-        if argument.startswith(f"{name}="):
-            return argument.removeprefix(f"{name}=")
-        if argument == name and k + 1 < len(arguments):
-            return arguments[k + 1]
-    return None
 
 
 def make(settings: dict[str, Any]) -> SweepConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.metrics import METRICS, difference
-from mechcla.runs.tables import csv_text
+from mechcla.runs.tables import csv_text, in_columns
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
     Contrast,
@@ -215,11 +215,10 @@ def erased(tested: Sequence[Tested], measure: str) -> dict[str, list[str]]:
 
 def arms_table(rows: Sequence[Tested]) -> str:
     """The pooled comparisons with control arms as text."""
-    lines = [f"{'method':<10}{'less its control':<22}{'on':<14}{'difference':<28}p (Holm)"]
+    table = [("method", "less its control", "on", "difference", "p (Holm)")]
     for r in rows:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
-            lines.append(
-                f"{r.method:<10}{Condition.parse(r.against).arm:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
-            )
-    return "\n".join(lines)
+            arm = Condition.parse(r.against).arm
+            table.append((r.method, arm, r.metric, d, f"{r.p_holm:.4f}"))
+    return "\n".join(in_columns(table, (10, 22, 14, 28)))

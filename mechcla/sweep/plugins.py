@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from mechcla.engine.operators import OPERATORS
@@ -27,9 +26,14 @@ from mechcla.vectors.recipes import RECIPES
 _loaded: dict[str, str] = {}  # by name as it was given, without folders: SHA-256 of the code
 
 
-def load_plugins(names: Sequence[str] | str | None) -> None:
-    """Import Python files (*.py) and modules, each once. Raises MechclaError naming the plugin."""
-    given = names.strip("[]").split(",") if isinstance(names, str) else names or ()
+def load_plugins(names: object) -> None:
+    """Import Python files (*.py) and modules, each once: a list of names, or a string with commas.
+
+    Raises MechclaError naming the plugin.
+    """
+    given = names.strip("[]").split(",") if isinstance(names, str) else names
+    if not isinstance(given, list | tuple) or not all(isinstance(n, str) for n in given):
+        return  # none, or what the setting's own check refuses
     for name in (n.strip() for n in given if n.strip()):
         try:
             path = user_path(name) if name.endswith(".py") else _source(name)

@@ -148,7 +148,7 @@ def _draw_plane(
 ) -> list[Path]:
     folder, own = sweep.store.folder / FIGURES, sweep.config.measure
     end = "" if measure == own else f"_{measure}"
-    tried = [p.describe() for c in choices.each for p in c.points]
+    tried = [p.describe() for c in choices.each for p in c.compared]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
     wanted = ("english_bias", "all", measure)
     bias = {r.method: r.value for r in rows if (r.metric, r.language, r.measure) == wanted}

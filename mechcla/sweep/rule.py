@@ -20,8 +20,8 @@ cells they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,15 +96,45 @@ def dev_point(method: Method, cells: Mapping[tuple[str, str], Mapping[str, float
         k: (gains.get((k, "universal"), math.nan), gains.get((k, "cultural"), math.nan))
         for k in languages
     }
-    table = np.asarray(list(by_language.values()))
-    if len(gains) < table.size:  # a kind that a language has not, or that was not scored
-        scored = np.asarray([[(k, n) in gains for n in AXIS_OF] for k in languages])
-        columns = [table[there, n] for n, there in enumerate(scored.T)]
-        means = np.asarray([c.mean() if len(c) else math.nan for c in columns])
-    else:
-        means = table.mean(axis=0)
     lost = tuple(key for key, value in gains.items() if math.isnan(value))
-    return DevPoint(method, float(means[0]), float(means[1]), by_language, lost, others)
+    return DevPoint(method, *_means(by_language, set(gains)), by_language, lost, others)
+
+
+def _means(
+    by_language: Mapping[str, tuple[float, float]], measured: Set[tuple[str, str]]
+) -> tuple[float, float]:
+    """The mean gain of each kind over the languages that have it: nan where none has, or where one
+    that has it was not scored or is not finite. measured: (language, kind) of what they have.
+    """
+    there = np.asarray([[(k, kind) in measured for kind in AXIS_OF] for k in by_language], bool)
+    sums = np.where(there, np.asarray(list(by_language.values())), 0.0).sum(axis=0)
+    counts = there.sum(axis=0)
+    first, second = (float(s / n) if n else math.nan for s, n in zip(sums, counts, strict=True))
+    return first, second
+
+
+def within(point: DevPoint, languages: Container[str]) -> DevPoint | None:
+    """The same point over these of its languages alone; None where it has none of them.
+
+    Points that are compared must be means over the same languages. A point with a cell that is not
+    finite stays one, wherever the cell is.
+    """
+    kept = {k: v for k, v in point.by_language.items() if k in languages}
+    if len(kept) == len(point.by_language):
+        return point
+    cells = {
+        (k, kind): {axis: value}
+        for k, values in kept.items()
+        for (kind, axis), value in zip(AXIS_OF.items(), values, strict=True)
+        if not math.isnan(value) or (k, kind) in point.not_finite
+    }
+    if not cells:
+        return None
+    for axis, by_language in point.others.items():
+        for k in kept:
+            if k in by_language:
+                cells[k, METRICS.get(axis).kind][axis] = by_language[k]
+    return replace(dev_point(point.method, cells), not_finite=point.not_finite)
 
 
 def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
@@ -142,10 +172,18 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
 
 
 def merge(points: Sequence[DevPoint], languages: int | Mapping[str, int]) -> list[DevPoint]:
-    """Points of the same method joined over languages, their gains averaged.
+    """Points of the same method joined over languages, each gain averaged over those that have the
+    kind; nan where one that has it was not scored.
 
     languages: how many there are, or how many each family has. Methods that lack one are left out.
     """
+    measured = {
+        (k, kind)
+        for p in points
+        for k, values in p.by_language.items()
+        for kind, value in zip(AXIS_OF, values, strict=True)
+        if not math.isnan(value)
+    }
     together: dict[Method, list[DevPoint]] = {}
     for p in points:
         if not p.not_finite:
@@ -155,13 +193,12 @@ def merge(points: Sequence[DevPoint], languages: int | Mapping[str, int]) -> lis
         by_language = {k: both for p in parts for k, both in p.by_language.items()}
         wanted = languages if isinstance(languages, int) else languages[method.family]
         if len(by_language) == wanted:
-            means = np.asarray(list(by_language.values())).mean(axis=0)
             others = {
                 axis: {k: v for p in parts for k, v in p.others.get(axis, {}).items()}
                 for axis in parts[0].others
             }
             found.append(
-                DevPoint(method, float(means[0]), float(means[1]), by_language, others=others)
+                DevPoint(method, *_means(by_language, measured), by_language, others=others)
             )
     return found
 

@@ -15,7 +15,7 @@ from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
-from mechcla.sweep.held import item_settings, model_settings
+from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.report import draw, report, tabulate, write_tables
 from mechcla.sweep.runner import open_sweep, report_test
 from mechcla.sweep.search import choose
@@ -52,14 +52,15 @@ def run_sweep(
     items: ItemSet | str | Path = "demo",
     *,
     out: str | Path,
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] | str | None = None,
     **settings: Any,
 ) -> Run:
     """What `python -m mechcla.sweep` does, as one call; returns the run folder, read back.
 
     model: a name or folder, or a model that is loaded. items: a source, a file, or items. settings:
     any of `python -m mechcla.sweep --help`. The same call again does only what is missing. Raises
-    MechclaError for a setting that does not exist, and for a folder of another run.
+    MechclaError for a setting that does not exist or that a loaded model is otherwise, and for a
+    folder of another run.
 
     >>> run = mechcla.run_sweep("demo", out="runs/demo", languages=["es"])          # doctest: +SKIP
     >>> say(run.tests.where(language="all", measure="share"))                      # doctest: +SKIP
@@ -70,6 +71,7 @@ def run_sweep(
                 f"run_sweep takes settings themselves, not {name}={settings[name]!r}; "
                 "expected e.g. coarse_step=2"
             )
+    languages = [languages] if isinstance(languages, str) else languages
     given: dict[str, Any] = {"out": str(out), **settings}
     if languages is not None:
         given["languages"] = list(languages)
@@ -81,7 +83,7 @@ def run_sweep(
     else:
         given["items"] = str(items)
     held = model if isinstance(model, HookedModel) else None
-    given |= model_settings(held) if held is not None else {"model": str(model)}
+    given |= held_settings(held, settings) if held is not None else {"model": str(model)}
     return run_config(make(given), held, held_items, say=_silent)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.runs.tables import csv_text
+from mechcla.runs.tables import csv_text, in_columns
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
+from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.evidence import Tested, erased
 
 
@@ -126,7 +127,7 @@ def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[T
     wide = 36 if tested else 30
     shown = [m for m in metrics.METRICS if any(r.metric == m for r in rows)]
     heads = [m.replace("english_bias", "English bias") for m in shown]
-    lines = [f"{'method':<12}{''.join(f'{head:<{wide}}' for head in heads)}".rstrip()]
+    table = [["method", *heads]]
     p = {
         (t.method, t.metric): t.p_holm
         for t in tested
@@ -145,8 +146,26 @@ def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[T
                 None,
             )
             cells.append(_cell(row, p.get((name, metric)) if tested else None, bool(tested)))
-        lines.append((f"{name:<12}" + "".join(f"{c:<{wide}}" for c in cells)).rstrip())
-    return "\n".join(lines)
+        table.append([name, *cells])
+    lines = in_columns(table, (12, *(wide for _ in shown)))
+    return "\n".join([*lines, *_pooled_over(rows, shown, measure)])
+
+
+def _pooled_over(rows: Sequence[Row], shown: Sequence[str], measure: str) -> list[str]:
+    """Which languages each pooled number is over, where not all are over the same ones."""
+    over: dict[tuple[str, str], list[str]] = {}
+    for r in rows:
+        if r.measure == measure and r.metric in shown and r.language not in (POOLED, PIVOT):
+            over.setdefault((r.metric, r.method), []).append(r.language)
+    if len({tuple(languages) for languages in over.values()}) < 2:
+        return []
+    lines = []
+    for metric in shown:
+        mine = {method: languages for (m, method), languages in over.items() if m == metric}
+        most = max(mine.values(), key=len)
+        others = (f"{k} {' '.join(v)}" for k, v in mine.items() if v != most)
+        lines.append("; ".join([f"{metric} is pooled over {' '.join(most)}", *others]))
+    return lines
 
 
 def _cell(row: Row | None, p: float | None, change: bool) -> str:

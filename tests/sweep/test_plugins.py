@@ -226,3 +226,44 @@ def test_a_recipe_registered_from_python_is_in_the_identity(tiny_models, small_i
     RECIPES.register("of a script", doubled)
     with pytest.raises(MechclaError, match="code of recipe of a script"):
         mechcla.run_sweep(tiny_models["llama"], small_items, **how)
+
+
+OWN = """
+from mechcla.engine.operators import OPERATORS
+from mechcla.vectors.recipes import RECIPES
+
+OPERATORS.register("NAME_add", OPERATORS["add"])
+RECIPES.register("NAME_recipe", RECIPES["mean_difference"])
+"""
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{}", '["{}"]'])
+def test_flags_may_name_what_the_files_plugins_register(form, tmp_path):
+    name = f"filed{len(form)}"
+    (tmp_path / f"{name}.py").write_text(OWN.replace("NAME", name))
+    (tmp_path / "c.yaml").write_text(f"plugins: {form.format(tmp_path / f'{name}.py')}\n")
+    asked = ["--no-restore", "--operator", f"{name}_add", f"--recipe={name}_recipe"]
+    try:
+        config = parse(["--config", str(tmp_path / "c.yaml"), *asked])
+    finally:
+        plugins._loaded.pop(name, None)
+    assert (config.operator, config.recipe) == (f"{name}_add", f"{name}_recipe")
+    assert config.plugins == [str(tmp_path / f"{name}.py")]
+
+
+def test_flags_may_name_what_any_of_several_plugins_registers(tmp_path):
+    names = ["first_of_two", "second_of_two"]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(OWN.replace("NAME", name))
+    asked = [flag for name in names for flag in ("--plugins", str(tmp_path / f"{name}.py"))]
+    try:
+        assert parse([*asked, "--recipe", f"{names[1]}_recipe"]).recipe == f"{names[1]}_recipe"
+    finally:
+        for name in names:
+            plugins._loaded.pop(name, None)
+
+
+def test_plugins_that_are_no_names_are_one_message(tmp_path):
+    (tmp_path / "c.yaml").write_text("plugins: 5\n")
+    with pytest.raises(MechclaError, match="setting 'plugins' is 5"):
+        parse(["--config", str(tmp_path / "c.yaml")])
