@@ -33,9 +33,8 @@ def unknown(
 ) -> MechclaError:
     """The exception for a name that is none of the known ones, to be raised; where: what has it.
 
-    >>> raise unknown("site", "resid_pots", ["resid_pre", "resid_post"])
-    Traceback (most recent call last):
-    mechcla.errors.MechclaError: unknown site 'resid_pots'; did you mean 'resid_post'? known: ...
+    >>> str(unknown("unit", "raws", ["raw", "relative"]))
+    "unknown unit 'raws'; did you mean 'raw'? known: raw, relative"
     """
     what = f"{where} has an unknown {kind}" if where else f"unknown {kind}"
     return MechclaError(f"{what} {name!r}; {nearest(name, known, limit)}")

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from mechcla.errors import MechclaError
+from mechcla.steering.families import AXIS_OF
 from mechcla.steering.grid import around, coarse_layers, pairs, restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.rule import DevPoint, best, dev_point, merge, pareto_front, ranked, within
@@ -60,27 +61,32 @@ def test_selection_rules():
         best(points, "LOC", 0.01)
 
 
+def on_plane(method, gains):
+    """A dev point of gains on the plane's axes, by (language, kind)."""
+    return dev_point(method, {key: {AXIS_OF[key[1]]: gain} for key, gain in gains.items()})
+
+
 def test_a_gain_over_languages_is_over_those_that_have_the_kind():
     en, kept = Method(en_layer=1, en_strength=1.0), Method(en_layer=2, en_strength=1.0)
     spanish = {("es", "universal"): 0.25, ("es", "cultural"): -0.5}
     pt = {("pt", "universal"): 0.75}
-    apart = [dev_point(en, spanish), dev_point(en, pt)]
-    (joined,), together = merge(apart, {"EN": 2}), dev_point(en, spanish | pt)
+    apart = [on_plane(en, spanish), on_plane(en, pt)]
+    (joined,), together = merge(apart, {"EN": 2}), on_plane(en, spanish | pt)
     for p in (joined, together):
         assert (p.d_transfer, p.d_localization) == (0.5, -0.5)
     # nothing is known of one language that has cultural items, so nothing of the mean
-    apart += [dev_point(kept, {("es", "universal"): 0.5}), dev_point(kept, pt)]
+    apart += [on_plane(kept, {("es", "universal"): 0.5}), on_plane(kept, pt)]
     half = next(p for p in merge(apart, 2) if p.method == kept)
     assert half.d_transfer == 0.625
     assert math.isnan(half.d_localization)
     # what is not finite is no language without the kind
-    lost = dev_point(en, spanish | {("pt", "universal"): math.nan})
+    lost = on_plane(en, spanish | {("pt", "universal"): math.nan})
     assert math.isnan(lost.d_transfer)
-    assert merge([lost, dev_point(en, spanish)], 2) == []
+    assert merge([lost, on_plane(en, spanish)], 2) == []
 
 
 def test_a_point_within_fewer_languages_is_of_their_gains():
-    p = dev_point(
+    p = on_plane(
         Method(en_layer=1, en_strength=1.0),
         {("es", "universal"): 0.25, ("es", "cultural"): -0.5, ("pt", "universal"): 0.75},
     )
@@ -90,7 +96,7 @@ def test_a_point_within_fewer_languages_is_of_their_gains():
     assert found.by_language == {"es": (0.25, -0.5)}
     assert within(p, ["es", "pt"]) is p
     assert within(p, ["ca"]) is None
-    lost = dev_point(p.method, {("es", "universal"): 0.25, ("pt", "universal"): math.nan})
+    lost = on_plane(p.method, {("es", "universal"): 0.25, ("pt", "universal"): math.nan})
     kept = within(lost, ["es"])
     assert kept is not None
     assert kept.not_finite == (("pt", "universal"),)  # never chosen, wherever it is not finite
