@@ -265,7 +265,7 @@ def test_one_choice_for_all_languages_is_made_over_those_that_allow_it(name, mix
     pairs = {
         (p["en_layer"], p["loc_layer"])
         for p in choice["points"]
-        if p["family"] == "SUR" and p["restore_layer"] is None
+        if p["family"] == "SUR" and p.get("restore_layer") is None
     }
     assert pairs <= set(couples)
     assert pairs
