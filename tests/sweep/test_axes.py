@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,13 @@ import torch
 import mechcla
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.steering.families import AXIS_OF
 from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
+from mechcla.sweep.config import make
+from mechcla.sweep.rule import dev_point
+from mechcla.sweep.runner import open_sweep
+from mechcla.sweep.search import DevSearch
 from tests.sweep.test_held import chosen
 
 FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "loc_strengths": [2.0, 8.0]}
@@ -253,22 +259,29 @@ def test_one_choice_for_all_languages_is_made_over_those_that_allow_it(name, mix
     for p in choice["pareto_front"]:
         assert list(p["by_language"]) == ["es"]
         assert (p["d_transfer"], p["d_localization"]) == pytest.approx(gains[p["name"]])
-    layers: dict[str, dict[int, float]] = {"EN": {}, "LOC": {}}
-    for p in choice["points"]:
-        if p["family"] in layers:
-            mine = layers[p["family"]]
-            layer = p[f"{p['family'].lower()}_layer"]
-            mine[layer] = max(sum(gains[p["name"]]), mine.get(layer, -9.0))
-    en, loc = ([*sorted(by, key=by.__getitem__, reverse=True)] for by in layers.values())
-    assert layers["EN"][en[0]] > layers["EN"][en[1]]
-    couples = [(a, b) for a in en for b in loc if a < b]
-    pairs = {
-        (p["en_layer"], p["loc_layer"])
-        for p in choice["points"]
-        if p["family"] == "SUR" and p.get("restore_layer") is None
+
+
+def test_what_one_search_ranks_is_over_its_own_languages(mixed, tiny, tmp_path):
+    """Layer 1 is the better one over es and pt, layer 0 in es, where both vectors can act."""
+    config = make({"out": str(tmp_path / "run"), "choose": "pooled", **FEW})
+    en = [Method(en_layer=k, en_strength=1.0) for k in (0, 1)]
+    gains = {
+        en[0]: {("es", "universal"): 0.3, ("es", "cultural"): 0.1, ("pt", "universal"): 0.0},
+        en[1]: {("es", "universal"): 0.2, ("es", "cultural"): 0.1, ("pt", "universal"): 0.9},
     }
-    assert pairs <= set(couples)
-    assert pairs
+    with closing(open_sweep(config, tiny, mixed)) as sweep:
+        points = {
+            m: dev_point(m, {key: {AXIS_OF[key[1]]: gain} for key, gain in by.items()})
+            for m, by in gains.items()
+        }
+        everywhere = DevSearch(sweep, ["es", "pt", "ca"], points)
+        surgical, own = everywhere.of("SUR"), everywhere.of("EN")
+        assert surgical is not None
+        assert own is not None
+        assert own.ranked("EN", 2) == en[::-1]
+        assert surgical.ranked("EN", 2) == en
+        assert surgical.ranked("EN", 2, by="sum") == en
+        assert everywhere.ranked("EN", 2, by="sum") == en
 
 
 def test_what_allows_no_axis_is_one_message(mixed, tiny, tmp_path, capsys):

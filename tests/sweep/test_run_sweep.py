@@ -79,7 +79,9 @@ def test_vectors_of_anybodys(tiny_folders, tiny, small_items, tmp_path):
     test = small_items.cultural.test.language("es")
     for a, b in zip(mechcla.score(tiny, test, edit), mechcla.score(tiny, test, there), strict=True):
         assert a.log_likelihood == b.log_likelihood
-    with pytest.raises(MechclaError, match="expected one EN and one LOC"):
+    with pytest.raises(
+        MechclaError, match="no file named 'LOC'; expected one named EN and one named LOC"
+    ):
         mechcla.run_sweep(tiny, small_items, out=tmp_path / "one", vectors=files[:1], **FEW)
     narrow = {"es": torch.ones(4, 7)}
     mechcla.SteeringVectors.from_tensors("LOC", narrow).save(tmp_path / "narrow.safetensors")
