@@ -118,6 +118,8 @@ def train(
         disable_tqdm=True,
         report_to=[],
     )
+    # Trainer takes a batch per GPU that it sees, and micro-batches of the plan are one at a time.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     if arguments.world_size > 1:
         raise MechclaError(
             f"align runs in one process, and this is one of {arguments.world_size}; start it "
@@ -202,7 +204,8 @@ def _is_json(path: Path) -> bool:
 
 
 def _the_one(batches: list[dict[str, MicroBatch]]) -> dict[str, MicroBatch]:
-    return batches[0]
+    [batch] = batches  # more than one would mean that Trainer drops the others
+    return batch
 
 
 def _mean_parts(parts: list[Any]) -> dict[str, float]:
