@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -117,17 +118,13 @@ class Decoder:
     def _how(self, batch: MicroBatch) -> str:
         """Which head gives the model's own logits, on two texts of the batch."""
         texts = batch.label_row < 2
-        few = MicroBatch(
-            batch.task,
-            batch.step,
-            batch.scale,
-            batch.where,
-            batch.fit,
-            batch.ids[:2],
-            batch.real[:2],
-            batch.label_row[texts],
-            batch.label_place[texts],
-            batch.labels[texts],
+        few = replace(
+            batch,
+            ids=batch.ids[:2],
+            real=batch.real[:2],
+            label_row=batch.label_row[texts],
+            label_place=batch.label_place[texts],
+            labels=batch.labels[texts],
         )
         own = self._whole(few)
         ways = ["plain"]

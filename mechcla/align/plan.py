@@ -53,8 +53,9 @@ class Plan(Dataset[dict[str, MicroBatch]]):
             raise IndexError(index)
         number, part = divmod(index, self.parts)
         step = self.steps[number]
-        batch = collate(step.parts[part], self.pad_id, step.task, number + 1, step.scales[part])
-        return {"batch": batch}
+        rows, scale = step.parts[part], step.scales[part]
+        fit = sum(row.n_fit_labels for piece in step.parts for row in piece) * scale / self.parts
+        return {"batch": collate(rows, self.pad_id, step.task, number + 1, scale, fit)}
 
 
 def make_plan(

@@ -61,13 +61,20 @@ class Row:
     def n_labels(self) -> int:
         return sum(len(i) - p for i, p in zip(self.ids, self.prompts, strict=True))
 
+    @property
+    def n_fit_labels(self) -> int:
+        """Labels of the first text, where a task that also fine-tunes does so."""
+        return len(self.ids[0]) - self.prompts[0] if self.example.fit else 0
+
 
 @dataclass(frozen=True)
 class MicroBatch:
     """Rows ready for a forward pass, right-padded, the texts of a row one after another.
 
     label_row, label_place: where the logits for each label are read, by text and by place in it;
-    labels: the tokens there. scale: what the micro-batch's mean counts within its step. task: the
+    labels: the tokens there. scale: what the micro-batch's mean counts within its step. fit_labels:
+    the step's labels that a preference task fine-tunes on, times the micro-batch's part of the
+    step's rows: a sum over it divided by this is, over the step, a mean per label token. task: the
     name of the task; step: the optimizer step, from 1.
     """
 
@@ -81,6 +88,7 @@ class MicroBatch:
     label_row: Int[Tensor, " label"]
     label_place: Int[Tensor, " label"]
     labels: Int[Tensor, " label"]
+    fit_labels: float
 
     @property
     def n_texts(self) -> int:
@@ -209,7 +217,9 @@ def cut(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     return [ordered[a:b] for a, b in pairwise(edges)]
 
 
-def collate(rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float) -> MicroBatch:
+def collate(
+    rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float, fit_labels: float
+) -> MicroBatch:
     """One micro-batch from rows, right-padded; the first token of a text is never a label."""
     texts = [(ids, cut) for row in rows for ids, cut in zip(row.ids, row.prompts, strict=True)]
     length = max(len(ids) for ids, _ in texts)
@@ -223,4 +233,5 @@ def collate(rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float
     at = torch.tensor(places, dtype=torch.long).reshape(-1, 3)
     fit = torch.tensor([row.example.fit for row in rows], dtype=torch.bool)
     where = tuple(row.example.where for row in rows)
-    return MicroBatch(task, step, scale, where, fit, ids, real, at[:, 0], at[:, 1], at[:, 2])
+    at_labels = (at[:, 0], at[:, 1], at[:, 2])
+    return MicroBatch(task, step, scale, where, fit, ids, real, *at_labels, fit_labels)

@@ -76,17 +76,11 @@ def test_the_first_loss_is_that_of_the_base_by_hand(
     base.eval()
     rows = [row for part in plan.steps[0].parts for row in part]
     if method == "clo":
-        nll, count, _preference = 0.0, 0, 0.0
-        parts = []
-        for part in plan.steps[0].parts:
-            nll, count = 0.0, 0
-            for row in part:
-                if row.example.fit:
-                    found = plain_log_probs(base, list(row.ids[0]), row.prompts[0])
-                    nll, count = nll - sum(found), count + len(found)
-            sft = nll / count if count else 0.0
-            parts.append((0.5 * sft + 0.5 * math.log(2)) * len(part))
-        expected = sum(parts) / len(rows)
+        fitted = [row for row in rows if row.example.fit]
+        found = [
+            x for row in fitted for x in plain_log_probs(base, list(row.ids[0]), row.prompts[0])
+        ]
+        expected = -0.5 * sum(found) / len(found) + 0.5 * math.log(2)
     else:
         found = [x for row in rows for x in plain_log_probs(base, list(row.ids[0]), row.prompts[0])]
         expected = -sum(found) / len(found)
