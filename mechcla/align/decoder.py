@@ -109,9 +109,15 @@ class Decoder:
     def _at_labels(self, batch: MicroBatch, head: str) -> Float[Tensor, "label vocab"]:
         read = self.residuals(batch)[batch.label_row, batch.label_place]
         found: Tensor = self.base.get_output_embeddings()(read)
-        if head == "capped":
-            cap = self.base.config.get_text_config().final_logit_softcapping
-            found = torch.tanh(found / cap) * cap
+        if head == "capped" and self._cap:
+            found = torch.tanh(found / self._cap) * self._cap
+        return found
+
+    @property
+    def _cap(self) -> float | None:
+        """The bound of a model that caps its logits softly."""
+        config = self.base.config.get_text_config()
+        found: float | None = getattr(config, "final_logit_softcapping", None)
         return found
 
     @torch.no_grad()
@@ -126,15 +132,23 @@ class Decoder:
             label_place=batch.label_place[texts],
             labels=batch.labels[texts],
         )
-        own = self._whole(few)
-        ways = ["plain"]
-        if getattr(self.base.config.get_text_config(), "final_logit_softcapping", None):
-            ways = ["capped"]
+        way = "capped" if self._cap else "plain"
+        with self._evaluated():
+            own, ours = self._whole(few), self._at_labels(few, way)
         near = 1e-4 if own.dtype == torch.float32 else 0.1
-        for way in ways:
-            if torch.allclose(self._at_labels(few, way), own, rtol=near, atol=near):
-                return way
-        return "whole"
+        return way if torch.allclose(ours, own, rtol=near, atol=near) else "whole"
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """Without dropout, and without a draw that a training which goes on would make again."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        with torch.random.fork_rng():
+            self.model.eval()
+            try:
+                yield
+            finally:
+                for module, mode in modes:
+                    module.training = mode
 
 
 def _core(base: Any) -> Any:

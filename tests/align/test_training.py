@@ -166,7 +166,7 @@ from tests.align import test_training as t
 from mechcla.align import trainer
 import mechcla
 from pathlib import Path
-folder, out, method = sys.argv[1:]
+folder, out, method, dropout = sys.argv[1:]
 from transformers import Trainer
 saved = Trainer._save_checkpoint
 def save(self, *a, **k):
@@ -174,18 +174,21 @@ def save(self, *a, **k):
     if self.state.global_step == 4:
         os._exit(9)
 Trainer._save_checkpoint = save
-t.train(method, Path(folder), Path(out), steps=8, save_every=2)
+t.train(method, Path(folder), Path(out), steps=8, save_every=2, dropout=float(dropout))
 """
 
 
-@pytest.mark.parametrize("method", ["mist", "midalign", "clo"])
+@pytest.mark.parametrize(
+    ("method", "dropout"), [("mist", 0), ("midalign", 0), ("clo", 0), ("mist", 0.2), ("clo", 0.2)]
+)
 def test_a_killed_training_goes_on_to_the_weights_of_an_unbroken_one(
-    method: str, tiny_folders: dict[str, Path], tmp_path: Path
+    method: str, dropout: float, tiny_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tiny_folders["llama"]
-    whole = train(method, folder, tmp_path / "whole", steps=8, save_every=2)
+    settings = {"steps": 8, "save_every": 2, "dropout": dropout}
+    whole = train(method, folder, tmp_path / "whole", **settings)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cut"), method],
+        [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cut"), method, str(dropout)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
     )
@@ -194,7 +197,7 @@ def test_a_killed_training_goes_on_to_the_weights_of_an_unbroken_one(
     half = tmp_path / "cut.training" / "checkpoint-4"
     (tmp_path / "cut.training" / "checkpoint-6").mkdir()  # what a kill while saving leaves
     assert half.exists()
-    again = train(method, folder, tmp_path / "cut", steps=8, save_every=2)
+    again = train(method, folder, tmp_path / "cut", **settings)
     assert again.digest == whole.digest  # to the last bit
     assert list(again.losses) == list(whole.losses)
     assert not (tmp_path / "cut.training").exists()
