@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechcla.align.label_head import frozen_head_log_probs
 from mechcla.align.losses import label_log_probs, mean_pooled
 from mechcla.align.rows import MicroBatch
 from mechcla.errors import MechclaError
@@ -54,8 +55,18 @@ class Decoder:
         return self._at_labels(batch, self.head)
 
     def label_log_probs(self, batch: MicroBatch) -> Float[Tensor, " label"]:
-        """Log-probability of each label, in nats."""
-        return label_log_probs(self.logits(batch), batch.labels)
+        """Log-probability of each label, in nats.
+
+        Under a frozen linear head a part of the labels at a time, so that no logits of all labels
+        lie in memory; under another head from `logits`.
+        """
+        head = self.base.get_output_embeddings()
+        if self.head == "unknown":
+            self.head = self._how(batch)
+        if self.head == "whole" or not _is_frozen_linear(head):
+            return label_log_probs(self.logits(batch), batch.labels)
+        read = self.residuals(batch)[batch.label_row, batch.label_place]
+        return frozen_head_log_probs(read, head.weight, batch.labels, self._cap)
 
     def text_log_probs(self, batch: MicroBatch) -> Float[Tensor, " text"]:
         """The summed log-probability of each text's labels, in nats."""
@@ -149,6 +160,11 @@ class Decoder:
             finally:
                 for module, mode in modes:
                     module.training = mode
+
+
+def _is_frozen_linear(head: Any) -> bool:
+    """Whether it is a plain matrix that training does not change, and not one with LoRA on it."""
+    return type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
 
 
 def _core(base: Any) -> Any:
