@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mechcla.align.config import make
+from mechcla.align.trainer import scheduler
 from tests.align.test_training import adapted, train
 
 
@@ -50,3 +52,31 @@ def test_a_step_s_loss_and_gradient_do_not_change_with_the_bound_on_memory(
     assert many > one == 1
     assert cut == pytest.approx(whole, rel=1e-5)
     assert torch.allclose(cut_gradient, whole_gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("linear", 2, [0.5, 1, 0.75, 0.5, 0.25]),
+        ("linear", 0, [1, 0.8, 0.6, 0.4, 0.2]),
+        ("constant", 4, [0.25, 0.5, 0.75, 1, 1]),
+    ],
+)
+def test_the_first_step_of_warm_up_learns(
+    schedule: str, warmup: int, expected: list[float]
+) -> None:
+    config = make({"method": "mist", "schedule": schedule, "warmup": warmup})
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    made = scheduler(config, optimizer, 5)
+    found = []
+    for _ in range(5):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made.step()
+    assert found == pytest.approx(expected)
+
+
+def test_training_follows_that_schedule(tiny_folders: dict[str, Path], tmp_path: Path) -> None:
+    result = train("mist", tiny_folders["llama"], tmp_path / "a", warmup=2, lr=1e-3)
+    rates = [row["learning_rate"] for row in result.losses]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-3 * 2 / 3, 1e-3 / 3])
