@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import mechcla
+from mechcla import MechclaError
+from mechcla.align import training
 from mechcla.align.config import make
 from mechcla.align.trainer import scheduler
-from tests.align.test_training import adapted, train
+from tests.align.test_training import adapted, facts, train
 
 
 def test_more_gpus_than_one_drop_no_micro_batch(
@@ -80,3 +85,36 @@ def test_training_follows_that_schedule(tiny_folders: dict[str, Path], tmp_path:
     result = train("mist", tiny_folders["llama"], tmp_path / "a", warmup=2, lr=1e-3)
     rates = [row["learning_rate"] for row in result.losses]
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3 * 2 / 3, 1e-3 / 3])
+
+
+def test_a_whole_adapter_of_an_exchanged_base_is_not_given_back(
+    tiny_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    base = shutil.copytree(tiny_folders["llama"], tmp_path / "base")
+    train("mist", base, tmp_path / "a", steps=1)
+    shutil.rmtree(base)
+    shutil.copytree(tiny_folders["gpt2"], base)
+    with pytest.raises(MechclaError, match=r"another training \(another base\)"):
+        train("mist", base, tmp_path / "a", steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("code", "0", "another version of mechcla's code"),
+        ("versions", {}, "other versions of packages"),
+        ("device", "cuda", "another device"),
+        ("plugins", {"plugin mine": "0"}, "other plug-ins"),
+        ("dev_items", "0", "other dev items"),
+    ],
+)
+def test_checkpoints_that_something_else_decided_are_refused(
+    name: str, value: Any, said: str, tiny_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    config = make({"method": "mist", "model": str(tiny_folders["llama"]), "data": "drinks"})
+    base = mechcla.load_model(tiny_folders["llama"], device="cpu").describe()
+    mine = training._decided_by(config, facts(), base)
+    training._start(config, tmp_path / "a", mine)
+    training._start(config, tmp_path / "a", mine)  # goes on
+    with pytest.raises(MechclaError, match=said):
+        training._start(config, tmp_path / "a", {**mine, name: value})
