@@ -102,6 +102,9 @@ class AlignConfig(BaseSettings):
     layer: int | None = Field(
         None, ge=0, le=DEEPEST, description="midalign: the block aligned; default: the middle one"
     )
+    pool: Literal["written", "all"] = Field(
+        "written", description="midalign: tokens in a mean; written leaves out added ones (BOS)"
+    )
     temperature: float = Field(
         0.1, gt=0, allow_inf_nan=False, description="midalign: of the contrast"
     )

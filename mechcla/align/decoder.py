@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -79,10 +79,13 @@ class Decoder:
         with torch.no_grad(), self.model.disable_adapter():
             return self.text_log_probs(batch)
 
-    def pooled(self, batch: MicroBatch, layer: int) -> Float[Tensor, "text d"]:
-        """The residual stream after block `layer`, mean over a text's tokens (BOS among them).
+    def pooled(
+        self, batch: MicroBatch, layer: int, pool: Literal["written", "all"] = "written"
+    ) -> Float[Tensor, "text d"]:
+        """The residual stream after block `layer`, mean over a text's tokens.
 
-        Blocks above do not run. Raises MechclaError for a block that the model does not have.
+        pool: "written" leaves out what the tokenizer added: its BOS has the same vector in every
+        text, and in some models one so long that all means point its way. Blocks above do not run. Raises MechclaError for a block that the model does not have.
         """
         if not 0 <= layer < self.n_layers:
             raise MechclaError(
@@ -100,7 +103,7 @@ class Decoder:
                 self.residuals(batch)
             finally:
                 handle.remove()
-        return mean_pooled(seen[0], batch.real)
+        return mean_pooled(seen[0], batch.written if pool == "written" else batch.real)
 
     @contextmanager
     def _up_to(self, layer: int) -> Iterator[nn.Module]:
@@ -139,6 +142,7 @@ class Decoder:
             batch,
             ids=batch.ids[:2],
             real=batch.real[:2],
+            written=batch.written[:2],
             label_row=batch.label_row[texts],
             label_place=batch.label_place[texts],
             labels=batch.labels[texts],

@@ -47,11 +47,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Row:
-    """An example as token ids, and how many of each text's first tokens are no labels."""
+    """An example as token ids, and how many of each text's first tokens are no labels.
+
+    added: per text, the places of what the tokenizer or a chat template put there.
+    """
 
     example: Example
     ids: tuple[tuple[int, ...], ...]
     prompts: tuple[int, ...]
+    added: tuple[frozenset[int], ...]
 
     @property
     def length(self) -> int:
@@ -71,6 +75,7 @@ class Row:
 class MicroBatch:
     """Rows ready for a forward pass, right-padded, the texts of a row one after another.
 
+    written: what is real and was not added by the tokenizer or a chat template.
     label_row, label_place: where the logits for each label are read, by text and by place in it;
     labels: the tokens there. scale: what the micro-batch's mean counts within its step. fit_labels:
     the step's labels that a preference task fine-tunes on, times the micro-batch's part of the
@@ -85,6 +90,7 @@ class MicroBatch:
     fit: Bool[Tensor, " row"]
     ids: Int[Tensor, "text seq"]
     real: Bool[Tensor, "text seq"]
+    written: Bool[Tensor, "text seq"]
     label_row: Int[Tensor, " label"]
     label_place: Int[Tensor, " label"]
     labels: Int[Tensor, " label"]
@@ -111,10 +117,10 @@ def encode_example(
 
     Raises MechclaError, naming the example, for a text without a label or beyond the window.
     """
-    ids, prompts = [], []
+    ids, prompts, around = [], [], []
     for text in example.texts:
         try:
-            whole, cut = _tokens(text, tokenizer, chat)
+            whole, cut, added = _tokens(text, tokenizer, chat)
         except MechclaError as error:
             raise MechclaError(f"{example.where}: {error}") from error
         if len(whole) <= cut:
@@ -131,22 +137,27 @@ def encode_example(
             )
         ids.append(whole)
         prompts.append(cut)
-    return Row(example, tuple(ids), tuple(prompts))
+        around.append(added)
+    return Row(example, tuple(ids), tuple(prompts), tuple(around))
 
 
-def _tokens(text: Text, tokenizer: Any, chat: Chat | None) -> tuple[tuple[int, ...], int]:
+def _tokens(
+    text: Text, tokenizer: Any, chat: Chat | None
+) -> tuple[tuple[int, ...], int, frozenset[int]]:
+    """The text's tokens, how many of the first are no labels, and the places of added ones."""
     if not text.prompt:
         found = encode(text.answer, tokenizer)
         front = 0
         while front in found.added:
             front += 1
-        return found.ids, max(1, front)
+        return found.ids, max(1, front), found.added
     prompt, [whole] = answered_tokens(
         text.prompt, text.separator, [text.answer], tokenizer, chat or False
     )
     cut = max(1, common(prompt.ids, whole))
     end = getattr(tokenizer, "eos_token_id", None)
-    return (*whole, end) if text.end and end is not None else tuple(whole), cut
+    ids = (*whole, end) if text.end and end is not None else tuple(whole)
+    return ids, cut, prompt.added
 
 
 def step_rows(rows: Sequence[Row], steps: int, per_step: int, distinct: bool, key: str) -> Steps:
@@ -221,17 +232,19 @@ def collate(
     rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float, fit_labels: float
 ) -> MicroBatch:
     """One micro-batch from rows, right-padded; the first token of a text is never a label."""
-    texts = [(ids, cut) for row in rows for ids, cut in zip(row.ids, row.prompts, strict=True)]
-    length = max(len(ids) for ids, _ in texts)
+    texts = [one for row in rows for one in zip(row.ids, row.prompts, row.added, strict=True)]
+    length = max(len(ids) for ids, *_ in texts)
     ids = torch.full((len(texts), length), pad_id, dtype=torch.long)
     real = torch.zeros((len(texts), length), dtype=torch.bool)
+    written = torch.zeros_like(real)
     places: list[tuple[int, int, int]] = []
-    for n, (tokens, cut) in enumerate(texts):
+    for n, (tokens, cut, added) in enumerate(texts):
         ids[n, : len(tokens)] = torch.tensor(tokens)
         real[n, : len(tokens)] = True
+        written[n, [place for place in range(len(tokens)) if place not in added]] = True
         places += [(n, place - 1, tokens[place]) for place in range(cut, len(tokens))]
     at = torch.tensor(places, dtype=torch.long).reshape(-1, 3)
     fit = torch.tensor([row.example.fit for row in rows], dtype=torch.bool)
     where = tuple(row.example.where for row in rows)
     at_labels = (at[:, 0], at[:, 1], at[:, 2])
-    return MicroBatch(task, step, scale, where, fit, ids, real, *at_labels, fit_labels)
+    return MicroBatch(task, step, scale, where, fit, ids, real, written, *at_labels, fit_labels)

@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -118,25 +118,30 @@ def test_midalign_reaches_adapters_at_and_below_its_block_alone(
     assert reached == {0: {True}, 1: {True}, 2: {False}, 3: {False}}
 
 
+@pytest.mark.parametrize("pool", ["written", "all"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pooled_residuals_are_the_bridge_s_mean(
-    family: str, tiny_folders: dict[str, Path], tiny_models: dict[str, HookedModel]
+    family: str,
+    pool: Literal["written", "all"], 
+    tiny_folders: dict[str, Path],
+    tiny_models: dict[str, HookedModel],
 ) -> None:
-    """After block 1, mean over tokens: against TransformerLens, one text at a time."""
+    """After block 1, mean over tokens, BOS left out or not: against TransformerLens, one text at a time."""
     config = make({"method": "midalign", "model": str(tiny_folders[family]), "data": "d", **SMALL})
     model, _ = training_module._adapted(config)
-    plan = make_plan(
-        config, facts(), AutoTokenizer.from_pretrained(tiny_folders[family]), 128, 320, 0
-    )
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folders[family])
+    added = len(tokenizer("a").input_ids) - len(tokenizer.tokenize("a"))
+    plan = make_plan(config, facts(), tokenizer, 128, 320, 0)
     batch = plan[plan.parts]["batch"]
     with torch.no_grad():
-        found = Decoder(model).pooled(batch, 1)
+        found = Decoder(model).pooled(batch, 1, pool)
     bridge = tiny_models[family].bridge
     for ids, real, vector in zip(batch.ids, batch.real, found, strict=True):
         name = "blocks.1.hook_resid_post"
         with torch.no_grad():
             _, cache = bridge.run_with_cache(ids[real][None], names_filter=[name])
-        assert torch.allclose(cache[name][0].mean(0), vector, atol=1e-5)
+        first = added if pool == "written" else 0
+        assert torch.allclose(cache[name][0, first:].mean(0), vector, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
