@@ -14,13 +14,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.models.chat import Chat, answered_tokens
-from mechcla.models.tokens import check_known, common, encode
+from mechcla.models.chat import Chat, answered_tokens, render
+from mechcla.models.tokens import bare, check_known, common, encode
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text to learn: labels are the answer's tokens, and the end of text after it if `end`.
+    """A text to learn: labels are the answer's tokens, and the end of it if `end`, which is EOS or
+    a chat template's own end of turn.
 
     prompt: "" for a text that is learnt as a whole, whose first token alone is no label.
     """
@@ -154,10 +155,28 @@ def _tokens(
     prompt, [whole] = answered_tokens(
         text.prompt, text.separator, [text.answer], tokenizer, chat or False
     )
+    if chat is None:  # with chat the prompt goes to where the answer begins already
+        prompt = encode(text.prompt + text.separator, tokenizer)
     cut = max(1, common(prompt.ids, whole))
-    end = getattr(tokenizer, "eos_token_id", None)
-    ids = (*whole, end) if text.end and end is not None else tuple(whole)
-    return ids, cut, prompt.added
+    end = _end(text, whole, tokenizer, chat) if text.end else ()
+    return (*whole, *end), cut, prompt.added
+
+
+def _end(
+    text: Text, whole: tuple[int, ...], tokenizer: Any, chat: Chat | None
+) -> tuple[int, ...]:
+    """What ends the answer: the template's own end of a turn, up to its first special token; the
+    tokenizer's EOS without chat, or where the template writes nothing there.
+    """
+    eos = getattr(tokenizer, "eos_token_id", None)
+    if chat is not None:
+        turn = tuple(bare(render(chat, tokenizer, text.prompt, text.answer), tokenizer))
+        behind = turn[len(whole) :] if turn[: len(whole)] == whole else ()
+        special = {eos, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
+        stop = next((n for n, i in enumerate(behind, start=1) if i in special), len(behind))
+        if behind:
+            return behind[:stop]
+    return () if eos is None else (eos,)
 
 
 def step_rows(rows: Sequence[Row], steps: int, per_step: int, distinct: bool, key: str) -> Steps:
