@@ -83,7 +83,9 @@ class AlignConfig(BaseSettings):
         2048, ge=1, le=2**24, description="padded tokens per micro-batch, which bounds memory"
     )
     lr: float = Field(2e-4, gt=0, le=10, allow_inf_nan=False, description="peak learning rate")
-    warmup: int = Field(10, ge=0, le=1_000_000, description="steps of linear warm-up, whose first is above 0")
+    warmup: int = Field(
+        10, ge=0, le=1_000_000, description="steps of linear warm-up, whose first is above 0"
+    )
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = Field(
         "linear", description="of the learning rate after warm-up, as transformers has it"
     )

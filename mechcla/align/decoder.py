@@ -85,7 +85,8 @@ class Decoder:
         """The residual stream after block `layer`, mean over a text's tokens.
 
         pool: "written" leaves out what the tokenizer added: its BOS has the same vector in every
-        text, and in some models one so long that all means point its way. Blocks above do not run. Raises MechclaError for a block that the model does not have.
+        text, and in some models one so long that all means point its way. Blocks
+        above do not run. Raises MechclaError for a block that the model does not have.
         """
         if not 0 <= layer < self.n_layers:
             raise MechclaError(

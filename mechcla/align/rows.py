@@ -162,9 +162,7 @@ def _tokens(
     return (*whole, *end), cut, prompt.added
 
 
-def _end(
-    text: Text, whole: tuple[int, ...], tokenizer: Any, chat: Chat | None
-) -> tuple[int, ...]:
+def _end(text: Text, whole: tuple[int, ...], tokenizer: Any, chat: Chat | None) -> tuple[int, ...]:
     """What ends the answer: the template's own end of a turn, up to its first special token; the
     tokenizer's EOS without chat, or where the template writes nothing there.
     """

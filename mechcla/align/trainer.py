@@ -165,7 +165,9 @@ def scheduler(config: AlignConfig, optimizer: torch.optim.Optimizer, steps: int)
     warmup = min(config.warmup, steps)
     name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     ahead = 1 if warmup else 0
-    shown = torch.optim.SGD([torch.zeros(1)], lr=1.0)  # get_scheduler sets rates in what it is given
+    shown = torch.optim.SGD(
+        [torch.zeros(1)], lr=1.0
+    )  # get_scheduler sets rates in what it is given
     own = get_scheduler(name, shown, warmup, steps + ahead).lr_lambdas[0]
     return LambdaLR(optimizer, lambda step: own(step + ahead))
 

@@ -112,9 +112,7 @@ def _check_packages() -> None:
         raise MechclaError(NO_PEFT) from error
 
 
-def _decided_by(
-    config: AlignConfig, data: TrainingData, base: Mapping[str, Any]
-) -> dict[str, Any]:
+def _decided_by(config: AlignConfig, data: TrainingData, base: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides an adapter: other checkpoints are not gone on from."""
     return {
         "settings": config.resolved(),

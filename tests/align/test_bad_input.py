@@ -55,6 +55,7 @@ from tests.align.test_training import SMALL, facts, train
         ),
         ("mist", "a.tsv", f"en\tes\nSky\t{'largo ' * 200}\n", "the model's window is 128"),
         ("midalign", "a.tsv", "en\tes\nSky\tCielo\n", "at least 2 pairs"),
+        ("mist", "a.tsv", "en\tes\tscore\nSky\tCielo\t1\n", "the column 'score', which is no"),
     ],
 )
 def test_a_bad_row_is_named_and_the_exit_code_is_2(
@@ -82,6 +83,7 @@ def test_a_bad_row_is_named_and_the_exit_code_is_2(
         ({"modules": ["q_porj"]}, "is named 'q_porj'; did you mean 'q_proj'"),
         ({"layer": 9, "method": "midalign"}, "layer 9 is not in the model, whose 4 blocks"),
         ({"method": "mits"}, "did you mean 'mist'"),
+        ({"batch_rows": 3, "method": "midalign"}, "batch_rows 3 gives 1 pair"),
         ({"lr": -1}, "setting 'lr' is -1"),
         ({"steps": 0}, "setting 'steps'"),
         ({"ranks": 4}, "unknown setting 'ranks'; did you mean 'rank'"),

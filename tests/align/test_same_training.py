@@ -1,4 +1,4 @@
-"""What decides a training: every micro-batch, whatever the machine, the bound on memory, the kill."""
+"""What decides a training: the same on any machine, under any bound on memory."""
 
 from __future__ import annotations
 

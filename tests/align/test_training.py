@@ -122,11 +122,11 @@ def test_midalign_reaches_adapters_at_and_below_its_block_alone(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pooled_residuals_are_the_bridge_s_mean(
     family: str,
-    pool: Literal["written", "all"], 
+    pool: Literal["written", "all"],
     tiny_folders: dict[str, Path],
     tiny_models: dict[str, HookedModel],
 ) -> None:
-    """After block 1, mean over tokens, BOS left out or not: against TransformerLens, one text at a time."""
+    """After block 1, mean over tokens, BOS left out or not, against TransformerLens."""
     config = make({"method": "midalign", "model": str(tiny_folders[family]), "data": "d", **SMALL})
     model, _ = training_module._adapted(config)
     tokenizer = AutoTokenizer.from_pretrained(tiny_folders[family])
