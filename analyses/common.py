@@ -52,7 +52,7 @@ def arguments(
             help="'demo', another source, a file or folder of items, or a run folder",
         )
         parser.add_argument(
-            "--questions", type=int, default=48, help="how many dev questions a kind and language"
+            "--questions", type=int, default=48, help="how many dev questions per kind and language"
         )
         parser.add_argument("--resamples", type=int, default=200)
     sys.excepthook = one_message

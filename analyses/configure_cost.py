@@ -17,7 +17,7 @@ AXES = {"EN": ("transfer",), "LOC": ("localization",), "SUR": ("transfer", "loca
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
-        "--dev-items", type=int, default=12, help="dev items a kind and language in every cell"
+        "--dev-items", type=int, default=12, help="dev items per kind and language in every cell"
     )
     args = arguments(__doc__, parent=parser)
     args.languages = args.languages or "es"

@@ -48,7 +48,7 @@ if __name__ == "__main__":
         "--draws",
         type=int,
         default=6,
-        help="random directions a language and layer; all their pairs are the null",
+        help="random directions per language and layer; all their pairs are the null",
     )
     args = arguments(__doc__, parent=parser)
     if args.draws < 2:

@@ -63,7 +63,7 @@ def plain_backend(
 
 
 def compare(model: HookedModel, lm: Any, items: ItemSet) -> list[Compared]:
-    """Score every item in every prompt form with both: a row an item and form, universal ones in
+    """Score every item in every prompt form with both: a row per item and form, universal ones in
     one form.
 
     Raises MechclaError if lm-eval was not asked exactly what mechcla's items say.
@@ -157,7 +157,7 @@ def task(name: str, items: Sequence[Item], form: str, separator: str) -> Any:
 def lm_eval_samples(
     lm: Any, items: dict[Key, Item], why: dict[Key, str]
 ) -> dict[Key, dict[str, Any]]:
-    """lm-eval's logged sample of every item: a task a language, kind, form, separator and status,
+    """lm-eval's logged sample of every item: a task per language, kind, form, separator and status,
     in one simple_evaluate.
 
     Raises MechclaError if a logged request is not (prompt, separator + candidate).
@@ -287,9 +287,9 @@ def _arguments() -> argparse.Namespace:
         "--items", default="demo", help="'demo', another source, a file or folder, or a run folder"
     )
     parser.add_argument(
-        "--questions", type=int, default=20, help="dev questions a kind and language"
+        "--questions", type=int, default=20, help="dev questions per kind and language"
     )
-    parser.add_argument("--rows", type=int, default=8, help="rows a batch of lm-eval")
+    parser.add_argument("--rows", type=int, default=8, help="rows per batch of lm-eval")
     parser.add_argument(
         "--tolerance", type=float, default=1e-3, help="on a candidate's log-likelihood"
     )

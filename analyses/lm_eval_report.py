@@ -86,8 +86,8 @@ def _gap(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def summary(rows: Sequence[Compared]) -> list[dict[str, Any]]:
-    """The printed table: a row a language, kind and form of what was compared, their total, and a
-    row a reason left out.
+    """The printed table: a row per language, kind and form of what was compared, their total, and
+    a row per reason left out.
 
     `choices that differ` counts the best candidate under all three normalisations.
     """

@@ -1,4 +1,4 @@
-"""The one exception that mechcla raises for bad input, and the nearest-name hint in messages."""
+"""The one exception that mechcla raises for bad input, and its words for an unknown name."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def nearest(name: object, known: Iterable[object], limit: int = 12) -> str:
     )
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {listed or 'none'}"
+
+
+def unknown(
+    kind: str, name: object, known: Iterable[object], limit: int = 12, *, where: str = ""
+) -> MechclaError:
+    """The exception for a name that is none of the known ones, to be raised; where: what has it.
+
+    >>> str(unknown("unit", "raws", ["raw", "relative"]))
+    "unknown unit 'raws'; did you mean 'raw'? known: raw, relative"
+    """
+    what = f"{where} has an unknown {kind}" if where else f"unknown {kind}"
+    return MechclaError(f"{what} {name!r}; {nearest(name, known, limit)}")

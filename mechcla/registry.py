@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, overload
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 
 T = TypeVar("T")
 
@@ -21,7 +21,8 @@ _MISSING = _Missing()
 class Registry(Generic[T]):
     """Values of one type by name, in the order in which they were registered.
 
-    kind: what messages call one of them, such as "source". A name is given once: a second
+    kind: what messages call one of them, such as "source". one_word: refuse names with spaces. A
+    name is given once: a second
     registration is refused, so that nobody's recipe is silently replaced. Raises MechclaError.
     Source: ours.
 
@@ -38,8 +39,9 @@ class Registry(Generic[T]):
     True
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, one_word: bool = False) -> None:
         self.kind = kind
+        self.one_word = one_word
         self._values: dict[str, T] = {}
 
     @overload
@@ -50,8 +52,8 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T | _Missing = _MISSING) -> T | Callable[[T], T]:
         """Add `value` under `name` and return it; without a value, a decorator that does so.
 
-        Raises MechclaError if the name is not a non-empty text without spaces at its ends, or is
-        taken.
+        Raises MechclaError if the name is not a non-empty text without spaces at its ends (none at
+        all where `one_word`), or is taken.
         """
         self._check(name)
         if not isinstance(value, _Missing):
@@ -66,7 +68,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """The value of this name. Raises MechclaError that shows the nearest names."""
         if name not in self:
-            raise MechclaError(f"unknown {self.kind} {name!r}; {nearest(name, self._values, 40)}")
+            raise unknown(self.kind, name, self._values, 40)
         return self._values[name]
 
     def names(self) -> tuple[str, ...]:
@@ -93,6 +95,11 @@ class Registry(Generic[T]):
         if not isinstance(name, str) or not name or name != name.strip():
             raise MechclaError(
                 f"the name of a {self.kind} is {name!r}; expected a text without spaces at its ends"
+            )
+        if self.one_word and len(name.split()) > 1:
+            raise MechclaError(
+                f"the name of a {self.kind} is {name!r}; expected one word without spaces, e.g. "
+                f"{'_'.join(name.split())!r}"
             )
         if name in self._values:
             raise MechclaError(

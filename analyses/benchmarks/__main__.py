@@ -95,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vector-items", type=int, default=32, help="pairs for the vectors")
     parser.add_argument("--layer-step", type=int, default=1, help="1: every layer")
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.15, 0.3, 0.6])
-    parser.add_argument("--rows", type=int, default=15, help="rows a batch of the peers")
+    parser.add_argument("--rows", type=int, default=15, help="rows per batch of the peers")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(

@@ -93,7 +93,7 @@ def lm_eval_steered(work: Workload, lm: Any) -> Result:
 
 
 def scored_positions(work: Workload) -> Result:
-    """First saving alone: a row a candidate, every block from 0, but only scored positions
+    """First saving alone: a row per candidate, every block from 0, but only scored positions
     unembedded.
     """
     return _engine(work, share_prompt=False, resume=False, together=False)

@@ -73,7 +73,8 @@ def _changes(folder: Path, methods: Sequence[str]) -> str:
         [NAMES[m], steered(folder, m), *(_change(folder, m, metric) for metric in AXES)]
         for m in methods
     ]
-    return markdown(["", "steered in", *(f"change in {METRICS[m]}" for m in AXES)], rows)
+    head = ["", "languages where dev chose steering", *(f"change in {METRICS[m]}" for m in AXES)]
+    return markdown(head, rows)
 
 
 @named("pooled")

@@ -21,7 +21,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import Chat
 from mechcla.storage import user_path
 from mechcla.sweep.config import explain, joined
-from mechcla.sweep.config_file import read_config
+from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.setting_types import DEEPEST, MOST_SEED, MOST_THREADS, Words, whole_path
 
@@ -195,10 +195,7 @@ def parse(arguments: list[str]) -> AlignConfig:
     Raises MechclaError that names the setting, the value given and what was expected.
     """
     try:
-        for k, argument in enumerate(arguments):
-            name, _, value = argument.partition("=")
-            if name == "--plugins":  # their methods must be there before the method is checked
-                load_plugins(value or "".join(arguments[k + 1 : k + 2]))
+        load_plugins(plugins_of(arguments))  # their methods, before the method is checked
         given = CliApp.run(AlignConfig, cli_args=joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
         return make({**from_file, **given})

@@ -1,4 +1,4 @@
-"""Answers: the table that `generate` returns, a row a question; it knows nothing of models."""
+"""Answers: the table that `generate` returns, a row per question; it knows nothing of models."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Answers(Sequence[Answer]):
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row an answer; `tokens` holds lists."""
+        """A row per answer; `tokens` holds lists."""
         import pandas as pd
 
         frame = pd.DataFrame(

@@ -18,7 +18,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.engine.languages import Interventions, by_language
 from mechcla.engine.languages import described as edits_described
 from mechcla.engine.memory import retry_smaller
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import PromptForm
 from mechcla.models.chat import Chat, chat_settings, prompt_tokens
 from mechcla.models.tokens import Tokens, check_known
@@ -74,7 +74,7 @@ def generate(
 
     prompt: "implicit" or "explicit". max_new_tokens: the most tokens an answer has. stop: a text
     that ends the answer, looked for after leading white space; None: only EOS and the length end
-    it. template: text around each question, with {q} in its place, one or one a language, e.g.
+    it. template: text around each question, with {q} in its place, one or one per language, e.g.
     {"en": "Question: {q}\\nAnswer:"}. chat: put it into the tokenizer's chat template; True, or a
     `mechcla.Chat` with a system prompt, variables and a date. max_tokens: rows x (prompt + new
     tokens) of a batch, halved, with a warning, as often as memory runs out. cache: None lets
@@ -92,9 +92,7 @@ def generate(
     >>> texts = answers.to_pandas()[["id", "text"]]
     """
     if prompt not in ("implicit", "explicit"):
-        raise MechclaError(
-            f"unknown prompt form {prompt!r}; {nearest(prompt, ('implicit', 'explicit'))}"
-        )
+        raise unknown("prompt form", prompt, ("implicit", "explicit"))
     if not len(questions):
         raise MechclaError("there are no questions to answer; is the language or split right?")
     if max_new_tokens < 1 or max_tokens < 1:

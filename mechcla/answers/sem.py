@@ -28,7 +28,7 @@ def sem_b(
     """Share of answers in which something is found that people of the country answered, by language
     and pooled.
 
-    A language asked about several countries has a value a country, "es-ES" and "es-MX". `measure`
+    A language asked about several countries has a value per country, "es-ES" and "es-MX". `measure`
     names the lemmatiser. Intervals are bootstraps over question ids. The limit: it credits an
     answer that merely contains the right words, and misses right answers that no annotator gave.
     Questions without an answer are not counted.

@@ -32,8 +32,8 @@ class Scored:
 
 @torch.inference_mode()
 def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor, " _"]]:
-    """Final norm and unembedding of scored rows; float32 on the CPU, a tensor a part, an entry an
-    edge.
+    """Final norm and unembedding of scored rows; float32 on the CPU, a tensor per part, an entry
+    per edge.
 
     The rows of all parts go through together, HEAD_ROWS at a time, and the vocabulary in pieces
     with a running log-sum-exp: no tensor is larger than HEAD_ROWS x a piece.

@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcla.engine.operators import OPERATORS, Strength
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.models.chat import Chat, chat_settings
+from mechcla.user_code import ours
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -77,9 +78,7 @@ class Intervention:
         operation = OPERATORS.get(self.operator)
         for name, known in (("positions", POSITIONS), ("unit", UNITS)):
             if getattr(self, name) not in known:
-                raise MechclaError(
-                    f"unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), known)}"
-                )
+                raise unknown(name, getattr(self, name), known)
         if isinstance(self.strength, bool) or not isinstance(self.strength, (int, float)):
             raise MechclaError(f"strength is {self.strength!r}; expected a number")
         if not math.isfinite(self.strength):
@@ -123,7 +122,9 @@ class Intervention:
             return h
         elif self.unit == "relative":
             scale = self.strength * float(self.norm or 0.0) / length
-        new = OPERATORS.get(self.operator).act(h, v, scale, matrix)
+        operation = OPERATORS.get(self.operator)
+        given = h if ours(operation.act) else h.clone()  # a user's may edit it in place
+        new = operation.act(given, v, scale, matrix)
         if not isinstance(new, Tensor) or new.shape != h.shape:
             made = tuple(new.shape) if isinstance(new, Tensor) else type(new).__name__
             raise MechclaError(

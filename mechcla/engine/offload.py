@@ -2,9 +2,10 @@
 not held.
 
 A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a
-Shelf holds at most `bound` bytes in memory; what comes after is written to disk and mapped, which
-the operating system may drop from memory at any time. Values are the same to the last bit. The
-files have no name after they are opened, so nothing is left behind, whatever ends the process.
+ResidualCache holds at most `bound` bytes in memory; what comes after is offloaded: written to disk
+and mapped, which the operating system may drop from memory at any time. Values are the same to the
+last bit. The files have no name after they are opened, so nothing is left behind, whatever ends the
+process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def _size(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-class Shelf:
+class ResidualCache:
     """Keeps States: in memory while their bytes stay within `bound`, in mapped files beyond.
 
     folder: where the files go; default: the system's temporary folder.
@@ -37,7 +38,7 @@ class Shelf:
     def __init__(self, bound: int = BOUND, folder: str | None = None) -> None:
         self.bound, self.folder = bound, folder
         self.held = 0
-        self.spilled = 0
+        self.offloaded = 0
         self._where: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def keep(self, state: State) -> State:
@@ -83,7 +84,7 @@ class Shelf:
             weakref.finalize(kept, self._release, size)
         else:
             kept = self._map(tensor, size)
-            self.spilled += size
+            self.offloaded += size
         self._where[id(kept)] = kept
         seen[id(tensor)] = kept
         return kept
@@ -103,9 +104,9 @@ class Shelf:
             ).view(source.shape)
         except OSError as error:
             raise MechclaError(
-                f"cannot spill {size >> 20} MiB of cached residuals to {os.path.dirname(path)!r}: "
-                f"{error.strerror}; set TMPDIR to a folder with room, or raise the bound "
-                "(cache_mib)"
+                f"cannot offload {size >> 20} MiB of cached residuals to "
+                f"{os.path.dirname(path)!r}: {error.strerror}; set TMPDIR to a folder with room, "
+                "or raise the bound (cache_mib)"
             ) from error
         finally:
             os.close(handle)

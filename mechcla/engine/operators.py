@@ -14,8 +14,6 @@ adding and projecting out directions is common practice; add_norm's rescaling is
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.registry import Registry
+from mechcla.user_code import user_code
 
 Strength = float | Tensor  # a tensor without dimensions where the unit is relative
 Act = Callable[[Tensor, Tensor, Strength, Tensor | None], Tensor]
@@ -35,11 +34,12 @@ class Operation:
 
     h: [row, seq, d_model], in the model's dtype. v: [d_model], float32, not zero unless there is a
     matrix: a zero vector changes nothing. strength: in multiples of v. matrix: [d_model, d_model],
-    float32, or None. act is given all tokens; what it returns is used at the edited ones. unit:
-    whether a strength may be given in the relative unit, which is of the vector's length.
-    takes_matrix: whether it needs a matrix, or refuses one; it then has no unit. nothing_at_zero:
-    strength 0 is no intervention, so it is left out, and scores are the unsteered ones to the last
-    bit. does: for messages, what the strength is of.
+    float32, or None. act is given all tokens, in a copy that it may change; what it returns is used
+    at the edited ones. unit: whether a strength may be given in the relative unit, which is of the
+    vector's length. takes_matrix: whether it needs a matrix, or refuses one; it then has no unit.
+    nothing_at_zero: strength 0 is no intervention, so it is left out, and scores are the unsteered
+    ones to the last bit. taken_back: whether strength -s takes back what s did, so that EN can be
+    restored. does: for messages, what the strength is of.
 
     >>> def reflect(h, v, strength, matrix):
     ...     return h - 2 * strength * (h.float() @ v).unsqueeze(-1) * v / v.dot(v)
@@ -52,6 +52,7 @@ class Operation:
     unit: bool = True
     takes_matrix: bool = False
     nothing_at_zero: bool = True
+    taken_back: bool = False
     does: str = "takes its strength as it is"
 
     def __post_init__(self) -> None:
@@ -60,16 +61,8 @@ class Operation:
 
     @property
     def code(self) -> str | None:
-        """SHA-256 of a user's function, as it is written; None for mechcla's own, whose code is in
-        every identity already.
-        """
-        if getattr(self.act, "__module__", "").split(".")[0] == "mechcla":
-            return None
-        try:
-            text = inspect.getsource(self.act)
-        except (OSError, TypeError):  # typed at a prompt, or no function: what it is called
-            text = f"{getattr(self.act, '__module__', '')}.{getattr(self.act, '__qualname__', '')}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Digest of a user's function; None for mechcla's own, whose code is in every identity."""
+        return user_code(self.act)
 
 
 def add(
@@ -127,8 +120,21 @@ def acting() -> tuple[str, ...]:
     return tuple(name for name, one in OPERATORS.items() if not one.takes_matrix)
 
 
-OPERATORS.register("add", Operation(add))
-OPERATORS.register("add_norm", Operation(add_norm))
+def check_use(name: str, *, restored: bool, relative: bool) -> None:
+    """Raises MechclaError for a sweep's settings that ask of an operator what it cannot do."""
+    one = OPERATORS.get(name)
+    if restored > one.taken_back or relative > one.unit:
+        can = {"restoration": one.taken_back, "unit": one.unit}
+        hints = {"restoration": "add --no-restore", "unit": "leave --unit raw"}
+        missing = [what for what, has in can.items() if not has]
+        raise MechclaError(
+            f"operator {name!r} has no {' and no '.join(missing)}; "
+            + " and ".join(hints[what] for what in missing)
+        )
+
+
+OPERATORS.register("add", Operation(add, taken_back=True))
+OPERATORS.register("add_norm", Operation(add_norm, taken_back=True))
 OPERATORS.register("ablate", Operation(ablate, unit=False, does="projects v out"))
 OPERATORS.register(
     "map",

@@ -186,8 +186,8 @@ class Batch:
 def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) -> Batch:
     """One Batch from packed items, right-padded.
 
-    share_prompt=False gives the plain layout, a row a candidate and an ordinary causal mask: what a
-    model that cannot take a tree mask runs, and what the fast layout is tested against.
+    share_prompt=False gives the plain layout, a row per candidate and an ordinary causal mask: what
+    a model that cannot take a tree mask runs, and what the fast layout is tested against.
     """
     rows = (
         [(p, [p]) for p in packed]

@@ -5,8 +5,8 @@
     finish(deep, interventions)      # blocks 9.. and the scored positions only
 
 A `State` is the residual stream at the entrance of one block. Steering leaves the blocks below it
-unchanged, so a sweep advances an unsteered State block by block and finishes it once a cell; a pair
-of layers shares the steered State between them. Blocks get the very arguments (masks, rotary
+unchanged, so a sweep advances an unsteered State block by block and finishes it once per cell; a
+pair of layers shares the steered State between them. Blocks get the very arguments (masks, rotary
 tables) that the model's own forward pass gave them, recorded on the way, so this is exact for any
 decoder whose blocks form a chain. Whether a model is one is not assumed but checked once, against
 its plain forward pass (`fits`); one that is not runs on the plain path.
@@ -130,7 +130,7 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
 
 
 def _on(value: Any, device: torch.device) -> Any:
-    """Recorded arguments on the model's device; what was spilled lies on the CPU."""
+    """Recorded arguments on the model's device; what was offloaded lies on the CPU."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):
@@ -158,9 +158,9 @@ def join(states: Sequence[State]) -> State | None:
     """States of one batch at one block, stacked row upon row, so that many strengths run as one
     batch.
 
-    Recorded arguments with a row a batch row are repeated; those that broadcast stay. None where it
-    cannot be told which of the two an argument is (as many rows as tokens), and the States must run
-    one by one.
+    Recorded arguments with a row per batch row are repeated; those that broadcast stay. None where
+    it cannot be told which of the two an argument is (as many rows as tokens), and the States must
+    run one by one.
     """
     first, k = states[0], len(states)
     rows, width = first.resid.shape[:2]

@@ -1,9 +1,9 @@
-"""Many variants of the same items, walked as a tree over layers, so that nothing runs twice.
+"""Many variants of the same items, run as a tree over layers, so that nothing runs twice.
 
 Blocks below a steered one run once for all variants; variants that begin alike share what they have
 in common (a pair of layers its shallow part). From their last edit on, variants only differ in
-their numbers, so they go up together as the rows of one batch: all strengths of a layer, and, while
-there is room, those of deeper layers, which step in at their own block. What comes out at the top
+their numbers, so they run together as the rows of one batch: all strengths of a layer, and, while
+there is room, those of deeper layers, which join at their own block. What the last block gives out
 is gathered over batches and variants before the unembedding, whose matrix is then read once for
 many rows instead of once for a few.
 """
@@ -41,7 +41,7 @@ def steps(edits: Edits) -> tuple[Step, ...]:
     return tuple((layer, tuple(e for e in edits if e.layer == layer)) for layer in layers)
 
 
-def walk(
+def run_variants(
     states: tuple[State, ...], branches: Sequence[Branch], max_tokens: int, keep: Keep
 ) -> Iterator[Found]:
     """Run every branch (a variant's number and its steps) from these States, a State a batch, all
@@ -51,14 +51,14 @@ def walk(
     and may move it out of memory. Yields (the variant's number, log-probabilities of the scored
     edges, a tensor a batch), the shallow layers first.
     """
-    wave = _Wave(max_tokens)
+    queue = _Queue(max_tokens)
     done = [i for i, todo in branches if not todo]
     if done and all(s.unsteered is not None for s in states):  # the recording pass ran it already
         gathered = _Gathered([s.unsteered for s in states if s.unsteered is not None])
         _unembed([gathered], states[0].model)
         yield from _found([done], [gathered])
     elif done:
-        yield from wave.add(states, [(done, ())], states[0].layer)
+        yield from queue.add(states, [(done, ())], states[0].layer)
     groups: dict[tuple[int, tuple[tuple[object, ...], ...]], list[Branch]] = {}
     for branch in branches:
         if branch[1]:
@@ -77,14 +77,14 @@ def walk(
             step = group[0][1][0][1]
             rest = [(i, todo[1:]) for i, todo in group]
             if any(todo for _, todo in rest):
-                yield from walk(
+                yield from run_variants(
                     tuple(keep(_apply(s, layer, step)) for s in states), rest, max_tokens, keep
                 )
             else:
                 last.append(([i for i, _ in rest], step))
         if last:
-            yield from wave.add(states, last, layer + 1)
-    yield from wave.end()
+            yield from queue.add(states, last, layer + 1)
+    yield from queue.flush()
 
 
 def _is_after(step: Edits) -> bool:
@@ -100,72 +100,73 @@ def _apply(state: State, layer: int, step: Edits) -> State:
 
 
 @dataclass
-class _Rider:
-    """Variants with the same numbers, and their States, a State a batch."""
+class _Pending:
+    """Variants with the same numbers and no edit left, and their States, a State per batch."""
 
     indices: list[int]
     states: list[State]
 
 
 @dataclass
-class _Wave:
-    """Variants that have no edit left, going up together.
+class _Queue:
+    """Variants that have no edit left and run the remaining blocks together.
 
-    They ride as long as all their tokens fit one pass; where a single variant fills it, batches are
-    finished one after another, and only the scored rows of each are kept.
+    They are taken on as long as all their tokens fit one pass; where a single variant fills it,
+    batches are finished one after another, and only the scored rows of each are kept.
     """
 
     max_tokens: int
-    riders: list[_Rider] = field(default_factory=list)
+    pending: list[_Pending] = field(default_factory=list)
 
     def add(
-        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], layer: int
     ) -> Iterator[Found]:
-        """Take on variants that enter block `entrance` under their edits of the block below; yields
+        """Take on variants that enter block `layer` under their edits of the block below; yields
         what is done.
         """
         room = self.max_tokens // sum(s.batch.layout.ids.numel() for s in states)
-        if len(self.riders) + len(variants) > room:
-            yield from self.end()
+        if len(self.pending) + len(variants) > room:
+            yield from self.flush()
         if len(variants) > room:
-            yield from self._at_once(states, variants, entrance)
+            yield from self._at_once(states, variants, layer)
             return
-        self._rise(entrance)
-        self.riders += [
-            _Rider(indices, [_apply(s, entrance - 1, step) if step else s for s in states])
+        self._advance(layer)
+        self.pending += [
+            _Pending(indices, [_apply(s, layer - 1, step) if step else s for s in states])
             for indices, step in variants
         ]
 
-    def end(self) -> Iterator[Found]:
-        """Finish everything that rides."""
-        if not self.riders:
+    def flush(self) -> Iterator[Found]:
+        """Finish all pending variants."""
+        if not self.pending:
             return
-        model, indices = self.riders[0].states[0].model, [r.indices for r in self.riders]
-        self._rise(model.n_layers)
-        gathered = [_Gathered([scored(s) for s in r.states]) for r in self.riders]
-        self.riders = []
+        model, indices = self.pending[0].states[0].model, [p.indices for p in self.pending]
+        self._advance(model.n_layers)
+        gathered = [_Gathered([scored(s) for s in p.states]) for p in self.pending]
+        self.pending = []
         _unembed(gathered, model)
         yield from _found(indices, gathered)
 
-    def _rise(self, layer: int) -> None:
-        for batch in range(len(self.riders[0].states) if self.riders else 0):
-            risen = advance_together([r.states[batch] for r in self.riders], layer, self.max_tokens)
-            for rider, state in zip(self.riders, risen, strict=True):
-                rider.states[batch] = state
+    def _advance(self, layer: int) -> None:
+        for batch in range(len(self.pending[0].states) if self.pending else 0):
+            advanced = advance_together(
+                [p.states[batch] for p in self.pending], layer, self.max_tokens
+            )
+            for one, state in zip(self.pending, advanced, strict=True):
+                one.states[batch] = state
 
     def _at_once(
-        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], entrance: int
+        self, states: Sequence[State], variants: Sequence[tuple[list[int], Edits]], layer: int
     ) -> Iterator[Found]:
         gathered = [_Gathered() for _ in variants]
         for state in states:
-            # As many as go up together: the next ones are steered when these are done, so that
+            # As many as run together: the next ones are steered when these are done, so that
             # memory does not grow with the number of variants.
             most = max(1, self.max_tokens // state.batch.layout.ids.numel())
             for begin in range(0, len(variants), most):
                 part = slice(begin, begin + most)
                 steered = [
-                    _apply(state, entrance - 1, step) if step else state
-                    for _, step in variants[part]
+                    _apply(state, layer - 1, step) if step else state for _, step in variants[part]
                 ]
                 for mine, ended in zip(
                     gathered[part],

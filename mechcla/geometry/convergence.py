@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.errors import MechclaError
+from mechcla.errors import MechclaError, unknown
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
 from mechcla.vectors.residuals import Residuals
 
@@ -106,7 +106,7 @@ def convergence(
         "top1": _top1,
     }
     if measure not in known:
-        raise MechclaError(f"unknown measure {measure!r}; known: {', '.join(known)}")
+        raise unknown("measure", measure, known)
     h = _aligned(residuals)
     statistic = known[measure](h)
     settings = {

@@ -1,4 +1,4 @@
-"""Curve: a value a layer, with its interval, its n, its settings and the limit of what it says."""
+"""Curve: a value per layer, with its interval, its n, its settings and the limit of its claim."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESAMPLES = 500
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One number a layer. low, high: 95% interval over questions (nan where none was asked for);
+    """One number per layer. low, high: 95% interval over questions (nan where none was asked for);
     how it was made is in `settings`.
 
     null: what the number would be by chance, a level or one a layer, and how that was made is in
@@ -33,7 +33,7 @@ class Curve:
     limit: str = ""
 
     def rows(self, **labels: Any) -> list[dict[str, Any]]:
-        """A record a layer, for a table."""
+        """A record per layer, for a table."""
         return [
             {
                 **labels,

@@ -170,7 +170,7 @@ class SharedDirections:
     limit: str = LIMIT
 
     def rows(self, **labels: Any) -> list[dict[str, Any]]:
-        """A record a layer and pair of languages, for a table."""
+        """A record per layer and pair of languages, for a table."""
         names = ("cosine", "low", "high", "corrected", "null")
         return [
             {**labels, "layer": layer, "left": a, "right": b}

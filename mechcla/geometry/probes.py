@@ -40,7 +40,7 @@ def probe(
     names, groups = np.asarray(labels), np.asarray(questions)
     if not len(names) == len(groups) == len(residuals):
         raise MechclaError(
-            "a label and a question a row: "
+            "a label and a question per row: "
             f"got {len(names)}, {len(groups)} and {len(residuals)} rows"
         )
     if len(set(names)) < 2 or len(set(groups)) < folds:

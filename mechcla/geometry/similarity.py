@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
 
 METHODS = ("cosine", "centred", "csls")
@@ -99,7 +99,7 @@ def retrieval(
     stays whole.
     """
     if method not in METHODS:
-        raise MechclaError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+        raise unknown("method", method, METHODS)
     if len(left) != len(right) or len(left) < 2:
         raise MechclaError(
             "retrieval needs at least two pairs in the same order; "

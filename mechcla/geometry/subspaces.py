@@ -69,7 +69,7 @@ class SubspaceAngles:
         )
 
     def rows(self, **labels: Any) -> list[dict[str, Any]]:
-        """A record a layer and angle, for a table."""
+        """A record per layer and angle, for a table."""
         return [
             {
                 **labels,

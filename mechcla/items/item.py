@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.texts import check_language, clip, id_fault, text_fault
 
 Kind = str  # one of KINDS; these names are checked when an Item is made
@@ -141,7 +141,7 @@ class Item:
         Raises MechclaError for an unknown form, and for a cultural item without a text for it.
         """
         if form not in FORMS:
-            raise MechclaError(f"unknown prompt form {form!r}; {nearest(form, FORMS)}")
+            raise unknown("prompt form", form, FORMS)
         text = self.prompt if self.kind == "universal" else getattr(self, _TEXTS[form])
         # An American item names its own country.
         if form == "us" and text is None and self.country == "US":
@@ -188,7 +188,7 @@ def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:
     known = [f.name for f in fields(cls)]
     for name in row:
         if name not in known:
-            raise MechclaError(f"{where} has an unknown field {name!r}; {nearest(name, known, 20)}")
+            raise unknown("field", name, known, 20, where=str(where))
     missing = [name for name in known if name not in OPTIONAL and name not in row]
     if missing:
         raise MechclaError(

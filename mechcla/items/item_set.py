@@ -117,7 +117,7 @@ class ItemSet(Sequence[Item]):
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def to_jsonl(self, path: str | Path) -> None:
-        """Write one JSON object a line."""
+        """Write one JSON object per line."""
         lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in self.items)
         write_text(user_path(path), "".join(lines))
 
@@ -144,7 +144,7 @@ def read_jsonl(path: str | Path) -> ItemSet:
             raise MechclaError(f"{path}, line {number}: {error}") from error
     if not items:
         raise MechclaError(
-            f"{path} holds no items; expected one JSON object a line (docs/items.md)"
+            f"{path} holds no items; expected one JSON object per line (docs/items.md)"
         )
     return ItemSet(tuple(items))
 

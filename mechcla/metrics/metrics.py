@@ -2,7 +2,8 @@
 
 Every metric is a mean over items. Intervals are percentile bootstraps, seeded; a pooled value
 resamples questions (ids) and keeps all languages of a question together, because they are not
-independent. Operationalisation: ours (the source paper's equations are not public).
+independent. Operationalisation: ours (the source paper's equations and numbers are not known
+to us).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.metrics.estimates import (
     POOLED,
     RESAMPLES,
@@ -42,9 +43,7 @@ def item_value(role: str, measure: Measure = "share", normalisation: str = "sum"
     probability 0.
     """
     if measure not in ("accuracy", "share"):
-        raise MechclaError(
-            f"unknown measure {measure!r}; {nearest(measure, ('accuracy', 'share'))}"
-        )
+        raise unknown("measure", measure, ("accuracy", "share"))
 
     def value(row: ItemScore) -> float:
         has = np.asarray([r == role for r in row.roles])

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 
@@ -45,6 +45,8 @@ class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
+    Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
+    does: it is computed once, so after editing weights in place, wrap the model anew.
 
     >>> ids = torch.tensor([[1, 70, 71], [1, 72, 73]])
     >>> mask, positions = torch.ones_like(ids), torch.arange(3).expand(2, 3)
@@ -138,7 +140,7 @@ class HookedModel:
         small pass at the first use.
         """
         if site not in SITES:
-            raise MechclaError(f"unknown site {site!r}; {nearest(site, SITES)}")
+            raise unknown("site", site, SITES)
         if not isinstance(layer, int) or not 0 <= layer < self.n_layers:
             raise MechclaError(
                 f"layer {layer!r} is not in {self.name}, whose {self.n_layers} blocks are 0 to "

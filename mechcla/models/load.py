@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.models.adapters import (
     adapter_folder,
     apply_adapter,
@@ -64,7 +64,7 @@ def load_model(
 
     torch_dtype = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if torch_dtype is None or torch_dtype not in DTYPES.values():
-        raise MechclaError(f"unknown dtype {dtype!r}; {nearest(dtype, DTYPES)}")
+        raise unknown("dtype", dtype, DTYPES)
     target = _device(device)
     name, adapter = str(name), None if adapter is None else str(adapter)
     path, local = _place(name)

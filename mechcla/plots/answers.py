@@ -1,5 +1,5 @@
-"""The answers themselves: a question a row, a language a column, the text in its own script on the
-colour of its role.
+"""The answers themselves: a row per question, a column per language, the text in its own script on
+the colour of its role.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from mechcla.plots.style import COLOURS, STYLE, colours, new_figure
 
 
 def curves(panels: Mapping[str, Mapping[str, Curve]], level: float | None = None) -> Figure:
-    """A panel a title, a line a label with its 95% band; a thin dotted line of the same colour is
-    the curve's null.
+    """A panel per title, a line per label with its 95% band; a thin dotted line of the same colour
+    is the curve's null.
 
     Panels stand in rows of two or three, so that a page's width holds them.
 
@@ -46,8 +46,8 @@ def curves(panels: Mapping[str, Mapping[str, Curve]], level: float | None = None
 
 
 def projections(rows: Mapping[str, Sequence[Projection]]) -> Figure:
-    """A row a kind of items, a column a layer, a colour a language; axes say how much variance they
-    explain.
+    """A row per kind of items, a column per layer, a colour per language; axes say how much
+    variance they explain.
     """
     first = next(iter(rows.values()))
     colour = colours(list(first[0].coordinates))
@@ -79,7 +79,7 @@ def projections(rows: Mapping[str, Sequence[Projection]]) -> Figure:
 
 
 def reliabilities(found: Mapping[str, Mapping[str, Reliability]]) -> Figure:
-    """A panel a kind of vector: mean split-half cosine over layers and languages by number of
+    """A panel per kind of vector: mean split-half cosine over layers and languages by number of
     items, and each language's.
     """
     labels = list(dict.fromkeys(k for lines in found.values() for k in lines))
@@ -121,7 +121,7 @@ def reliabilities(found: Mapping[str, Mapping[str, Reliability]]) -> Figure:
 
 
 def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel a vector, a line a recipe: pooled gain with its interval at each layer that was
+    """A panel per vector, a line per recipe: pooled gain with its interval at each layer that was
     tried.
 
     rows: records with vector, recipe, layer, gain, low, high.
@@ -175,8 +175,8 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def matrices(found: Mapping[str, SharedDirections], layer: int) -> Figure:
-    """Corrected cosines between languages' directions at one layer, a panel a kind of vector, with
-    the numbers written in.
+    """Corrected cosines between languages' directions at one layer, a panel per kind of vector,
+    with the numbers written in.
 
     In brackets: the cosine as it is does not exceed its null. A dash: too unreliable to correct.
     """

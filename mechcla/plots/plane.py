@@ -18,7 +18,7 @@ from mechcla.steering.families import Condition, is_steered, look, steered
 
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
-    """The plane as differences from the unsteered model: a small panel a method, a point a
+    """The plane as differences from the unsteered model: a small panel per method, a point per
     language.
 
     After the source paper's Figure 2. Below the horizontal line localization fell. A cross is an
@@ -209,7 +209,7 @@ def surgical(
 
 
 def arms(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel a family and axis: its change against the unsteered model, and that of each of its
+    """A panel per family and axis: its change against the unsteered model, and that of each of its
     control arms.
 
     rows: records with method ("LOC", "LOC random", ...), metric, change, low, high; pooled over

@@ -41,12 +41,13 @@ class Compared(Protocol):
     def plane(self) -> Sequence[Point]: ...
 
 
-def compared(comparison: Compared, measure: str = "share") -> Figure:
+def compared(comparison: Compared, measure: str | None = None) -> Figure:
     """The plane of `mechcla.compare_runs`: a panel per condition, an arrow per language and run.
 
     Arrows begin at the first run. Black marks are pooled over languages, with 95% intervals;
-    whether a change is more than chance, the comparison's p-values say. Raises MechclaError where
-    no condition has both axes.
+    whether a change is more than chance, the comparison's p-values say. measure: the comparison's
+    own, which is the default. Raises MechclaError where no condition has both axes, and for another
+    measure.
 
     >>> mechcla.plots.save(compared(comparison), "runs")
     PosixPath('runs.png')
@@ -56,6 +57,12 @@ def compared(comparison: Compared, measure: str = "share") -> Figure:
         raise MechclaError(
             "the plane needs transfer and localization of one condition; these runs share no "
             "condition that has both"
+        )
+    own = points[0].transfer.measure
+    if measure not in (None, own):
+        raise MechclaError(
+            f"measure={measure!r}, but the comparison is in {own!r}; expected "
+            f"mechcla.compare_runs(..., measure={measure!r}), or no measure here"
         )
     mark = {run: MARKS[k % len(MARKS)] for k, run in enumerate(comparison.runs)}
     colour = colours(list(dict.fromkeys(p.language for p in points if p.language != POOLED)))
@@ -72,8 +79,8 @@ def compared(comparison: Compared, measure: str = "share") -> Figure:
                 _point(axis, p, colour[p.language], mark[p.run])
                 if p.run != comparison.runs[0] and p.language in start:
                     _arrow(axis, start[p.language], p, colour[p.language])
-            axis.set(title=condition, xlabel=f"transfer ({measure}, test)")
-        axes[0].set_ylabel(f"localization ({measure}, test)")
+            axis.set(title=condition, xlabel=f"transfer ({own}, test)")
+        axes[0].set_ylabel(f"localization ({own}, test)")
         for run, shape in mark.items():
             axes[0].plot([], [], color="0.3", marker=shape, ls="", ms=4, label=run)
         for language, tint in colour.items():

@@ -20,6 +20,7 @@ from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate
 from mechcla.metrics.metrics import METRICS, Measure, difference, metric
 from mechcla.results import Rows
 from mechcla.runs.run import Run, read_run
+from mechcla.runs.tables import in_columns
 from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
 from mechcla.steering.families import BOTH, Condition
@@ -38,7 +39,8 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class ComparedValue:
-    """A metric of one run under one condition in one language, over the items that all runs scored.
+    """A metric of one run under one condition in one language, over the items that all runs with
+    the condition scored.
 
     difference, test, detectable, p_holm: against the first run, paired by item; None for the first
     run itself. p_holm is corrected over the pooled differences, or over those of single languages.
@@ -97,8 +99,9 @@ class RunComparison:
     """What `compare_runs` found; `print` it, or take `rows()`, `to_pandas()` and `plane()`.
 
     runs: the runs' names here, the first being what the others are compared with. left_out: what
-    one run scored and another did not, counted. differing: the settings in which the runs differ,
-    with each run's value. limit: what the numbers do not say.
+    one run scored and another did not, counted; 0 items: a run that lacks the condition. differing:
+    the settings in which the runs differ, with each run's value. limit: what the numbers do not
+    say.
     """
 
     values: tuple[ComparedValue, ...] = field(repr=False)
@@ -139,21 +142,22 @@ class RunComparison:
         lines = [
             f"{measure}, pooled over languages, 95% interval, n items; differences to {first!r}, "
             "paired by item; p: sign-flip test by question, after Holm",
-            f"{'condition':<12}{'metric':<14}{'run':<20}{'value':<30}{'difference':<26}p",
         ]
+        table = [("condition", "metric", "run", "value", "difference", "p")]
         for v in self.values:
             if v.language == POOLED:
                 d = v.difference
                 change = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""
                 p = "" if v.p_holm is None else f"{v.p_holm:.4f}"
-                line = f"{v.condition:<12}{v.metric:<14}{v.run:<20}{v.value!s:<30}{change:<26}{p}"
-                lines.append(line.rstrip())
+                table.append((v.condition, v.metric, v.run, str(v.value), change, p))
+        lines += in_columns(table)
         for key, values in self.differing.items():
             shown = " | ".join(_short(value) for value in values)
             lines.append(f"the runs differ in {key}: {shown}")
         for row in self.left_out:
             where = " ".join(filter(None, (row["condition"], row["language"], row["kind"])))
-            lines.append(f"left out of {row['run']}: {row['items']} items, {where}; {row['why']}")
+            where = f"{row['items']} items, {where}" if row["items"] else where
+            lines.append(f"left out of {row['run']}: {where}; {row['why']}")
         return "\n".join([*lines, f"Limit: {self.limit}."])
 
 
@@ -169,10 +173,10 @@ def compare_runs(
     """Two or more complete runs on one plane: each run's values, and differences to the first run.
 
     For every condition that the first run shares with another, each language and pooled over all
-    but English: the metric of each run over the items that all of them scored on test, and the
-    paired difference to the first run with 95% bootstrap interval, n and sign-flip p-value by
-    question, corrected after Holm. A run's settings, languages, chat template and items may differ:
-    `differing` and `left_out` say how.
+    but English: the metric of each run that has the condition, over the test items that all of
+    these scored, and the paired difference to the first run with 95% bootstrap interval, n and
+    sign-flip p-value by question, corrected after Holm. A run's settings, languages, chat template
+    and items may differ: `differing` and `left_out` say how.
 
     runs: folders, or what `read_run` gave. conditions: default, all but the control arms. measure:
     "share" or "accuracy". Raises MechclaError for fewer than two runs, for one that is not complete
@@ -197,6 +201,7 @@ def compare_runs(
             why = f"{', '.join(map(repr, lack))} has no such condition"
             left_out += [_left(name, condition, len(t), why) for name, t in tables.items()]
             continue
+        left_out += [_left(k, condition, 0, f"{k!r} has no such condition") for k in lack]
         tables, others = _common(tables, condition)
         left_out += others
         for table in _parts(tables):

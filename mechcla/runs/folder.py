@@ -10,7 +10,9 @@
     conditions.json       which cells are which condition on test; sealed
     status.json           running, complete, interrupted, or failed with its message; sealed
     summary.csv, summary.json, tests.csv, arms.csv, contrast.csv      made from the cells each time
-    figures/*.png, *.svg, *.json        made each time, with the numbers drawn
+    figures/NAME.png, NAME.svg          made each time, NAME one of fig2_tradeoff, fig4_layers and
+                                        fig5_surgical; the other measure's end in _MEASURE
+    figures/fig4_layers.json, plane.json, plane_MEASURE.json            the numbers drawn
     run.lock, running.json              who works on it (mechcla.runs.lock)
 
 DECIDES is a digest of everything that decides a cell, BYTES one of its place in the folder and of
@@ -34,11 +36,16 @@ RECORD, CONFIG, ITEMS = "record.json", "config.yaml", "items.jsonl"
 SELECTION, FROZEN = "selection.json", "frozen.json"
 CONDITIONS, STATUS = "conditions.json", "status.json"
 VECTORS, CELLS, FIGURES = "vectors", "cells", "figures"
+CELL, VECTOR = ".parquet", ".safetensors"  # what the names of these files end in
+SUMMARY, SUMMARY_JSON = "summary.csv", "summary.json"
+TESTS, ARMS, CONTRAST = "tests.csv", "arms.csv", "contrast.csv"
+LAYERS, TRADEOFF, SURGICAL = "fig4_layers", "fig2_tradeoff", "fig5_surgical"  # in figures/
+PLANE = "plane"
 LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests
 BESIDE = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "lost+found"}  # of an empty folder
-SPILLED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
+OFFLOADED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
 
 
 def component(text: str, longest: int = LONGEST) -> str:
@@ -89,7 +96,7 @@ def _is_start(path: Path) -> bool:
 def temporaries(folder: Path) -> list[Path]:
     """What a killed run left that is not whole: only names that mechcla gives."""
     found = list(folder.rglob(f"{TEMPORARY}*"))
-    found += [p for p in folder.glob("mechcla-*") if SPILLED.fullmatch(p.name)]
+    found += [p for p in folder.glob("mechcla-*") if OFFLOADED.fullmatch(p.name)]
     return sorted({p for p in found if p.is_file() and not p.is_symlink()})
 
 

@@ -25,11 +25,17 @@ from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.results import Rows
 from mechcla.runs import lock
 from mechcla.runs.folder import (
+    ARMS,
+    CELL,
     CONDITIONS,
+    CONTRAST,
     FROZEN,
     ITEMS,
     RECORD,
     STATUS,
+    SUMMARY,
+    TESTS,
+    VECTOR,
     VECTORS,
     reading,
     refuse_other_schema,
@@ -72,7 +78,7 @@ class Run:
     @cached_property
     def vectors(self) -> dict[str, SteeringVectors]:
         """Vectors by name: "EN", "LOC", and the controls that were made."""
-        paths = sorted((self.folder / VECTORS).glob("*.safetensors"))
+        paths = sorted((self.folder / VECTORS).glob(f"*{VECTOR}"))
         run = digest(self.record["identity"])
         return {
             _vector_name(path): SteeringVectors.load(
@@ -116,7 +122,7 @@ class Run:
     def _cell(self, stem: str) -> Scores:
         path = self.folder / stem
         with reading(self.folder):
-            for file in sorted(path.parent.glob(f"{path.name}-*.parquet")):
+            for file in sorted(path.parent.glob(f"{path.name}-*{CELL}")):
                 data = file.read_bytes()
                 if file.stem == f"{path.name}-{seal(self.folder, path, data)}":
                     return Scores.from_parquet(BytesIO(data))
@@ -198,24 +204,24 @@ class Run:
     @cached_property
     def summary(self) -> Rows:
         """summary.csv: each method, language, metric and measure, with interval, n and change."""
-        return self._csv("summary.csv")
+        return self._csv(SUMMARY)
 
     @cached_property
     def tests(self) -> Rows:
         """tests.csv: each family against the unsteered model, with p-values after Holm."""
-        return self._csv("tests.csv")
+        return self._csv(TESTS)
 
     @cached_property
     def arms(self) -> Rows:
         """arms.csv: each family against its control arms; no rows without them."""
-        return self._csv("arms.csv")
+        return self._csv(ARMS)
 
     @cached_property
     def contrast(self) -> Rows:
         """contrast.csv: the own country's answer against the American one; no rows without the
         control.
         """
-        return self._csv("contrast.csv")
+        return self._csv(CONTRAST)
 
     def _csv(self, name: str) -> Rows:
         self._needs(name)

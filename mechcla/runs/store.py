@@ -21,6 +21,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.study import FrozenChoice
 from mechcla.runs import lock
 from mechcla.runs.folder import (
+    CELL,
     CELLS,
     CONDITIONS,
     CONFIG,
@@ -31,6 +32,7 @@ from mechcla.runs.folder import (
     SCHEMA,
     SELECTION,
     STATUS,
+    VECTOR,
     VECTORS,
     check,
     component,
@@ -234,7 +236,7 @@ class Store:
         self, names: Iterable[str], make: Callable[[], dict[str, SteeringVectors]]
     ) -> dict[str, SteeringVectors]:
         """Vectors by name, read where they are whole; all made again, by `make`, if one is not."""
-        paths = {n: self.folder / VECTORS / f"{_file_name(n)}.safetensors" for n in names}
+        paths = {n: self.folder / VECTORS / f"{_file_name(n)}{VECTOR}" for n in names}
         found: dict[str, SteeringVectors] = {}
         for name, path in paths.items():
             try:
@@ -283,7 +285,7 @@ class Store:
         buffer = BytesIO()
         scores.to_parquet(buffer)
         data = buffer.getvalue()
-        write_bytes(path.with_name(f"{path.name}-{self._seal(path, data)}.parquet"), data)
+        write_bytes(path.with_name(f"{path.name}-{self._seal(path, data)}{CELL}"), data)
 
     def _files(self, path: Path) -> list[Path]:
         with reading(self.folder):
@@ -291,7 +293,7 @@ class Store:
                 return []
             begin = f"{path.name}-"
             names = [n for n in os.listdir(path.parent) if n.startswith(begin)]
-        return [path.parent / n for n in sorted(names) if n.endswith(".parquet")]
+        return [path.parent / n for n in sorted(names) if n.endswith(CELL)]
 
     def _seal(self, path: Path, data: bytes) -> str:
         """Place and bytes as one digest: a file under another name is none."""

@@ -1,4 +1,6 @@
-"""Records as CSV that a spreadsheet takes for what it is: a text never becomes a formula."""
+"""Records as CSV that a spreadsheet takes for what it is: a text never becomes a formula; and rows
+of text in columns.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +34,18 @@ def csv_text(rows: Sequence[Mapping[str, Any]], fields: Sequence[str] | None = N
         writer.writerow({name: plain_cell(name) for name in names})
         writer.writerows({k: plain_cell(v) for k, v in row.items()} for row in rows)
     return out.getvalue()
+
+
+def in_columns(rows: Sequence[Sequence[str]], least: Sequence[int] = ()) -> list[str]:
+    """A line per row, each column as wide as its longest entry and two spaces. least: the widths
+    that columns have at least.
+
+    >>> in_columns([("run", "n"), ("gemma", "63")])
+    ['run    n', 'gemma  63']
+    """
+    wide = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    wide = [max(w, *least[k : k + 1], 0) for k, w in enumerate(wide)]
+    return ["".join(map(str.ljust, row, wide)).rstrip() for row in rows]
 
 
 def plain_cell(value: Any) -> Any:

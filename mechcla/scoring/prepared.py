@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mechcla.engine import capability
 from mechcla.engine.memory import retry_smaller
-from mechcla.engine.offload import Shelf
+from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import Batch, Packed, collate, pack, plan
 from mechcla.engine.reference import Rows, plain_log_probs
 from mechcla.engine.state import State, finish, start
@@ -54,7 +54,7 @@ class Prepared:
     order: tuple[tuple[int, ...], ...]
     states: tuple[State, ...]
     max_tokens: int
-    shelf: Shelf
+    cache: ResidualCache
     priors: tuple[tuple[float, ...], ...] = ()
     chat: bool | Chat = False
     why: str = ""
@@ -62,7 +62,7 @@ class Prepared:
     hooks: tuple[str, ...] = ()
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
-        """What is left to run, and the unembedding, a tensor a batch."""
+        """What is left to run, and the unembedding, a tensor per batch."""
         if not self.states:
             return [plain_log_probs(self.model, b, edits, self.rows) for b in self.batches]
         return [finish(state, edits) for state in self.states]
@@ -149,7 +149,7 @@ def prepare(
     *,
     max_tokens: int = MAX_TOKENS,
     fast: bool | None = None,
-    shelf: Shelf | None = None,
+    cache: ResidualCache | None = None,
     chat: bool | Chat = False,
     prior: bool = True,
     known: KnownPriors | None = None,
@@ -163,7 +163,7 @@ def prepare(
     must then stay as they are until the items are scored.
 
     max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs
-    out. shelf: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and
+    out. cache: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and
     sends texts that reach beyond a sliding attention window, or a chunk, to the plain path. prior:
     measure the candidates' log-likelihoods without a prompt too, once, so that scores can be
     corrected for them. known: priors of sets of candidates, read where it has this one's and added
@@ -186,14 +186,14 @@ def prepare(
         p.n_tokens if fast else len(p.prompt) * len(p.candidates) + sum(map(len, p.candidates))
         for p in texts
     ]
-    shelf = shelf or Shelf()
+    cache = cache or ResidualCache()
 
     def build(most: int) -> Prepared:
         groups = tuple(tuple(group) for group in plan(sizes, most))
         batches = tuple(
             collate([texts[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
         )
-        states = tuple(shelf.keep(start(model, b)) for b in batches) if fast else ()
+        states = tuple(cache.keep(start(model, b)) for b in batches) if fast else ()
         return Prepared(
             model,
             items,
@@ -202,7 +202,7 @@ def prepare(
             groups,
             states,
             most,
-            shelf,
+            cache,
             priors,
             chat,
             why,

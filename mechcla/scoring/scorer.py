@@ -1,6 +1,6 @@
 """Scores items under interventions: tokenise, pack, run the engine, gather the table.
 
-Many interventions on the same items are scored by `score_many`, which walks them as a tree over
+Many interventions on the same items are scored by `score_many`, which runs them as a tree over
 layers: blocks below a steered one run once for all, and pairs of layers share the part that they
 have in common.
 """
@@ -17,8 +17,8 @@ from torch import Tensor
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.engine.variants import Edits, steps, walk
-from mechcla.errors import MechclaError, nearest
+from mechcla.engine.variants import Edits, run_variants, steps
+from mechcla.errors import MechclaError, unknown
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat
@@ -52,7 +52,7 @@ def score(
     `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
     plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
-    with a row an item. An intervention of strength 0 gives the unsteered scores to the last bit.
+    with a row per item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> spanish = items.language("es").test
     >>> scores = mechcla.score(model, spanish, interventions=sur)
@@ -62,7 +62,7 @@ def score(
     >>> scores = mechcla.score(model, both, interventions=steered)
     """
     if prompt not in FORMS:
-        raise MechclaError(f"unknown prompt form {prompt!r}; {nearest(prompt, FORMS)}")
+        raise unknown("prompt form", prompt, FORMS)
     found = by_language(interventions, items.languages, model, chat, any_language)
     if isinstance(interventions, Mapping):
         each = {
@@ -148,7 +148,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         old.prompt,
         max_tokens=max_tokens,
         fast=bool(old.states),
-        shelf=old.shelf,
+        cache=old.cache,
         chat=old.chat,
         prior=False,
         packed=old.rows != "alone",
@@ -164,4 +164,4 @@ def _run(
             yield i, prepared.edge_log_probs(edits)
     else:
         branches = [(i, steps(edits)) for i, edits in todo.items()]
-        yield from walk(prepared.states, branches, prepared.max_tokens, prepared.shelf.keep)
+        yield from run_variants(prepared.states, branches, prepared.max_tokens, prepared.cache.keep)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.items.item import RIGHT
 from mechcla.storage import (
     json_meta,
@@ -85,9 +85,7 @@ class ItemScore:
             with np.errstate(invalid="ignore"):  # -inf less -inf: a metric says so
                 value = value - np.asarray(self.prior)
         elif normalisation != "sum":
-            raise MechclaError(
-                f"unknown normalisation {normalisation!r}; {nearest(normalisation, NORMALISATIONS)}"
-            )
+            raise unknown("normalisation", normalisation, NORMALISATIONS)
         return value
 
     def shares(self, normalisation: str = HEADLINE) -> Float[np.ndarray, " candidate"]:
@@ -248,7 +246,7 @@ def _own_columns(table: Any, path: str | Path) -> Any:
     table = table.drop_columns([n for n in _DERIVED if n in table.column_names])
     for name in table.column_names:
         if name not in known:
-            raise MechclaError(f"{path} has an unknown column {name!r}; {nearest(name, known, 20)}")
+            raise unknown("column", name, known, 20, where=str(path))
     for name in known:
         if name not in table.column_names:
             raise MechclaError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import KINDS, Candidate, Item
 from mechcla.items.texts import clip
 from mechcla.sources.splits import half
@@ -68,9 +68,7 @@ class Columns:
         known = [f.name for f in fields(cls)]
         for name in columns or ():
             if name not in known:
-                raise MechclaError(
-                    f"columns has an unknown field {name!r}; {nearest(name, known, 20)}"
-                )
+                raise unknown("field", name, known, 20, where="columns")
         return cls(**(columns or {}))
 
 

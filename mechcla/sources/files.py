@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import ROLES, Item
 from mechcla.items.texts import clip, parse_json
 from mechcla.sources.loaded import Loaded
@@ -71,9 +71,7 @@ def _check_columns(file: Path, row: Row) -> None:
     # Once for the file: a renamed column is one mistake and not one a row.
     for name in row.values:
         if name not in COLUMNS and not _FLAT.fullmatch(name):
-            raise MechclaError(
-                f"{file} has an unknown column {name!r}; {nearest(name, COLUMNS, 20)}"
-            )
+            raise unknown("column", name, COLUMNS, 20, where=str(file))
     for name in ("id", "language", "kind", "split", "prompt"):
         row.cell(name)
     has_list, has_flat = (

@@ -69,7 +69,7 @@ class Comparison:
         return tuple(row for row in self.rows if row.p_corrected <= self.alpha)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a cell, with plain numbers only."""
+        """A row per cell, with plain numbers only."""
         import pandas as pd
 
         return pd.DataFrame(

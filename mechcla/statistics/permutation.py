@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, unknown
 from mechcla.metrics.metrics import Measure
 from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import clustered, paired_differences
@@ -186,7 +186,7 @@ def correct(p_values: Mapping[Key, float], method: str = "holm") -> dict[Key, fl
     {('EN', 'es'): 0.03, ('EN', 'ko'): 0.06, ('SUR', 'es'): 0.06}
     """
     if method not in CORRECTIONS:
-        raise MechclaError(f"unknown correction {method!r}; {nearest(method, CORRECTIONS)}")
+        raise unknown("correction", method, CORRECTIONS)
     wrong = [(key, p) for key, p in p_values.items() if not 0 <= p <= 1]
     if wrong:
         raise MechclaError(

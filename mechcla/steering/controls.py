@@ -9,7 +9,7 @@ to matter.
     other_country  another language's v_LOC                  does it hold across languages?
     same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
 
-Every arm is one draw a language, so its interval does not hold the spread over draws. Every arm
+Every arm is one draw per language, so its interval does not hold the spread over draws. Every arm
 keeps the norms of the vectors it stands in for, language by language and layer by layer, so a
 strength is the same push. Source: ours, after the ablations that the source paper's reviewers asked
 for.

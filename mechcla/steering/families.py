@@ -8,10 +8,13 @@ vectors, registered beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from mechcla.errors import MechclaError, nearest
+from mechcla.metrics.metrics import METRICS
 from mechcla.registry import Registry
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from mechcla.steering.method import Manner, Method, Vectors
 
 BOTH = ("transfer", "localization")
-KIND_OF = {"transfer": "universal", "localization": "cultural", "english_bias": "cultural"}
+AXIS_OF = {"universal": "transfer", "cultural": "localization"}  # the plane's, by kind of items
 
 
 @runtime_checkable
@@ -62,7 +65,8 @@ class DevSearch(Protocol):
 class Family:
     """One family of methods.
 
-    axes: the metrics that it is for; its dev gain is their sum, and its arms are scored on them.
+    name: one word, since `Condition` writes an arm behind it. axes: the metrics that it is for, of
+    `mechcla.metrics.metrics.METRICS`; its dev gain is their sum, and its arms are scored on them.
     vectors: which it needs ("EN", "LOC"). arms: names of `mechcla.steering.controls.ARMS`. search:
     what dev tries, given a DevSearch, after the families registered before it. build: its
     interventions; None: EN's part, then LOC's. guarded: on dev neither gain may fall below
@@ -81,13 +85,25 @@ class Family:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of items that its axes are measured on."""
-        return tuple(dict.fromkeys(KIND_OF[axis] for axis in self.axes))
+        """The kinds of items that its axes are measured on. Raises MechclaError for an axis that is
+        no registered metric.
+        """
+        for axis in self.axes:
+            if axis not in METRICS:
+                raise MechclaError(
+                    f"the family {self.name!r} is for the axis {axis!r}, which is no registered "
+                    f"metric; {nearest(axis, METRICS, 40)}"
+                )
+        return tuple(dict.fromkeys(METRICS[axis].kind for axis in self.axes))
 
-    def gain(self, d_transfer: float, d_localization: float) -> float:
-        """What dev maximises: the sum of the gains on the family's own axes."""
-        gains = {"transfer": d_transfer, "localization": d_localization}
-        return sum(gains[axis] for axis in self.axes)
+    def gain(self, gains: Mapping[str, float]) -> float:
+        """What dev maximises: the sum of the gains on the family's own axes; nan where one of them
+        was not scored.
+
+        >>> FAMILIES["LOC"].gain({"transfer": -0.5, "localization": 0.25})
+        0.25
+        """
+        return sum(gains.get(axis, math.nan) for axis in self.axes)
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ class Condition:
         return f"{self.family} {self.arm}" if self.arm else self.family
 
 
-FAMILIES: Registry[Family] = Registry("family")
+FAMILIES: Registry[Family] = Registry("family", one_word=True)
 
 
 def steered() -> tuple[Family, ...]:
@@ -127,6 +143,11 @@ def steered() -> tuple[Family, ...]:
 def is_steered(name: str) -> bool:
     """Whether a family adds vectors; a name that is not registered is taken for one that does."""
     return name not in FAMILIES or bool(FAMILIES[name].vectors)
+
+
+def axes_of(name: str) -> tuple[str, ...]:
+    """A family's own axes; none for a name that is not registered."""
+    return FAMILIES[name].axes if name in FAMILIES else ()
 
 
 def look(name: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mechcla.engine.intervention import Intervention, Operator, Positions, Unit, chat_of
+from mechcla.engine.operators import OPERATORS
 from mechcla.errors import MechclaError
 from mechcla.steering.controls import ARMS, Vectors
 from mechcla.steering.families import FAMILIES
@@ -156,10 +157,10 @@ class Method:
             }
             steps += (_step(vectors["EN"], language, self.en_layer, self.en_strength, **how),)
             if self.restore_layer is not None:
-                if manner.operator == "ablate":
+                if not (operation := OPERATORS.get(manner.operator)).taken_back:
                     raise MechclaError(
-                        "restoration adds back what was added; a projection (operator 'ablate') "
-                        "cannot be taken back"
+                        "restoration adds back what was added; operator "
+                        f"{manner.operator!r} {operation.does}, which cannot be taken back"
                     )
                 if self.restore_layer <= self.en_layer:
                     raise MechclaError(

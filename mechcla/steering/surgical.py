@@ -1,4 +1,7 @@
-"""Surgical Steering (SUR): v_EN at a layer and v_LOC at a deeper one, in the same forward pass."""
+"""Surgical Steering (SUR): v_EN at a layer and v_LOC at a deeper one, in the same forward pass.
+
+What dev tries, and the registration. The interventions are made in `method.py`, by `parts`.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ def surgical_steering(
     pass.
 
     With `restore_layer`, v_EN is subtracted again there, which may be the LOC layer.
-    Source: the idea is arXiv 2510.26024's; its equations are not public, so this is our
-    operationalisation. Raises MechclaError if loc_layer is not deeper than en_layer.
+    Source: the idea is arXiv 2510.26024's; its equations and numbers are not known to us, so this
+    is our operationalisation. Raises MechclaError if loc_layer is not deeper than en_layer.
 
     >>> steps = mechcla.surgical_steering(en, loc, language="es", en_layer=5, en_strength=1.0,
     ...                           loc_layer=13, loc_strength=2.0, restore_layer=13)

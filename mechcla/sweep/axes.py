@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mechcla.items.item_set import ItemSet
-from mechcla.steering.families import FAMILIES, KIND_OF, Family
+from mechcla.steering.families import AXIS_OF, FAMILIES, Family
 from mechcla.sweep.cells import KINDS, PIVOT
 
 MADE_OF = {"EN": "universal", "LOC": "cultural"}  # the kind that a vector is made of
-AXIS_OF = {kind: axis for axis, kind in reversed(KIND_OF.items())}
 
 
 @dataclass(frozen=True)

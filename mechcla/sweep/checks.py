@@ -8,11 +8,14 @@ from pathlib import Path
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.runs.folder import RECORD
 from mechcla.runs.identity import versions
+from mechcla.steering.families import FAMILIES
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import PIVOT, sample
 from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.extract import en_prompts
+from mechcla.vectors.recipes import UNPAIRED
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:
@@ -20,6 +23,8 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
 
     A language may have one kind alone; each kind that it has is in dev and in test.
     """
+    for family in FAMILIES.values():
+        _ = family.kinds  # refuses an axis that is no metric
     axes = Axes.of(items)
     if not axes.steered:
         raise MechclaError(
@@ -35,13 +40,15 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
                         f"a sweep chooses on dev and reports on test, but the {len(mine)} {kind} "
                         f"items of {language!r} are all {other}; expected {split} items too"
                     )
-    if axes.having("universal"):
+    if axes.having("universal") and not config.vectors:  # files need no prompts
+        paired = config.recipe not in UNPAIRED
         if "universal" not in axes.kinds.get(PIVOT, ()):
             raise MechclaError(
-                "EN-steering needs the universal items in English ('en') too, as parallel items; "
+                "EN-steering needs the universal items in English ('en') too, "
+                f"{'as parallel items; ' if paired else ''}"
                 f"there are universal items in {', '.join(axes.having('universal'))} alone"
             )
-        en_prompts(items.dev)
+        en_prompts(items.dev, paired=paired)
     for language in axes.having("cultural"):
         if not any(
             c.role == "english"
@@ -58,7 +65,7 @@ def note_threads(folder: Path) -> None:
     """Say it if a run goes on with another number of threads: sums may then round otherwise in the
     last digit.
     """
-    before = json.loads((folder / "record.json").read_text(encoding="utf-8"))["versions"]
+    before = json.loads((folder / RECORD).read_text(encoding="utf-8"))["versions"]
     then, now = before.get("threads"), versions()["threads"]
     if then is not None and then != now:
         print(

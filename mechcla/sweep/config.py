@@ -18,13 +18,13 @@ from pydantic_settings import (
 )
 
 from mechcla.engine.intervention import POSITIONS
-from mechcla.engine.operators import OPERATORS, acting
-from mechcla.errors import MechclaError, nearest
+from mechcla.engine.operators import acting, check_use
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
-from mechcla.sweep.config_file import read_config
+from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.setting_types import (
     MINUS,
@@ -136,13 +136,13 @@ class SweepConfig(BaseSettings):
         24,
         ge=2,
         le=1_000_000,
-        description="dev items a kind and language in sweep cells; null: all",
+        description="dev items per kind and language in sweep cells; null: all",
     )
     test_items: int | None = Field(
-        63, ge=2, le=1_000_000, description="test items a kind and language; null: all"
+        63, ge=2, le=1_000_000, description="test items per kind and language; null: all"
     )
     choose: Literal["language", "pooled"] = Field(
-        "language", description="one choice a language, or one for all"
+        "language", description="one choice per language, or one for all"
     )
     measure: Literal["share", "accuracy"] = Field(
         "share", description="what selection maximises on dev"
@@ -171,7 +171,9 @@ class SweepConfig(BaseSettings):
         "en.safetensors,loc.safetensors",
     )
     plugins: Words = Field(
-        [], description="Python files or modules that register sources, recipes, families, metrics"
+        [],
+        description="Python files or modules that register sources, recipes, operators, families, "
+        "metrics, control arms",
     )
     chat: bool = Field(
         False,
@@ -192,7 +194,7 @@ class SweepConfig(BaseSettings):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
     )
-    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens a batch")
+    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens per batch")
     cache_mib: int = Field(
         2048,
         ge=0,
@@ -251,7 +253,7 @@ class SweepConfig(BaseSettings):
     def _known(cls, values: list[str]) -> list[str]:
         for value in values:
             if value not in POSITIONS:
-                raise ValueError(f"unknown positions {value!r}; {nearest(value, POSITIONS)}")
+                raise unknown("positions", value, POSITIONS)
         return values
 
     @field_validator("out", "model", "items", "config")
@@ -333,27 +335,17 @@ def parse(arguments: list[str]) -> SweepConfig:
     Raises MechclaError that names the setting, the value given and what was expected.
     """
     try:
-        load_plugins(_flag(arguments, "--plugins"))
+        load_plugins(plugins_of(arguments))
         given = CliApp.run(SweepConfig, cli_args=joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
-            raise MechclaError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+            raise unknown("preset", preset, PRESETS)
         return make({**PRESETS[preset], **from_file, **given})
     except SettingsError as error:
         raise MechclaError(f"{error}: {error.__cause__ or ''}") from error
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-
-
-def _flag(arguments: list[str], name: str) -> str | None:
-    """A flag's value, as it is written: plugins must be there before the others are checked."""
-    for k, argument in enumerate(arguments):
-        if argument.startswith(f"{name}="):
-            return argument.removeprefix(f"{name}=")
-        if argument == name and k + 1 < len(arguments):
-            return arguments[k + 1]
-    return None
 
 
 def make(settings: dict[str, Any]) -> SweepConfig:
@@ -365,11 +357,7 @@ def make(settings: dict[str, Any]) -> SweepConfig:
         config = SweepConfig(**settings)
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-    if not OPERATORS[config.operator].unit and (config.restore or config.unit != "raw"):
-        raise MechclaError(
-            f"operator {config.operator!r} has no restoration and no unit; add --no-restore and "
-            "leave --unit raw"
-        )
+    check_use(config.operator, restored=config.restore, relative=config.unit != "raw")
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(
             "chat_template_args and system_prompt are the chat template's, which is not used; add "
@@ -383,7 +371,7 @@ def explain(error: Any, config: type[BaseSettings] = SweepConfig) -> str:
     """One of pydantic's errors as a line: the setting, the value given, what was expected."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown setting {where!r}; {nearest(where, config.model_fields, 40)}"
+        return str(unknown("setting", where, config.model_fields, 40))
     if not where:
         return str(error["msg"]).removeprefix("Value error, ")
     expected = error.get("ctx", {}).get("expected") if error["type"] == "literal_error" else None

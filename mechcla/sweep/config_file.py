@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,29 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path} holds {type(data).__name__}; expected settings such as 'model: demo'"
         )
     return data
+
+
+def plugins_of(arguments: list[str]) -> list[str]:
+    """The plugins that command-line arguments name, or else their --config file: they must be there
+    before other settings are checked. Raises MechclaError for a file that cannot be read.
+    """
+    named: Any = ",".join(_flags(arguments, "--plugins"))
+    if not named and (files := _flags(arguments, "--config")):
+        named = read_config(Path(files[-1])).get("plugins")
+    if isinstance(named, list):
+        return [name for name in named if isinstance(name, str)]
+    return re.split(r"[\[\],]", named) if isinstance(named, str) else []
+
+
+def _flags(arguments: list[str], name: str) -> list[str]:
+    """A flag's values, as they are written."""
+    found = []
+    for k, argument in enumerate(arguments):
+        if argument.startswith(f"{name}="):
+            found.append(argument.removeprefix(f"{name}="))
+        elif argument == name and k + 1 < len(arguments):
+            found.append(arguments[k + 1])
+    return found
 
 
 class _Refused(Exception):

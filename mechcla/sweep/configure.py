@@ -22,7 +22,7 @@ from mechcla.sweep.axes import MADE_OF
 from mechcla.sweep.cells import KINDS, pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.finite import listed
-from mechcla.sweep.held import item_settings, model_settings
+from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import Choices, choose
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -81,7 +81,7 @@ class Configuration:
 def configure(
     model: HookedModel,
     items: ItemSet,
-    languages: Sequence[str] | None = None,
+    languages: Sequence[str] | str | None = None,
     *,
     out: str | None = None,
     **settings: Any,
@@ -94,9 +94,10 @@ def configure(
     --help`, e.g. coarse_step=2, dev_items=None, en_strengths=[0.3, 0.6]; chat is True, False or a
     `mechcla.Chat`. out: keep every cell's scores in this run folder, so that an interrupted call
     goes on, and `python -m mechcla.sweep --config OUT/config.yaml` sweeps with the same settings.
-    Raises MechclaError for a setting that does not exist and for items without a language beside
-    English or without one of the splits. Where items of one kind are lacking, the families that
-    need them are left out (stderr says which). Operationalisation: ours.
+    Raises MechclaError for a setting that does not exist or that the model is otherwise, and for
+    items without a language beside English or without one of the splits. Where items of one kind
+    are lacking, the families that need them are left out (stderr says which). Operationalisation:
+    ours.
 
     >>> found = mechcla.configure(model, items, ["es"], dev_items=4, coarse_step=6)
     >>> steps = found.interventions("SUR", "es")
@@ -108,18 +109,25 @@ def configure(
                 "e.g. coarse_step=2"
             )
     if languages is not None:
-        items = items.language(*pivot(items), *languages)
+        named = [languages] if isinstance(languages, str) else languages
+        items = items.language(*pivot(items), *named)
     with ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="mechcla-"))
         if isinstance(how := settings.get("chat"), Chat):
-            settings |= {
-                "chat": True,
+            of_chat = {
                 "chat_template_args": how.template_args,
                 "system_prompt": how.system,
                 "chat_date": how.date,
             }
+            for name in of_chat:
+                if name in settings:
+                    raise MechclaError(
+                        f"{name}={settings[name]!r} is given beside chat={how!r}, which says it "
+                        "too; expected one of the two"
+                    )
+            settings |= {"chat": True, **of_chat}
         given = {"try_positions": TRIED, "controls": False, "layers": None} | settings
-        given |= {**model_settings(model), **item_settings(items), "out": folder}
+        given |= {**held_settings(model, settings), **item_settings(items), "out": folder}
         config = make(given)
         sweep = stack.enter_context(closing(open_sweep(config, model, items)))
         choices = choose(sweep)

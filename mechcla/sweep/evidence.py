@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.metrics.metrics import difference
-from mechcla.runs.tables import csv_text
+from mechcla.metrics.metrics import METRICS, difference
+from mechcla.runs.tables import csv_text, in_columns
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
     Contrast,
@@ -20,7 +20,7 @@ from mechcla.statistics import (
     minimum_detectable_effect,
     permutation_test,
 )
-from mechcla.steering.families import BOTH, FAMILIES, KIND_OF, Condition
+from mechcla.steering.families import BOTH, FAMILIES, Condition, axes_of
 
 ALPHA = 0.05
 
@@ -74,15 +74,15 @@ def is_arm(method: str) -> bool:
 def against_unsteered(
     tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
-    """Every family on both axes, and explicit prompting on localization, against the unsteered
-    model.
+    """Every family on both axes of the plane and its own, and explicit prompting on its own alone,
+    against the unsteered model.
     """
     pairs = [
         (name, "unsteered", metric)
         for name in tables
         if name != "unsteered" and not is_arm(name)
-        for metric in (BOTH if name != "explicit" else BOTH[1:])
-        if len(tables[name].where(kind=KIND_OF[metric]))  # items of one kind alone have one axis
+        for metric in dict.fromkeys((*(BOTH if name != "explicit" else ()), *axes_of(name)))
+        if len(tables[name].where(kind=METRICS[metric].kind))  # one kind of items has one axis
     ]
     return _tested(tables, pairs, measure, resamples, seed)
 
@@ -193,7 +193,7 @@ def _tested(
 
 
 def to_csv(rows: Sequence[Tested]) -> str:
-    """A row a comparison."""
+    """A row per comparison."""
     return csv_text([row.flat() for row in rows])
 
 
@@ -215,11 +215,10 @@ def erased(tested: Sequence[Tested], measure: str) -> dict[str, list[str]]:
 
 def arms_table(rows: Sequence[Tested]) -> str:
     """The pooled comparisons with control arms as text."""
-    lines = [f"{'method':<10}{'less its control':<22}{'on':<14}{'difference':<28}p (Holm)"]
+    table = [("method", "less its control", "on", "difference", "p (Holm)")]
     for r in rows:
         if r.language == POOLED:
             d = f"{r.difference.value:+.3f} [{r.difference.low:+.3f}, {r.difference.high:+.3f}]"
-            lines.append(
-                f"{r.method:<10}{Condition.parse(r.against).arm:<22}{r.metric:<14}{d:<28}{r.p_holm:.4f}"
-            )
-    return "\n".join(lines)
+            arm = Condition.parse(r.against).arm
+            table.append((r.method, arm, r.metric, d, f"{r.p_holm:.4f}"))
+    return "\n".join(in_columns(table, (10, 22, 14, 28)))

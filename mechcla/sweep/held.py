@@ -6,6 +6,7 @@ items.jsonl in the run folder. `--config RUN/config.yaml` therefore finds both a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,6 +29,24 @@ def model_settings(model: HookedModel) -> dict[str, Any]:
     described = model.describe()
     found = {"model": model.name, "dtype": described["dtype"], "device": described["device"]}
     return found | ({"revision": model.revision} if model.revision else {})
+
+
+def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`model_settings`, where what was given beside the model agrees with it.
+
+    Raises MechclaError for a dtype, device or revision that the loaded model has not.
+    """
+    found = model_settings(model)
+    for name in ("dtype", "device", "revision"):
+        asked, has = given.get(name), found.get(name)
+        said = str(asked).removeprefix("torch.")
+        same = said == has or (name == "device" and said == str(has).partition(":")[0])
+        if asked is not None and not same:
+            raise MechclaError(
+                f"setting {name!r} is {asked!r}, but the model {model.name!r} is loaded already, "
+                f"with {name} {has!r}; leave the setting out, or load the model so"
+            )
+    return found
 
 
 def of_model(model: HookedModel) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Plugins: a user's own files that register sources, recipes, families, metrics or control arms.
+"""Plugins: a user's own files that register sources, recipes, operators, families, metrics, control
+arms or alignment methods.
 
     python -m mechcla.sweep --plugins my_family.py
 
@@ -12,18 +13,27 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from mechcla.engine.operators import OPERATORS
 from mechcla.errors import MechclaError
+from mechcla.steering.controls import ARMS
+from mechcla.steering.families import FAMILIES
 from mechcla.storage import user_path
+from mechcla.user_code import user_code
+from mechcla.vectors.recipes import RECIPES
 
 _loaded: dict[str, str] = {}  # by name as it was given, without folders: SHA-256 of the code
 
 
-def load_plugins(names: Sequence[str] | str | None) -> None:
-    """Import Python files (*.py) and modules, each once. Raises MechclaError naming the plugin."""
-    given = names.strip("[]").split(",") if isinstance(names, str) else names or ()
+def load_plugins(names: object) -> None:
+    """Import Python files (*.py) and modules, each once: a list of names, or a string with commas.
+
+    Raises MechclaError naming the plugin.
+    """
+    given = names.strip("[]").split(",") if isinstance(names, str) else names
+    if not isinstance(given, list | tuple) or not all(isinstance(n, str) for n in given):
+        return  # none, or what the setting's own check refuses
     for name in (n.strip() for n in given if n.strip()):
         try:
             path = user_path(name) if name.endswith(".py") else _source(name)
@@ -62,6 +72,20 @@ def load_plugins(names: Sequence[str] | str | None) -> None:
 def plugin_digests() -> dict[str, str]:
     """The code of every loaded plugin, for a run's identity; empty without plugins."""
     return {f"plugin {name}": digest for name, digest in sorted(_loaded.items())}
+
+
+def users_code(recipe: str, operator: str) -> dict[str, str]:
+    """Digests of the recipe and the operator of these names, and of all families and control arms,
+    where they are a user's own: registered from Python they are in no plugin's digest.
+    """
+    named: list[tuple[str, object]] = [
+        (f"recipe {recipe}", RECIPES.get(recipe)),
+        (f"operator {operator}", OPERATORS.get(operator)),
+    ]
+    named += [(f"family {name}", family) for name, family in FAMILIES.items()]
+    named += [(f"arm {name}", arm) for name, arm in ARMS.items()]
+    found = ((f"code of {name}", user_code(value)) for name, value in named)
+    return {name: digest for name, digest in found if digest is not None}
 
 
 def _source(module: str) -> Path:

@@ -7,6 +7,7 @@ together.
     EN, EN+restore  the largest gain in transfer
     LOC             the largest gain in localization
     SUR             among pairs for which neither gain falls below -tolerance, the largest sum
+    a user's own    the largest sum of the gains on its axes, of any registered metric
 
 A family whose best value is not above 0 is left out there: the choice is then the unsteered model,
 Method(). Ties go to the smaller total strength, then to the shallower layer. Since the sum is
@@ -19,16 +20,16 @@ cells they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mechcla.errors import MechclaError
-from mechcla.metrics.metrics import Measure, difference
+from mechcla.metrics.metrics import METRICS, Measure, difference
 from mechcla.scoring.scores import Scores
-from mechcla.steering.families import FAMILIES
+from mechcla.steering.families import AXIS_OF, FAMILIES, axes_of
 from mechcla.steering.method import Method
 
 
@@ -37,7 +38,7 @@ class DevPoint:
     """Gains of one method on dev, over languages; nan where a kind was not scored.
 
     not_finite: its cells (language and kind) that are not finite; such a point has gains of nan and
-    is never chosen.
+    is never chosen. others: gains on its family's further axes, {axis: {language: gain}}.
     """
 
     method: Method
@@ -45,6 +46,13 @@ class DevPoint:
     d_localization: float
     by_language: dict[str, tuple[float, float]]
     not_finite: tuple[tuple[str, str], ...] = ()
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """The gain on each axis, over languages."""
+        others = {axis: float(np.mean(list(by.values()))) for axis, by in self.others.items()}
+        return {"transfer": self.d_transfer, "localization": self.d_localization, **others}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -53,38 +61,80 @@ class DevPoint:
             "d_localization": self.d_localization,
             "by_language": self.by_language,
             **({"not_finite": self.not_finite} if self.not_finite else {}),
+            **({"others": self.others} if self.others else {}),
         }
 
 
-METRIC = {"universal": "transfer", "cultural": "localization"}
-
-
-def gain(scores: Scores, base: Scores, kind: str, measure: Measure) -> float:
-    """A cell's gain over the unsteered cell of its language and kind; nan if it is not finite."""
-    if scores.not_finite:
-        return math.nan
-    (value, *_) = difference(scores, base, METRIC[kind], measure, resamples=1).values()
-    return value.value
-
-
-def dev_point(method: Method, gains: Mapping[tuple[str, str], float]) -> DevPoint:
-    """The point of a method from its gains by (language, kind); a gain of nan is a cell that is not
-    finite.
+def gains(
+    family: str, scores: Scores, base: Scores, kind: str, measure: Measure
+) -> dict[str, float]:
+    """A cell's gains over the unsteered cell of its language and kind, by axis: the plane's of this
+    kind, and the family's own ones on it. nan if the cell is not finite.
     """
+    own = (axis for axis in axes_of(family) if METRICS.get(axis).kind == kind)
+    axes = dict.fromkeys((AXIS_OF[kind], *own))
+    if scores.not_finite:
+        return dict.fromkeys(axes, math.nan)
+    found = {}
+    for axis in axes:
+        (value, *_) = difference(scores, base, axis, measure, resamples=1).values()
+        found[axis] = value.value
+    return found
+
+
+def dev_point(method: Method, cells: Mapping[tuple[str, str], Mapping[str, float]]) -> DevPoint:
+    """The point of a method from the `gains` of its cells, by (language, kind); a gain of nan is a
+    cell that is not finite.
+    """
+    gains = {(k, kind): cell[AXIS_OF[kind]] for (k, kind), cell in cells.items()}
+    others: dict[str, dict[str, float]] = {}
+    for (language, kind), cell in cells.items():
+        for axis in (a for a in cell if a != AXIS_OF[kind]):
+            others.setdefault(axis, {})[language] = cell[axis]
     languages = list(dict.fromkeys(language for language, _ in gains))
     by_language = {
         k: (gains.get((k, "universal"), math.nan), gains.get((k, "cultural"), math.nan))
         for k in languages
     }
-    table = np.asarray(list(by_language.values()))
-    if len(gains) < table.size:  # a kind that a language has not, or that was not scored
-        scored = np.asarray([[(k, n) in gains for n in METRIC] for k in languages])
-        columns = [table[there, n] for n, there in enumerate(scored.T)]
-        means = np.asarray([c.mean() if len(c) else math.nan for c in columns])
-    else:
-        means = table.mean(axis=0)
     lost = tuple(key for key, value in gains.items() if math.isnan(value))
-    return DevPoint(method, float(means[0]), float(means[1]), by_language, lost)
+    return DevPoint(method, *_means(by_language, set(gains)), by_language, lost, others)
+
+
+def _means(
+    by_language: Mapping[str, tuple[float, float]], measured: Set[tuple[str, str]]
+) -> tuple[float, float]:
+    """The mean gain of each kind over the languages that have it: nan where none has, or where one
+    that has it was not scored or is not finite. measured: (language, kind) of what they have.
+    """
+    there = np.asarray([[(k, kind) in measured for kind in AXIS_OF] for k in by_language], bool)
+    sums = np.where(there, np.asarray(list(by_language.values())), 0.0).sum(axis=0)
+    counts = there.sum(axis=0)
+    first, second = (float(s / n) if n else math.nan for s, n in zip(sums, counts, strict=True))
+    return first, second
+
+
+def within(point: DevPoint, languages: Container[str]) -> DevPoint | None:
+    """The same point over these of its languages alone; None where it has none of them.
+
+    Points that are compared must be means over the same languages. A point with a cell that is not
+    finite stays one, wherever the cell is.
+    """
+    kept = {k: v for k, v in point.by_language.items() if k in languages}
+    if len(kept) == len(point.by_language):
+        return point
+    cells = {
+        (k, kind): {axis: value}
+        for k, values in kept.items()
+        for (kind, axis), value in zip(AXIS_OF.items(), values, strict=True)
+        if not math.isnan(value) or (k, kind) in point.not_finite
+    }
+    if not cells:
+        return None
+    for axis, by_language in point.others.items():
+        for k in kept:
+            if k in by_language:
+                cells[k, METRICS.get(axis).kind][axis] = by_language[k]
+    return replace(dev_point(point.method, cells), not_finite=point.not_finite)
 
 
 def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
@@ -115,27 +165,41 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
         mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
 
     def value(p: DevPoint) -> float:
-        return kind.gain(p.d_transfer, p.d_localization)
+        return kind.gain(p.gains)
 
     found = min(mine, key=lambda p: (-round(value(p), 12), p.method.size), default=None)
     return found if found is not None and value(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})
 
 
 def merge(points: Sequence[DevPoint], languages: int | Mapping[str, int]) -> list[DevPoint]:
-    """Points of the same method joined over languages, their gains averaged.
+    """Points of the same method joined over languages, each gain averaged over those that have the
+    kind; nan where one that has it was not scored.
 
     languages: how many there are, or how many each family has. Methods that lack one are left out.
     """
-    together: dict[Method, dict[str, tuple[float, float]]] = {}
+    measured = {
+        (k, kind)
+        for p in points
+        for k, values in p.by_language.items()
+        for kind, value in zip(AXIS_OF, values, strict=True)
+        if not math.isnan(value)
+    }
+    together: dict[Method, list[DevPoint]] = {}
     for p in points:
         if not p.not_finite:
-            together.setdefault(p.method, {}).update(p.by_language)
+            together.setdefault(p.method, []).append(p)
     found = []
-    for method, by_language in together.items():
+    for method, parts in together.items():
+        by_language = {k: both for p in parts for k, both in p.by_language.items()}
         wanted = languages if isinstance(languages, int) else languages[method.family]
         if len(by_language) == wanted:
-            means = np.asarray(list(by_language.values())).mean(axis=0)
-            found.append(DevPoint(method, float(means[0]), float(means[1]), by_language))
+            others = {
+                axis: {k: v for p in parts for k, v in p.others.get(axis, {}).items()}
+                for axis in parts[0].others
+            }
+            found.append(
+                DevPoint(method, *_means(by_language, measured), by_language, others=others)
+            )
     return found
 
 
@@ -150,7 +214,7 @@ def ranked(points: Sequence[DevPoint], family: str, k: int, by: str = "own") -> 
     def value(p: DevPoint) -> float:
         if by == "sum":
             return p.d_transfer + p.d_localization
-        return own.gain(p.d_transfer, p.d_localization)
+        return own.gain(p.gains)
 
     usable = (p for p in points if p.method.family == family and not p.not_finite)
     mine = sorted(usable, key=lambda p: (-round(value(p), 12), p.method.size))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mechcla.engine.capability import fits
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
-from mechcla.engine.offload import Shelf
+from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
@@ -41,8 +41,8 @@ from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
 from mechcla.sweep.making import imported_digests, make, names_us, shuffles
-from mechcla.sweep.plugins import plugin_digests
-from mechcla.sweep.rule import DevPoint, dev_point, gain
+from mechcla.sweep.plugins import plugin_digests, users_code
+from mechcla.sweep.rule import DevPoint, dev_point, gains
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 US = "us_country"  # the control arm that names the United States
@@ -60,7 +60,7 @@ class Sweep:
     axes: Axes
     vectors: dict[str, SteeringVectors]
     bar: tqdm
-    shelf: Shelf
+    cache: ResidualCache
     kept: dict[tuple[str, str, str, str], Prepared] = field(default_factory=dict)
     counted: set[Job] = field(default_factory=set)
     asked: set[Job] = field(default_factory=set)
@@ -168,7 +168,7 @@ class Sweep:
                 items,
                 job.prompt,
                 max_tokens=self.config.max_tokens,
-                shelf=self.shelf,
+                cache=self.cache,
                 prior=job.split == "test",
                 known=self.priors,
                 chat=self.config.chat_form,
@@ -216,12 +216,13 @@ class Sweep:
         groups = [(k, n) for k in languages for n in kinds if n in self.axes.kinds[k]]
         wanted = [Job(m, k, kind, "dev") for k, kind in groups for m in methods]
         base = {(k, kind): self.unsteered(k, kind) for k, kind in groups}
-        gains = {  # of each cell this one number is kept
-            job: gain(scores, base[job.language, job.kind], job.kind, self.config.measure)
-            for job, scores in self.run(wanted)
+        measure = self.config.measure
+        found = {  # of each cell no more than its gains is kept
+            j: gains(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
+            for j, scores in self.run(wanted)
         }
         return [
-            dev_point(m, {(j.language, j.kind): gains[j] for j in wanted if j.method == m})
+            dev_point(m, {(j.language, j.kind): found[j] for j in wanted if j.method == m})
             for m in methods
         ]
 
@@ -283,6 +284,7 @@ def _opened(
         "items": items.digest,
         "code": code_digest(),
         **plugin_digests(),
+        **users_code(config.recipe, config.operator),
         **imported_digests(config),
         **of_model(model),
         **chat_settings(config.chat_form, model.tokenizer),
@@ -298,8 +300,8 @@ def _opened(
     bar = tqdm(
         total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
     )
-    shelf = Shelf(config.cache_mib << 20, str(store.folder))
-    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, shelf)
+    cache = ResidualCache(config.cache_mib << 20, str(store.folder))
+    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, cache)
 
 
 def _languages(arm: Arm, family: Family, sweep: Sweep, languages: list[str]) -> list[str]:

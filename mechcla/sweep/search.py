@@ -1,4 +1,4 @@
-"""The dev part of a sweep: coarse to fine, then restoration and pairs, then one method a family.
+"""The dev part of a sweep: coarse to fine, then restoration and pairs, then one method per family.
 
 With `choose: language` (the default) this is done for each language on its own: vectors are a
 language's own, and the same strength helps one language and harms another. With `choose: pooled`
@@ -8,7 +8,7 @@ one choice serves all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,21 @@ from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import KINDS, UNSTEERED
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked
+from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
 from mechcla.sweep.runner import Sweep
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What dev decided for some languages, with the evidence it was decided on."""
+    """What dev decided for some languages, with the evidence it was decided on.
+
+    compared: the points with both gains over the same languages, those that have both kinds; the
+    front is theirs.
+    """
 
     languages: tuple[str, ...]
     points: tuple[DevPoint, ...]
+    compared: tuple[DevPoint, ...]
     front: tuple[DevPoint, ...]
     chosen: dict[str, DevPoint]
 
@@ -58,6 +63,10 @@ class Choices:
 
     def method(self, family: str, language: str) -> Method:
         return self.by_language[language].chosen[family].method
+
+    def methods(self) -> dict[str, dict[str, Method]]:
+        """{family: {language: method}}: what is scored on test."""
+        return {f: {k: self.method(f, k) for k in self.languages(f)} for f in self.families}
 
     @property
     def each(self) -> list[Choice]:
@@ -193,7 +202,17 @@ class DevSearch:
         return found
 
     def ranked(self, family: str, k: int, by: str = "own") -> list[Method]:
-        return [p.method for p in ranked(list(self.points.values()), family, k, by)]
+        """The best methods over this search's languages: for both gains, those with both kinds."""
+        axes = self.sweep.axes
+        able = axes.having(*KINDS) if by == "sum" else axes.languages(family)
+        points = over(self.points.values(), [x for x in self.languages if x in able])
+        return [p.method for p in ranked(points, family, k, by)]
+
+
+def over(points: Iterable[DevPoint], languages: Sequence[str]) -> list[DevPoint]:
+    """Points over these of their languages; a point that has not all of them is left out."""
+    found = (within(p, languages) for p in points)
+    return [p for p in found if p is not None and len(p.by_language) == len(languages)]
 
 
 def coarse(config: SweepConfig, n_layers: int) -> list[int]:
@@ -245,10 +264,9 @@ def _choose(sweep: Sweep, languages: list[str]) -> Choice:
         _elsewhere(dev, chosen)
         chosen = decide()
     points = tuple(dev.points.values())
-    both = [
-        p for p in points if p.d_transfer == p.d_transfer and p.d_localization == p.d_localization
-    ]
-    return Choice(tuple(languages), points, tuple(pareto_front(both)), chosen)
+    able = [k for k in languages if k in sweep.axes.having(*KINDS)]
+    both = tuple(p for p in over(points, able) if not math.isnan(p.d_transfer + p.d_localization))
+    return Choice(tuple(languages), points, both, tuple(pareto_front(both)), chosen)
 
 
 def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
-from mechcla.runs.tables import csv_text
+from mechcla.runs.tables import csv_text, in_columns
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
+from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.evidence import Tested, erased
-
-METRICS = ("transfer", "localization", "english_bias")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def summarise(
     return rows
 
 
-def to_csv(rows: list[Row]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     return csv_text([row.flat() for row in rows])
 
 
@@ -119,16 +118,16 @@ def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
     return "\n".join(lines)
 
 
-def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
+def pooled_table(rows: Sequence[Row], measure: str = "share", tested: Sequence[Tested] = ()) -> str:
     """The pooled test numbers as text, a line per method.
 
     tested: give these, and the cells are changes from the unsteered model, paired by item, with the
     p-values of their sign-flip tests after Holm. English bias is not tested, so it has none.
     """
     wide = 36 if tested else 30
-    shown = [m for m in METRICS if any(r.metric == m for r in rows)]
+    shown = [m for m in metrics.METRICS if any(r.metric == m for r in rows)]
     heads = [m.replace("english_bias", "English bias") for m in shown]
-    lines = [f"{'method':<12}{''.join(f'{head:<{wide}}' for head in heads)}".rstrip()]
+    table = [["method", *heads]]
     p = {
         (t.method, t.metric): t.p_holm
         for t in tested
@@ -147,8 +146,26 @@ def pooled_table(rows: list[Row], measure: str = "share", tested: Sequence[Teste
                 None,
             )
             cells.append(_cell(row, p.get((name, metric)) if tested else None, bool(tested)))
-        lines.append((f"{name:<12}" + "".join(f"{c:<{wide}}" for c in cells)).rstrip())
-    return "\n".join(lines)
+        table.append([name, *cells])
+    lines = in_columns(table, (12, *(wide for _ in shown)))
+    return "\n".join([*lines, *_pooled_over(rows, shown, measure)])
+
+
+def _pooled_over(rows: Sequence[Row], shown: Sequence[str], measure: str) -> list[str]:
+    """Which languages each pooled number is over, where not all are over the same ones."""
+    over: dict[tuple[str, str], list[str]] = {}
+    for r in rows:
+        if r.measure == measure and r.metric in shown and r.language not in (POOLED, PIVOT):
+            over.setdefault((r.metric, r.method), []).append(r.language)
+    if len({tuple(languages) for languages in over.values()}) < 2:
+        return []
+    lines = []
+    for metric in shown:
+        mine = {method: languages for (m, method), languages in over.items() if m == metric}
+        most = max(mine.values(), key=len)
+        others = (f"{k} {' '.join(v)}" for k, v in mine.items() if v != most)
+        lines.append("; ".join([f"{metric} is pooled over {' '.join(most)}", *others]))
+    return lines
 
 
 def _cell(row: Row | None, p: float | None, change: bool) -> str:

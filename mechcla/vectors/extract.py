@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mechcla.errors import MechclaError, nearest
+from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
 from mechcla.models.chat import Chat, chat_settings
@@ -88,7 +88,7 @@ def loc_prompts(items: ItemSet, cue: PromptForm = "explicit") -> list[Prompt]:
     if not len(items.cultural):
         raise MechclaError("LOC vectors need cultural items; these are universal only")
     if cue not in LOC_NAMES:
-        raise MechclaError(f"unknown cue {cue!r}; {nearest(cue, LOC_NAMES)}")
+        raise unknown("cue", cue, LOC_NAMES)
     prompts: list[Prompt] = []
     for item in items.cultural:
         name, cued = LOC_NAMES[cue], item.prompt_text(cue)
@@ -142,7 +142,7 @@ def extract(
     """
     for control in controls:
         if control not in CONTROLS:
-            raise MechclaError(f"unknown control {control!r}; {nearest(control, CONTROLS)}")
+            raise unknown("control", control, CONTROLS)
     signs = half_signs(items, seed) if "shuffled" in controls else {}
 
     def shuffled(prompts: list[Prompt]) -> list[Prompt]:
@@ -152,14 +152,14 @@ def extract(
         ]
 
     prompts: list[Prompt] = []
-    if len(items.universal):
+    if any(language != "en" for language in items.universal.languages):
         en = en_prompts(items, paired=recipe not in UNPAIRED)
         prompts += en + shuffled(en)
     if len(items.cultural):
         loc = loc_prompts(items)
         prompts += loc + shuffled(loc)
-        american = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
-        prompts += loc_prompts(american, cue="us") if len(american) else []
+        us = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
+        prompts += loc_prompts(us, cue="us") if len(us) else []
     made = _make(model, items, prompts, recipe, site, chat, packed)
     for name in ("EN", "LOC") if signs else ():
         if name in made:

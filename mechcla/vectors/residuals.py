@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Last-prompt-token activations of one site: by language, one row an item, in the order of
+    """Last-prompt-token activations of one site: by language, one row per item, in the order of
     `ids`.
     """
 
@@ -159,14 +159,14 @@ def top_directions(
 def en_differences(
     universal: Residuals, language: str, pivot: str = "en"
 ) -> Float[Tensor, "item layer d_model"]:
-    """h(English prompt) - h(prompt in the language), a row a parallel question."""
+    """h(English prompt) - h(prompt in the language), a row per parallel question."""
     return differences(*universal.paired(pivot, language))
 
 
 def loc_differences(
     explicit: Residuals, implicit: Residuals, language: str
 ) -> Float[Tensor, "item layer d_model"]:
-    """h(explicit prompt) - h(implicit prompt) in one language, a row a cultural question."""
+    """h(explicit prompt) - h(implicit prompt) in one language, a row per cultural question."""
     if explicit.ids.get(language) != implicit.ids.get(language):
         raise MechclaError(
             f"explicit and implicit residuals of {language!r} are not of the same questions"

@@ -22,7 +22,7 @@ from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
 
 @dataclass(frozen=True, eq=False)
 class SteeringVectors:
-    """One vector a language and layer, with what it was made from.
+    """One vector per language and layer, with what it was made from.
 
     vectors[L]: Float[layer, d_model]; norms[L]: Float[layer], the mean activation norm of the
     unsteered side (L's own plain prompts), which the relative strength unit refers to; counts[L]:

@@ -140,30 +140,30 @@ def test_the_block_on_blend_runs(copies, capsys):
     assert "5 items of 20 valid questions in 4 regions" in capsys.readouterr().out
 
 
-def test_the_block_on_other_items_runs(copies, tiny, small_items, monkeypatch):
-    """With the hub's Global-MMLU in a folder, and the other names from a tiny model."""
-    real, fast = mechcla.load_items, mechcla.configure
-
-    def load_items(source, *args, **options):
-        local = {"path": copies / "global"} if source == "global_mmlu" else {}
-        return real(source, *args, **options, **local)
-
-    monkeypatch.setattr(mechcla, "load_items", load_items)
-    monkeypatch.setattr(
-        mechcla, "configure", lambda m, _, languages: fast(m, small_items, languages)
-    )
+def test_the_block_on_other_items_runs(copies, tiny, small_items):
+    """With the hub's Global-MMLU in a folder, few items to choose on, and the other names from a
+    tiny model.
+    """
+    code = python_blocks("docs/howto.md")[1]
+    for printed, here in (
+        ('"global_mmlu",', f'"global_mmlu", path={str(copies / "global")!r},'),
+        ("configure(model, items,", "configure(model, few,"),
+    ):
+        assert code.count(printed) == 1
+        code = code.replace(printed, here)
     test = small_items.language("es").test
     loc = mechcla.loc_vectors(tiny, small_items.cultural.dev)
     sur = mechcla.loc_steering(loc, language="es", layer=2, strength=2.0)
     names = {
         "mechcla": mechcla,
         "model": tiny,
+        "few": small_items,
         "sur": sur,
         "base": mechcla.score(tiny, test),
         "steered": mechcla.score(tiny, test, interventions=sur),
         "questions": mechcla.sources.blend.blend_questions(["ES"], path=copies / "BLEnD" / "data"),
     }
-    exec(compile(python_blocks("docs/howto.md")[1], "docs/howto.md", "exec"), names)
+    exec(compile(code, "docs/howto.md", "exec"), names)
     assert names["items"].languages == ("en", "es", "ko")
     assert len(names["answers"]) == len(names["questions"])
 

@@ -21,11 +21,13 @@ def test_every_step_shows_its_output():
 @pytest.mark.demo
 def test_the_tutorial_prints_what_it_says(demo, monkeypatch, capsys, tmp_path):
     """Text to the letter, numbers to 0.02: another processor rounds otherwise."""
-    monkeypatch.setattr("mechcla.load_model", lambda name: demo)  # loaded once a session
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    load = 'mechcla.load_model("demo")'
+    assert PAGE.count(load) == 1
+    page = PAGE.replace(load, "demo")  # loaded once per session
+    names: dict[str, object] = {"demo": demo}
     for code, shown in re.findall(
-        r"```python\n(.*?)```\n(?:```\n(.*?)```)?", PAGE, flags=re.DOTALL
+        r"```python\n(.*?)```\n(?:```\n(.*?)```)?", page, flags=re.DOTALL
     ):
         exec(compile(code, "docs/tutorial.md", "exec"), names)
         printed = capsys.readouterr().out

@@ -13,7 +13,7 @@ import mechcla
 from mechcla import engine, scoring
 from mechcla.engine import memory
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.offload import Shelf
+from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from tests.conftest import FAMILIES
 
@@ -103,15 +103,15 @@ def test_other_errors_are_not_swallowed(tiny, small_items):
     handle.remove()
 
 
-def test_a_full_shelf_spills_and_the_numbers_are_the_same_bits(tiny, small_items):
+def test_a_full_cache_offloads_and_the_numbers_are_the_same_bits(tiny, small_items):
     variants = [(), *edits(tiny, 0, 1, 3)]
-    free, none = Shelf(), Shelf(0)
-    held = dict(scoring.score_many(scoring.prepare(tiny, small_items, shelf=free), variants))
-    spilled = dict(scoring.score_many(scoring.prepare(tiny, small_items, shelf=none), variants))
-    assert free.spilled == 0
+    free, none = ResidualCache(), ResidualCache(0)
+    held = dict(scoring.score_many(scoring.prepare(tiny, small_items, cache=free), variants))
+    offloaded = dict(scoring.score_many(scoring.prepare(tiny, small_items, cache=none), variants))
+    assert free.offloaded == 0
     assert none.held == 0
-    assert none.spilled > 0
-    assert all(held[i].rows == spilled[i].rows for i in held)
+    assert none.offloaded > 0
+    assert all(held[i].rows == offloaded[i].rows for i in held)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -127,8 +127,8 @@ def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_it
     ]
     found = {}
     try:
-        for name, shelf in (("kept", Shelf()), ("dropped", Shelf(0))):
-            prepared = scoring.prepare(tiny, items, shelf=shelf, prior=False, packed=True)
+        for name, cache in (("kept", ResidualCache()), ("dropped", ResidualCache(0))):
+            prepared = scoring.prepare(tiny, items, cache=cache, prior=False, packed=True)
             ran.clear()
             found[name] = [next(iter(scoring.score_many(prepared, [edit])))[1] for _ in range(2)]
             below = [k for k in ran if k < 2]
@@ -141,20 +141,20 @@ def test_the_trunk_saves_blocks_and_changes_no_bit(family, tiny_models, small_it
     assert all(r == rows[0] for r in rows)
 
 
-def test_the_shelf_never_holds_more_than_its_bound_and_gives_back(tiny, small_items):
-    shelf = Shelf(20_000)
-    prepared = scoring.prepare(tiny, small_items, max_tokens=64, shelf=shelf)
-    assert 0 < shelf.held <= 20_000
-    assert shelf.spilled > 0
+def test_the_cache_never_holds_more_than_its_bound_and_gives_back(tiny, small_items):
+    cache = ResidualCache(20_000)
+    prepared = scoring.prepare(tiny, small_items, max_tokens=64, cache=cache)
+    assert 0 < cache.held <= 20_000
+    assert cache.offloaded > 0
     list(scoring.score_many(prepared, edits(tiny, 0, 2)))
-    assert shelf.held <= 20_000
+    assert cache.held <= 20_000
     del prepared
     gc.collect()
-    assert shelf.held == 0
+    assert cache.held == 0
 
 
-def test_spilled_files_have_no_name(tiny, small_items, tmp_path):
-    prepared = scoring.prepare(tiny, small_items, shelf=Shelf(0, str(tmp_path)))
+def test_offloaded_files_have_no_name(tiny, small_items, tmp_path):
+    prepared = scoring.prepare(tiny, small_items, cache=ResidualCache(0, str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
     assert torch.isfinite(engine.finish(prepared.states[0])).all()
 

@@ -88,6 +88,6 @@ def test_streams_of_variants_that_wait_are_not_made_yet(tiny, small_items, max_t
         alone = mechcla.score(tiny, items, variants[-1], max_tokens=max_tokens, prior=False)
         for a, b in zip(found[n - 1], alone, strict=True):
             assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=2e-5)
-    # A wave's rows, a few times over: before, after, steered.
-    wave = 4 * max_tokens * tiny.d_model * 4
-    assert most[64] <= most[8] + wave
+    # One pass's rows, a few times over: before, after, steered.
+    pass_bytes = 4 * max_tokens * tiny.d_model * 4
+    assert most[64] <= most[8] + pass_bytes

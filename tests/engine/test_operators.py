@@ -3,9 +3,6 @@
 The oracle is transformers on the model's own folder, a row per candidate, with a hook by hand.
 """
 
-import hashlib
-import inspect
-
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -17,7 +14,9 @@ from mechcla.errors import MechclaError
 from mechcla.models.tokens import encode
 from mechcla.registry import Registry
 from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scorer import score_many
 from mechcla.sweep.config import make
+from mechcla.user_code import user_code
 
 LAYER, STRENGTH = 2, 0.7
 
@@ -108,9 +107,8 @@ def test_strength_0_is_no_intervention_where_the_operator_says_so(registered, ti
 
 def test_the_identity_of_an_edit_names_the_operator_and_a_users_code(registered):
     edit = Intervention(torch.ones(4), 0, 1.0, operator="reflect")
-    code = hashlib.sha256(inspect.getsource(reflect).encode()).hexdigest()
     assert edit.describe()["operator"] == "reflect"
-    assert edit.describe()["operator_sha256"] == code
+    assert edit.describe()["operator_sha256"] == user_code(reflect)
     assert "operator_sha256" not in Intervention(torch.ones(4), 0, 1.0).describe()
 
 
@@ -125,6 +123,36 @@ def test_a_users_operator_keeps_to_the_rules_that_it_gives(registered):
         Operation(reflect, takes_matrix=True)
     with pytest.raises(MechclaError, match="registered already"):
         OPERATORS.register("add", Operation(reflect))
+
+
+def test_an_operator_that_edits_in_place_is_the_one_that_does_not(tiny, small_items):
+    """Twice over the same cached residuals, and at resid_mid, where the skip connection is read."""
+
+    def added(h, v, strength, matrix):
+        h += (strength * v).to(h.dtype)
+        return h
+
+    OPERATORS.register("in place", Operation(added))
+    v = torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(7))
+    prepared = prepare(tiny, small_items)
+    for site in ("resid_post", "resid_mid"):
+        for strength in (1.0, 2.0, 1.0):
+            rows = []
+            for operator in ("in place", "add"):
+                edit = Intervention(v, LAYER, strength, operator=operator, site=site)
+                scores = dict(score_many(prepared, [[edit]]))[0]
+                rows.append([row.log_likelihood for row in scores])
+            assert rows[0] == rows[1]
+    OPERATORS.remove("in place")
+
+
+def test_restoration_needs_an_operator_that_can_be_taken_back(registered, tiny, small_items):
+    en = mechcla.en_vectors(tiny, small_items.universal.dev)
+    for operator in ("reflect", "replace_by", "ablate"):
+        with pytest.raises(MechclaError, match=rf"'{operator}' .* cannot be taken back"):
+            mechcla.en_steering(
+                en, language="es", layer=0, strength=1.0, restore_layer=2, operator=operator
+            )
 
 
 def test_an_operator_that_makes_another_shape_is_named(tiny, small_items):

@@ -124,12 +124,12 @@ def test_explicit_prompts_begin_with_the_cue_of_their_country(items: ItemSet) ->
     for item in items.cultural:
         cue = cues[item.language][item.country]
         assert item.prompt_explicit == cue + item.separator + item.prompt, item.label
-        american = (
+        us = (
             None
             if item.country == "US"
             else cues[item.language]["US"] + item.separator + item.prompt
         )
-        assert item.prompt_us == american, item.label
+        assert item.prompt_us == us, item.label
 
 
 def test_the_builder_makes_the_committed_bytes(builder, items: ItemSet) -> None:

@@ -212,8 +212,8 @@ def test_prompts_that_should_differ() -> None:
     same = mechcla.lint([item("de", "KE", prompt, prompt.upper() + " ")])
     assert "explicit-is-implicit" in [f.rule for f in same.findings]
     assert rules(item("de", "KE", prompt, explicit, explicit)) == ["us-is-explicit"]
-    american = "In den Vereinigten Staaten: " + prompt
-    assert rules(item("de", "US", prompt, american, american)) == []
+    us = "In den Vereinigten Staaten: " + prompt
+    assert rules(item("de", "US", prompt, us, us)) == []
     nowhere = mechcla.lint([item("de", None, prompt, explicit, explicit)])
     assert (nowhere.clean, nowhere.unchecked_counts["us-is-explicit"]) == (True, 1)
 

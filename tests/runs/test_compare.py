@@ -260,3 +260,52 @@ def test_what_cannot_be_compared_is_one_message(folders, tmp_path, capsys):
     config = copied / "config.yaml"
     assert main(["--config", str(config), "--out", str(copied)]) == 2
     assert "schema 2" in capsys.readouterr().err
+
+
+def without(folder: Path, condition: str, copy: Path) -> Path:
+    """A copy of a run whose record has not a condition."""
+    shutil.copytree(folder, copy)
+    for path in copy.glob("*.json"):
+        held = read_sealed(path) if "digest" in path.read_text() else None
+        if held and condition in held:
+            del held[condition], held["digest"]
+            write_sealed(path, held)
+            return copy
+    raise AssertionError(f"no record of {condition} in {folder}")
+
+
+def test_a_run_that_lacks_a_condition_is_said(folders, tmp_path):
+    again = shutil.copytree(folders[0], tmp_path / "again")
+    lacks = without(folders[0], "SUR", tmp_path / "gemma-3-270m-tuned-v20")
+    found = mechcla.compare_runs([folders[0], again, lacks])
+    assert {r["run"] for r in found.rows().where(condition="SUR")} == {"whole", "again"}
+    assert [dict(r) for r in found.left_out] == [
+        {
+            "run": lacks.name,
+            "condition": "SUR",
+            "language": "",
+            "kind": "",
+            "items": 0,
+            "why": f"{lacks.name!r} has no such condition",
+        }
+    ]
+    said = str(found).splitlines()
+    assert f"left out of {lacks.name}: SUR; {lacks.name!r} has no such condition" in said
+    # each column stands where its head does, two spaces from the one before it
+    head = next(line for line in said if line.startswith("condition"))
+    places = [head.index(w) for w in ("condition", "metric", "run", "value", "difference", "p")][1:]
+    rows = said[said.index(head) + 1 :][: len(found.rows().where(language="all"))]
+    assert any(lacks.name in line for line in rows)
+    for line in rows:
+        for place in places:
+            assert line.ljust(200)[place - 2 : place] == "  "
+            assert line.ljust(200)[place] != " " or len(line) < place
+
+
+def test_a_figure_is_in_the_comparisons_own_measure(folders):
+    found = mechcla.compare_runs(folders, "accuracy")
+    figure = mechcla.plots.compared(found)
+    assert figure.axes[0].get_xlabel() == "transfer (accuracy, test)"
+    assert figure.axes[0].get_ylabel() == "localization (accuracy, test)"
+    with pytest.raises(MechclaError, match="measure='share', but the comparison is in 'accuracy'"):
+        mechcla.plots.compared(found, "share")

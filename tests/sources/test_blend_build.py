@@ -18,10 +18,11 @@ from mechcla.sources.blend import (
     blend_report,
 )
 from mechcla.sources.blend.build import build_items
-from mechcla.sources.blend.choices import loose, says, split_of
+from mechcla.sources.blend.choices import loose, says
 from mechcla.sources.blend.hub import read_hub
 from mechcla.sources.blend.read import read_folder
 from mechcla.sources.blend.regions import find_region
+from mechcla.sources.splits import half
 from tests.sources.blend_folder import FILES, QUESTIONS, edit, note, question_rows, write
 
 
@@ -93,8 +94,8 @@ def test_the_order_and_the_split_belong_to_the_id(tmp_path):
         i for i in blend_items(path=folder) if i.language == "es"
     )
     for form in ("local", "english"):
-        assert all(i.split == split_of(i.id) for i in blend_items(path=folder, form=form))
-    assert [split_of(i) for i in ("q-soup", "q-hat", "q-bird", "q-tea")] == [
+        assert all(i.split == half(i.id) for i in blend_items(path=folder, form=form))
+    assert [half(i) for i in ("q-soup", "q-hat", "q-bird", "q-tea")] == [
         "test",
         "dev",
         "test",

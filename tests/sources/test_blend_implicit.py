@@ -67,7 +67,7 @@ def test_the_country_goes_and_the_grammar_stays(code, published, implicit):
 
 
 @pytest.mark.parametrize(
-    ("code", "published", "american"),
+    ("code", "published", "us"),
     [
         (
             "ES",
@@ -115,9 +115,9 @@ def test_the_country_goes_and_the_grammar_stays(code, published, implicit):
         ("AZ", "Azərbaycanın ölkəmizlə çayı", None),
     ],
 )
-def test_the_united_states_stand_where_the_country_stood(code, published, american):
+def test_the_united_states_stand_where_the_country_stood(code, published, us):
     forms = question_forms(Row("x", "Food", published, "", (), 0, 0), find_region(code))
-    assert forms.us == american
+    assert forms.us == us
     english = question_forms(
         Row("x", "Food", "x", "Which tea do people drink in your country?", (), 0, 0),
         find_region("KR"),

@@ -15,9 +15,9 @@ from mechcla.sources.blend import (
     named_country,
 )
 from mechcla.sources.blend.build import build_items, build_pairs, build_questions
-from mechcla.sources.blend.choices import split_of
 from mechcla.sources.blend.read import read_folder
 from mechcla.sources.blend.regions import REGIONS, find_region
+from mechcla.sources.splits import half
 
 REAL = os.environ.get("MECHCLA_BLEND", "")
 real = pytest.mark.skipif(
@@ -118,7 +118,7 @@ def test_real_items_are_sound(form):
     for item in items(form):
         assert sum(c.role == "local" for c in item.candidates) == 1
         assert len(item.candidates) in (3, 4)
-        assert item.split == split_of(item.id)
+        assert item.split == half(item.id)
     assert 0.45 < len(items(form).dev.ids) / len(items(form).ids) < 0.55
 
 

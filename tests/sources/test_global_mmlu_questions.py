@@ -147,7 +147,7 @@ def test_half_downloaded_files_are_named(tmp_path):
 
 def test_wrong_folders_are_named(tmp_path, folder):
     with pytest.raises(
-        MechclaError, match="is no folder; expected one with a sub-folder or file a language"
+        MechclaError, match="is no folder; expected one with a sub-folder or file per language"
     ):
         read_global_mmlu(["es"], path=tmp_path / "nowhere")
     with pytest.raises(MechclaError, match=r"test\.csv' is no folder; .*did you mean '.*es'"):

@@ -236,6 +236,39 @@ def test_one_choice_for_all_languages_is_made_over_those_that_allow_it(name, mix
                 assert point[axis] is None
     for by in run.choice.values():
         assert len({json.dumps(m) for m in by.values()}) == 1
+    if name != "mixed":
+        return
+    # what is compared with Surgical Steering, which is Spanish alone, is compared in Spanish
+    gains = {
+        p["name"]: tuple(p["by_language"]["es"])
+        for p in choice["points"]
+        if p["by_language"].get("es") and None not in p["by_language"]["es"]
+    }
+    front = {
+        name
+        for name, (x, y) in gains.items()
+        if not any(a >= x and b >= y and (a, b) != (x, y) for a, b in gains.values())
+    }
+    assert {p["name"] for p in choice["pareto_front"]} == front
+    for p in choice["pareto_front"]:
+        assert list(p["by_language"]) == ["es"]
+        assert (p["d_transfer"], p["d_localization"]) == pytest.approx(gains[p["name"]])
+    layers: dict[str, dict[int, float]] = {"EN": {}, "LOC": {}}
+    for p in choice["points"]:
+        if p["family"] in layers:
+            mine = layers[p["family"]]
+            layer = p[f"{p['family'].lower()}_layer"]
+            mine[layer] = max(sum(gains[p["name"]]), mine.get(layer, -9.0))
+    en, loc = ([*sorted(by, key=by.__getitem__, reverse=True)] for by in layers.values())
+    assert layers["EN"][en[0]] > layers["EN"][en[1]]
+    couples = [(a, b) for a in en for b in loc if a < b]
+    pairs = {
+        (p["en_layer"], p["loc_layer"])
+        for p in choice["points"]
+        if p["family"] == "SUR" and p["restore_layer"] is None
+    }
+    assert pairs <= set(couples)
+    assert pairs
 
 
 def test_what_allows_no_axis_is_one_message(mixed, tiny, tmp_path, capsys):
@@ -271,3 +304,84 @@ def test_the_command_runs_a_file_of_one_kind_with_anybodys_vectors(
     asked = [*arguments, "--vectors", str(tmp_path / "en.safetensors")]
     assert main([*asked, "--out", str(tmp_path / "no")]) == 2
     assert "no file named 'LOC'; expected one named LOC" in capsys.readouterr().err
+
+
+def test_a_shared_point_is_over_the_languages_that_have_the_kind(case):
+    name, _, run, _ = case
+    cells = json.loads((run.folder / "figures" / "fig4_layers.json").read_text())["cells"]
+    choices = json.loads((run.folder / "selection.json").read_text())["choices"]
+    checked = 0
+    for cell in cells:
+        if cell["family"] not in ("EN", "LOC"):
+            continue
+        mine = [p for c in choices for p in c["points"] if p["name"] == cell["name"]]
+        for axis in ("d_transfer", "d_localization"):
+            parts = [p[axis] for p in mine if p[axis] is not None]
+            if parts:
+                assert cell[axis] == pytest.approx(sum(parts) / len(parts), abs=1e-12)
+                checked += 1
+            else:
+                assert cell[axis] is None
+    assert checked >= len(cells) / 2
+    assert name != "mixed" or any(
+        c["family"] == "EN" and c["d_localization"] is not None for c in cells
+    )
+
+
+def test_a_pooled_number_says_its_languages_where_they_are_not_all_the_same(
+    mixed, tiny_folders, tmp_path, capsys
+):
+    asked = ["--model", str(tiny_folders["llama"]), "--device", "cpu", "--layers", "0,2"]
+    asked += ["--no-restore", "--resamples", "100", "--no-controls"]
+    for name, items in (("mixed", mixed), ("one", mixed.universal)):
+        items.to_jsonl(tmp_path / f"{name}.jsonl")
+        source = ["--items", str(tmp_path / f"{name}.jsonl")]
+        assert main([*asked, *source, "--out", str(tmp_path / name)]) == 0
+        said = capsys.readouterr().out
+        assert ("is pooled over" in said) == (name == "mixed")
+        if name == "mixed":
+            assert "transfer is pooled over es pt; LOC es; SUR es" in said
+            assert "localization is pooled over es ca; EN es; SUR es" in said
+
+
+def test_vectors_that_need_no_translations_are_made_without_any(mixed, tiny, tmp_path):
+    """language_mean takes all prompts of both languages; files take none."""
+    apart = [replace(i, id=f"{i.language}-{i.id}") for i in mixed.universal]
+    items = ItemSet((*apart, *mixed.cultural))
+    few = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False}
+    with pytest.raises(MechclaError, match="no universal item of 'es' shares its id with one"):
+        mechcla.run_sweep(tiny, items, out=tmp_path / "no", **few)
+    run = mechcla.run_sweep(tiny, items, out=tmp_path / "mean", recipe="language_mean", **few)
+    english, spanish = (
+        [residual(tiny, i.prompt) for i in items.dev.universal.language(k)] for k in ("en", "es")
+    )
+    wanted = torch.stack(english).mean(0) - torch.stack(spanish).mean(0)
+    torch.testing.assert_close(run.vectors["EN"]["es"], wanted, atol=1e-5, rtol=1e-4)
+    files = []
+    for name in ("EN", "LOC"):
+        files.append(str(tmp_path / f"{name}.safetensors"))
+        run.vectors[name].save(files[-1])
+    foreign = items.where(lambda i: (i.language, i.kind) != ("en", "universal"))
+    for name, given in (("files", items), ("foreign", foreign)):
+        other = mechcla.run_sweep(tiny, given, out=tmp_path / name, vectors=files, **few)
+        assert other.choice == run.choice
+
+
+def residual(model, prompt: str) -> torch.Tensor:
+    """[layer, d_model] after each block at the prompt's last token, by transformers alone."""
+    ids = model.tokenizer(prompt, return_tensors="pt").input_ids
+    seen: list[torch.Tensor] = []
+    layers = model.bridge.original_model.model.layers
+    handles = [
+        layer.register_forward_hook(
+            lambda _m, _a, out: seen.append((out[0] if isinstance(out, tuple) else out)[0, -1])
+        )
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            model.bridge.original_model(ids)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.stack(seen)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from mechcla.errors import MechclaError
+from mechcla.steering.families import AXIS_OF
 from mechcla.steering.grid import around, coarse_layers, pairs, restorations
 from mechcla.steering.method import Method
-from mechcla.sweep.rule import DevPoint, best, pareto_front, ranked
+from mechcla.sweep.rule import DevPoint, best, dev_point, merge, pareto_front, ranked, within
 
 
 def test_layers_coarse_and_fine():
@@ -56,3 +59,44 @@ def test_selection_rules():
     assert pareto_front(points[:3]) == [points[0], points[1]]
     with pytest.raises(MechclaError, match="no LOC cell was swept"):
         best(points, "LOC", 0.01)
+
+
+def on_plane(method, gains):
+    """A dev point of gains on the plane's axes, by (language, kind)."""
+    return dev_point(method, {key: {AXIS_OF[key[1]]: gain} for key, gain in gains.items()})
+
+
+def test_a_gain_over_languages_is_over_those_that_have_the_kind():
+    en, kept = Method(en_layer=1, en_strength=1.0), Method(en_layer=2, en_strength=1.0)
+    spanish = {("es", "universal"): 0.25, ("es", "cultural"): -0.5}
+    pt = {("pt", "universal"): 0.75}
+    apart = [on_plane(en, spanish), on_plane(en, pt)]
+    (joined,), together = merge(apart, {"EN": 2}), on_plane(en, spanish | pt)
+    for p in (joined, together):
+        assert (p.d_transfer, p.d_localization) == (0.5, -0.5)
+    # nothing is known of one language that has cultural items, so nothing of the mean
+    apart += [on_plane(kept, {("es", "universal"): 0.5}), on_plane(kept, pt)]
+    half = next(p for p in merge(apart, 2) if p.method == kept)
+    assert half.d_transfer == 0.625
+    assert math.isnan(half.d_localization)
+    # what is not finite is no language without the kind
+    lost = on_plane(en, spanish | {("pt", "universal"): math.nan})
+    assert math.isnan(lost.d_transfer)
+    assert merge([lost, on_plane(en, spanish)], 2) == []
+
+
+def test_a_point_within_fewer_languages_is_of_their_gains():
+    p = on_plane(
+        Method(en_layer=1, en_strength=1.0),
+        {("es", "universal"): 0.25, ("es", "cultural"): -0.5, ("pt", "universal"): 0.75},
+    )
+    found = within(p, ["es", "ca"])
+    assert found is not None
+    assert (found.d_transfer, found.d_localization) == (0.25, -0.5)
+    assert found.by_language == {"es": (0.25, -0.5)}
+    assert within(p, ["es", "pt"]) is p
+    assert within(p, ["ca"]) is None
+    lost = on_plane(p.method, {("es", "universal"): 0.25, ("pt", "universal"): math.nan})
+    kept = within(lost, ["es"])
+    assert kept is not None
+    assert kept.not_finite == (("pt", "universal"),)  # never chosen, wherever it is not finite

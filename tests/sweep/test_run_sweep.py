@@ -100,3 +100,36 @@ def test_tensors_that_are_no_vectors():
         mechcla.SteeringVectors.from_tensors("LOC", {})
     with pytest.raises(MechclaError, match="norms of 'es': expected one per layer, 2"):
         mechcla.SteeringVectors.from_tensors("LOC", {"es": torch.ones(2, 3)}, norms={})
+
+
+def test_a_setting_that_the_loaded_model_is_otherwise_is_refused(tiny, small_items, tmp_path):
+    for name, value, has in (
+        ("dtype", "bfloat16", "float32"),
+        ("device", "cuda:1", "cpu"),
+        ("revision", "abc", None),
+    ):
+        said = f"setting '{name}' is '{value}', but the model .* with {name} {has!r}"
+        for call in (mechcla.run_sweep, mechcla.configure):
+            with pytest.raises(MechclaError, match=said):
+                call(tiny, small_items, out=str(tmp_path / "no"), **{name: value}, **FEW)
+    assert not (tmp_path / "no").exists()
+    same = {"dtype": "float32", "device": "cpu", "revision": None}
+    found = mechcla.configure(tiny, small_items, **same, **FEW)
+    assert (found.config.dtype, found.config.device) == ("float32", "cpu")
+    chat = mechcla.Chat(system="Be brief.")
+    with pytest.raises(MechclaError, match=r"system_prompt='x' is given beside chat=Chat"):
+        mechcla.configure(tiny, small_items, chat=chat, system_prompt="x", **FEW)
+
+
+def test_a_string_is_one_language(tiny, tiny_folders, small_items, tmp_path):
+    small_items.to_jsonl(tmp_path / "items.jsonl")
+    path = str(tmp_path / "items.jsonl")
+    model = str(tiny_folders["llama"])
+    held = mechcla.run_sweep(tiny, small_items, out=tmp_path / "a", languages="es", **FEW)
+    read = mechcla.run_sweep(model, path, out=tmp_path / "b", languages="es", device="cpu", **FEW)
+    assert held.item_set.languages == read.item_set.languages
+    assert held.choice == read.choice
+    found = mechcla.configure(tiny, small_items, "es", **FEW)
+    assert list(found.choices.by_language) == ["es"]
+    with pytest.raises(MechclaError, match="no items in language 'es,ko'"):
+        mechcla.configure(tiny, small_items, "es,ko", **FEW)

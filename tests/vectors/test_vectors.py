@@ -65,11 +65,11 @@ def test_vectors_equal_a_direct_transformers_computation(
         )
     assert made["EN"].counts == {"es": 3}
     cultural = dev.cultural.language("es")
-    american, implicit = (
+    us, implicit = (
         torch.stack([last_hidden(model, tokenizer, i.prompt_text(form)) for i in cultural])
         for form in ("us", "implicit")
     )
-    expected = (american - implicit).mean(0)
+    expected = (us - implicit).mean(0)
     assert torch.allclose(
         made["LOC US"]["es"].double(), expected, atol=1e-5 * float(expected.abs().max())
     )

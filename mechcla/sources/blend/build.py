@@ -15,7 +15,6 @@ from mechcla.sources.blend.choices import (
     local_text,
     make_choice,
     same,
-    split_of,
     texts,
 )
 from mechcla.sources.blend.implicit import Forms, question_forms
@@ -23,6 +22,7 @@ from mechcla.sources.blend.names import named_country
 from mechcla.sources.blend.regions import REGIONS, Region
 from mechcla.sources.blend.report import BlendReport, RegionReport
 from mechcla.sources.blend.rows import RegionRows, Row
+from mechcla.sources.splits import half
 
 SOURCE, LICENCE = "BLEnD", "CC BY-SA 4.0"
 Data = Mapping[str, RegionRows]
@@ -158,7 +158,7 @@ def _pair_item(
     candidates = [Candidate(text, "local", here.country), Candidate(theirs, role, there.country)]
     # the two items of a question show the same two answers in the same order: whose is first is
     # drawn by id
-    candidates.sort(key=lambda c: c.country or "", reverse=split_of(f"{row.id}|order") == "test")
+    candidates.sort(key=lambda c: c.country or "", reverse=half(f"{row.id}|order") == "test")
     return _item(data[here.code], row, form, forms, tuple(candidates))
 
 
@@ -177,7 +177,7 @@ def build_questions(data: Data, regions: Sequence[Region], form: str) -> tuple[O
                     id=id_,
                     language=region.language_tag(form),
                     country=region.country,
-                    split=split_of(id_),
+                    split=half(id_),
                     topic=row.topic,
                     prompt=_fill(data[region.code], forms.implicit, form)
                     if forms.implicit
@@ -200,7 +200,7 @@ def _item(
         id=row.id,
         language=region.region.language_tag(form),
         kind="cultural",
-        split=split_of(row.id),
+        split=half(row.id),
         prompt=prompt,
         candidates=candidates,
         country=region.region.country,

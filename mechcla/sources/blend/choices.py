@@ -73,11 +73,6 @@ def disjoint(left: Row, right: Row) -> bool:
     return not (tops[0] & english_texts(right.groups) or tops[1] & english_texts(left.groups))
 
 
-def split_of(id_: str) -> str:
-    """ "dev" or "test", half each, by SHA-256 of the id: the same in all regions and forms."""
-    return ("dev", "test")[hashlib.sha256(id_.encode()).digest()[0] % 2]
-
-
 @dataclass(frozen=True)
 class Lexicon:
     """A region's own words for English answers, over all its annotations, by topic."""

@@ -50,7 +50,7 @@ def read_global_mmlu(
     unannotated ones included; English decides. form: "cloze" scores the option texts after the
     question, "letters" scores A to D after MMLU's layout. shots: 0 to 5 answered questions of the
     data set's own dev split in front, the same in every language. path: a folder of your own copy
-    (parquet, csv or jsonl); None loads from the hub. limit: at most so many questions a language,
+    (parquet, csv or jsonl); None loads from the hub. limit: at most so many questions per language,
     chosen by hash and so spread over the subjects. revision: a commit of the data set.
 
     `id` is sample_id, `topic` the subject; dev and test are halves of the hub's test split, by a
@@ -73,7 +73,7 @@ def read_global_mmlu(
         )
     if limit is not None and limit < 1:
         raise MechclaError(
-            f"limit is {limit}; expected at least 1 question a language, or None for all"
+            f"limit is {limit}; expected at least 1 question per language, or None for all"
         )
     if languages is None:
         languages = _all_languages(path)

@@ -155,7 +155,7 @@ def find_files(path: str | Path, language: str, split: str) -> list[Path]:
         hint = f"; did you mean {str(folder.parent)!r}?" if folder.is_file() else ""
         raise MechclaError(
             f"path={str(path)!r} is no folder; "
-            f"expected one with a sub-folder or file a language{hint}"
+            f"expected one with a sub-folder or file per language{hint}"
         )
     groups = list(_found(folder, language, split))
     if not groups:
