@@ -29,7 +29,9 @@ def frozen_head_log_probs(
     >>> frozen_head_log_probs(torch.zeros(1, 2), torch.ones(4, 2), torch.tensor([2]))
     tensor([-1.3863])
     """
-    found: Tensor = _LogProbs.apply(read, weight, labels, cap, at_once)
+    found: Tensor = _LogProbs.apply(  # type: ignore[no-untyped-call]
+        read, weight, labels, cap, at_once
+    )
     return found
 
 
