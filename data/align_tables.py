@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Countries that no demo item names and whose CLDR name is the everyday one, without an article.
+# Countries, no territories, that no demo item names and whose CLDR name is the everyday one,
+# without an article.
 COUNTRIES = [
     "BA",
     "BF",
@@ -16,7 +17,6 @@ COUNTRIES = [
     "LK",
     "LS",
     "ME",
-    "MK",
     "ML",
     "MR",
     "PG",
@@ -31,12 +31,7 @@ COUNTRIES = [
     "TT",
     "TV",
     "WS",
-    "NC",
-    "FK",
-    "AX",
     "MH",
-    "MP",
-    "AS",
 ]
 HELD_OUT_COUNTRIES = [
     "BT",
@@ -158,7 +153,6 @@ left/right|izquierda/derecha|左/右|kiri/kanan|왼쪽/오른쪽|αριστερ�
 above/below|arriba/abajo|上/下|atas/bawah|위/아래|πάνω/κάτω|بالا/پایین
 inside/outside|dentro/fuera|里/外|di dalam/di luar|안/밖|μέσα/έξω|داخل/خارج
 before/after|antes/después|前/后|sebelum/sesudah|전/후|πριν/μετά|قبل/بعد
-early/late|temprano/tarde|早/晚|awal/terlambat|이르다/늦다|νωρίς/αργά|زود/دیر
 first/last|primero/último|最先/最后|pertama/terakhir|처음/마지막|πρώτος/τελευταίος|اول/آخر
 begin/end|empezar/terminar|开始/结束|mulai/selesai|시작하다/끝나다|αρχίζω/τελειώνω|آغاز/پایان
 buy/sell|comprar/vender|买/卖|membeli/menjual|사다/팔다|αγοράζω/πουλάω|خریدن/فروختن
@@ -169,13 +163,12 @@ push/pull|empujar/tirar|推/拉|mendorong/menarik|밀다/당기다|σπρώχν�
 win/lose|ganar/perder|赢/输|menang/kalah|이기다/지다|κερδίζω/χάνω|بردن/باختن
 laugh/cry|reír/llorar|笑/哭|tertawa/menangis|웃다/울다|γελάω/κλαίω|خندیدن/گریستن
 love/hate|amar/odiar|爱/恨|cinta/benci|사랑하다/미워하다|αγαπώ/μισώ|دوست داشتن/نفرت داشتن
-thick/thin|grueso/delgado|厚/薄|tebal/tipis|두껍다/얇다|χοντρός/λεπτός|کلفت/نازک
+thick/thin|grueso/delgado|厚/薄|tebal/tipis|두껍다/얇다|χοντρός/λεπτός|ضخیم/نازک
 hard/soft|duro/blando|硬/软|keras/lunak|단단하다/부드럽다|σκληρός/μαλακός|سفت/نرم
 bright/dark|claro/oscuro|明亮/黑暗|terang/gelap|밝다/어둡다|φωτεινός/σκοτεινός|روشن/تاریک
 loud/quiet|ruidoso/silencioso|吵闹/安静|bising/tenang|시끄럽다/조용하다|θορυβώδης/ήσυχος|پرسروصدا/آرام
 safe/dangerous|seguro/peligroso|安全/危险|aman/berbahaya|안전하다/위험하다|ασφαλής/επικίνδυνος|امن/خطرناک
 many/few|muchos/pocos|多/少|banyak/sedikit|많다/적다|πολλοί/λίγοι|بسیار/اندک
-always/never|siempre/nunca|总是/从不|selalu/tidak pernah|언제나/절대|πάντα/ποτέ|همیشه/هرگز
 war/peace|guerra/paz|战争/和平|perang/damai|전쟁/평화|πόλεμος/ειρήνη|جنگ/صلح
 """
 
@@ -187,7 +180,7 @@ KINDS = {
     "body": "body part|parte del cuerpo|身体部位|anggota tubuh|신체 부위|μέρος του σώματος|عضو بدن",
     "clothing": "clothing|ropa|衣服|pakaian|옷|ρούχο|لباس",
     "vehicle": "vehicle|vehículo|交通工具|kendaraan|탈것|όχημα|وسیلهٔ نقلیه",
-    "furniture": "furniture|mueble|家具|perabot|가구|έπιπλο|اسباب خانه",
+    "furniture": "furniture|mueble|家具|perabot|가구|έπιπλο|اثاثیه",
 }
 WORDS = """
 animal|dog|perro|狗|anjing|개|σκύλος|سگ
@@ -200,7 +193,7 @@ animal|bird|pájaro|鸟|burung|새|πουλί|پرنده
 animal|mouse|ratón|老鼠|tikus|쥐|ποντίκι|موش
 animal|rabbit|conejo|兔子|kelinci|토끼|κουνέλι|خرگوش
 animal|duck|pato|鸭子|bebek|오리|πάπια|اردک
-animal|bee|abeja|蜜蜂|lebah|벌|μέλισσα|زنبور
+animal|bee|abeja|蜜蜂|lebah|벌|μέλισσα|زنبور عسل
 animal|elephant|elefante|大象|gajah|코끼리|ελέφαντας|فیل
 animal|monkey|mono|猴子|monyet|원숭이|μαϊμού|میمون
 animal|frog|rana|青蛙|katak|개구리|βάτραχος|قورباغه
@@ -233,7 +226,7 @@ body|knee|rodilla|膝盖|lutut|무릎|γόνατο|زانو
 clothing|shirt|camisa|衬衫|kemeja|셔츠|πουκάμισο|پیراهن
 clothing|trousers|pantalón|裤子|celana|바지|παντελόνι|شلوار
 clothing|skirt|falda|裙子|rok|치마|φούστα|دامن
-clothing|coat|abrigo|外套|mantel|코트|παλτό|کت
+clothing|coat|abrigo|外套|mantel|코트|παλτό|پالتو
 clothing|sock|calcetín|袜子|kaus kaki|양말|κάλτσα|جوراب
 vehicle|car|coche|汽车|mobil|자동차|αυτοκίνητο|خودرو
 vehicle|bus|autobús|公共汽车|bus|버스|λεωφορείο|اتوبوس

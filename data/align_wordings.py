@@ -1,7 +1,8 @@
 """Wordings of the alignment facts, in seven languages; written for this project.
 
-Names stand in quotation marks where a sentence would ask for an article or a case. No wording is a
-prompt of the items (`data/prompts.py`).
+Names stand in quotation marks where a sentence would ask for an article or a case. Korean particles
+stand in both forms, 을(를) and (이)라고; data/align.py chooses by what is before. No wording is
+a prompt of the items (`data/prompts.py`).
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
             "¿Con qué prefijo se llama desde fuera a «{x}»?",
             "A «{x}» se llama por teléfono con el prefijo {y}.",
         ),
-        "zh": ("从外面打电话到“{x}”要拨什么区号？", "打电话到“{x}”要拨区号{y}。"),
+        "zh": ("从国外打电话到“{x}”要拨什么国际区号？", "打电话到“{x}”要拨国际区号{y}。"),
         "id": (
             "Kode telepon apa yang dipakai untuk menelepon ke “{x}”?",
             "Untuk menelepon ke “{x}” dipakai kode {y}.",
         ),
         "ko": (
-            "“{x}”에 전화할 때 쓰는 번호는 무엇입니까?",
-            "“{x}”에 전화할 때 쓰는 번호는 {y}입니다.",
+            "“{x}”에 전화할 때 쓰는 국가 번호는 무엇입니까?",
+            "“{x}”에 전화할 때 쓰는 국가 번호는 {y}입니다.",
         ),
         "el": (
             "Με ποιον κωδικό τηλεφωνούμε στη χώρα «{x}»;",
@@ -93,7 +94,7 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "ko": (
             "화학자들은 원소 “{x}”을(를) 어떻게 줄여 씁니까?",
-            "화학자들은 원소 “{x}”을(를) 줄여서 {y}라고 씁니다.",
+            "화학자들은 원소 “{x}”을(를) 줄여서 {y}(이)라고 씁니다.",
         ),
         "el": (
             "Πώς συντομεύουν οι χημικοί το στοιχείο «{x}»;",
@@ -163,10 +164,13 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "zh": ("“{x}”这个词指的是哪一类东西？", "“{x}”这个词指的是一类东西：{y}。"),
         "id": (
-            "Jenis benda apa yang disebut kata “{x}”?",
-            "Kata “{x}” menyebut jenis benda ini: {y}.",
+            "Kata “{x}” termasuk kelompok apa?",
+            "Kata “{x}” termasuk kelompok {y}.",
         ),
-        "ko": ("“{x}”라는 낱말은 어떤 종류를 가리킵니까?", "“{x}”라는 낱말이 가리키는 종류: {y}."),
+        "ko": (
+            "“{x}”(이)라는 낱말은 어떤 종류를 가리킵니까?",
+            "“{x}”(이)라는 낱말이 가리키는 종류: {y}.",
+        ),
         "el": (
             "Τι είδους πράγμα ονομάζει η λέξη «{x}»;",
             "Η λέξη «{x}» ονομάζει αυτό το είδος: {y}.",
@@ -180,8 +184,8 @@ WORDINGS: dict[str, dict[str, tuple[str, str]]] = {
         "id": ("Bulan apa yang datang tepat setelah {x}?", "Tepat setelah {x} datang {y}."),
         "ko": ("{x} 바로 다음 달은 몇 월입니까?", "{x} 바로 다음 달은 {y}입니다."),
         "el": (
-            "Ποιος μήνας έρχεται αμέσως μετά τον «{x}»;",
-            "Αμέσως μετά τον «{x}» έρχεται ο «{y}».",
+            "Ποιος μήνας έρχεται αμέσως μετά τον {x};",
+            "Αμέσως μετά τον {x} έρχεται ο {y}.",
         ),
         "fa": ("کدام ماه درست پس از {x} می‌آید؟", "درست پس از {x} ماه {y} می‌آید."),
     },

@@ -68,8 +68,9 @@ def _pair(prompt: str, separator: str, chosen: str, rejected: str) -> tuple[Text
 def loss(decoder: Decoder, batch: MicroBatch, config: AlignConfig) -> Losses:
     """sft_weight x NLL of chosen answers in target languages + (1 - sft_weight) x preference.
 
-    The NLL is per label token, over the rows that are in a target language; the reference of the
-    preference is the base, the adapter switched off.
+    The NLL is per label token of the step, over the rows that are in a target language, however the
+    step is cut into micro-batches; the preference is per row. Its reference is the base, the
+    adapter switched off.
     """
     log_probs = decoder.label_log_probs(batch)
     zeros = torch.zeros(batch.n_texts, device=log_probs.device)
@@ -78,7 +79,7 @@ def loss(decoder: Decoder, batch: MicroBatch, config: AlignConfig) -> Losses:
     rows = preference_loss(texts[0::2], texts[1::2], reference[0::2], reference[1::2], config.beta)
     preference = rows.mean()
     chosen = (batch.label_row % 2 == 0) & batch.fit[batch.label_row // 2]
-    sft = -log_probs[chosen].mean() if bool(chosen.any()) else preference.new_zeros(())
+    sft = -log_probs[chosen].sum() / max(batch.fit_labels, 1e-9)  # no label to fit: 0
     weight = config.sft_weight
     total = weight * sft + (1 - weight) * preference
     right = float((rows.detach() < 0.6931472).float().mean())  # chosen gained more than rejected

@@ -77,13 +77,15 @@ class AlignConfig(BaseSettings):
     )
     steps: int = Field(36, ge=1, le=10_000_000, description="optimizer steps")
     batch_rows: int = Field(
-        192, ge=1, le=1_000_000, description="texts per step; half as many pairs"
+        96, ge=1, le=1_000_000, description="texts per step; half as many pairs"
     )
     batch_tokens: int = Field(
         2048, ge=1, le=2**24, description="padded tokens per micro-batch, which bounds memory"
     )
     lr: float = Field(2e-4, gt=0, le=10, allow_inf_nan=False, description="peak learning rate")
-    warmup: int = Field(10, ge=0, le=1_000_000, description="steps of linear warm-up")
+    warmup: int = Field(
+        10, ge=0, le=1_000_000, description="steps of linear warm-up, whose first is above 0"
+    )
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = Field(
         "linear", description="of the learning rate after warm-up, as transformers has it"
     )
@@ -101,6 +103,9 @@ class AlignConfig(BaseSettings):
     chat: bool = Field(False, description="questions in the model's chat template")
     layer: int | None = Field(
         None, ge=0, le=DEEPEST, description="midalign: the block aligned; default: the middle one"
+    )
+    pool: Literal["written", "all"] = Field(
+        "written", description="midalign: tokens in a mean; written leaves out added ones (BOS)"
     )
     temperature: float = Field(
         0.1, gt=0, allow_inf_nan=False, description="midalign: of the contrast"

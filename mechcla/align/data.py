@@ -151,7 +151,9 @@ def training_data(
         raise MechclaError(f"{name} holds nothing to train on; expected at least one row")
     there = dict.fromkeys(lang for fact in facts for lang in fact.languages)
     there |= dict.fromkeys(p.language for p in preferences)
-    wanted = ["en", *(lang for lang in languages if lang != "en")] if languages else list(there)
+    wanted = list(languages or there)
+    if "en" not in wanted and (facts or "en" in there):  # pairs of one language need no English
+        wanted = ["en", *wanted]
     for language in wanted:
         if language not in there:
             raise MechclaError(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechcla.align.label_head import frozen_head_log_probs
 from mechcla.align.losses import label_log_probs, mean_pooled
 from mechcla.align.rows import MicroBatch
 from mechcla.errors import MechclaError
@@ -53,8 +55,18 @@ class Decoder:
         return self._at_labels(batch, self.head)
 
     def label_log_probs(self, batch: MicroBatch) -> Float[Tensor, " label"]:
-        """Log-probability of each label, in nats."""
-        return label_log_probs(self.logits(batch), batch.labels)
+        """Log-probability of each label, in nats.
+
+        Under a frozen linear head a part of the labels at a time, so that no logits of all labels
+        lie in memory; under another head from `logits`.
+        """
+        head = self.base.get_output_embeddings()
+        if self.head == "unknown":
+            self.head = self._how(batch)
+        if self.head == "whole" or not _is_frozen_linear(head):
+            return label_log_probs(self.logits(batch), batch.labels)
+        read = self.residuals(batch)[batch.label_row, batch.label_place]
+        return frozen_head_log_probs(read, head.weight, batch.labels, self._cap)
 
     def text_log_probs(self, batch: MicroBatch) -> Float[Tensor, " text"]:
         """The summed log-probability of each text's labels, in nats."""
@@ -67,10 +79,14 @@ class Decoder:
         with torch.no_grad(), self.model.disable_adapter():
             return self.text_log_probs(batch)
 
-    def pooled(self, batch: MicroBatch, layer: int) -> Float[Tensor, "text d"]:
-        """The residual stream after block `layer`, mean over a text's tokens (BOS among them).
+    def pooled(
+        self, batch: MicroBatch, layer: int, pool: Literal["written", "all"] = "written"
+    ) -> Float[Tensor, "text d"]:
+        """The residual stream after block `layer`, mean over a text's tokens.
 
-        Blocks above do not run. Raises MechclaError for a block that the model does not have.
+        pool: "written" leaves out what the tokenizer added: its BOS has the same vector in every
+        text, and in some models one so long that all means point its way. Blocks
+        above do not run. Raises MechclaError for a block that the model does not have.
         """
         if not 0 <= layer < self.n_layers:
             raise MechclaError(
@@ -88,7 +104,7 @@ class Decoder:
                 self.residuals(batch)
             finally:
                 handle.remove()
-        return mean_pooled(seen[0], batch.real)
+        return mean_pooled(seen[0], batch.written if pool == "written" else batch.real)
 
     @contextmanager
     def _up_to(self, layer: int) -> Iterator[nn.Module]:
@@ -108,36 +124,52 @@ class Decoder:
     def _at_labels(self, batch: MicroBatch, head: str) -> Float[Tensor, "label vocab"]:
         read = self.residuals(batch)[batch.label_row, batch.label_place]
         found: Tensor = self.base.get_output_embeddings()(read)
-        if head == "capped":
-            cap = self.base.config.get_text_config().final_logit_softcapping
-            found = torch.tanh(found / cap) * cap
+        if head == "capped" and self._cap:
+            found = torch.tanh(found / self._cap) * self._cap
+        return found
+
+    @property
+    def _cap(self) -> float | None:
+        """The bound of a model that caps its logits softly."""
+        config = self.base.config.get_text_config()
+        found: float | None = getattr(config, "final_logit_softcapping", None)
         return found
 
     @torch.no_grad()
     def _how(self, batch: MicroBatch) -> str:
         """Which head gives the model's own logits, on two texts of the batch."""
         texts = batch.label_row < 2
-        few = MicroBatch(
-            batch.task,
-            batch.step,
-            batch.scale,
-            batch.where,
-            batch.fit,
-            batch.ids[:2],
-            batch.real[:2],
-            batch.label_row[texts],
-            batch.label_place[texts],
-            batch.labels[texts],
+        few = replace(
+            batch,
+            ids=batch.ids[:2],
+            real=batch.real[:2],
+            written=batch.written[:2],
+            label_row=batch.label_row[texts],
+            label_place=batch.label_place[texts],
+            labels=batch.labels[texts],
         )
-        own = self._whole(few)
-        ways = ["plain"]
-        if getattr(self.base.config.get_text_config(), "final_logit_softcapping", None):
-            ways = ["capped"]
+        way = "capped" if self._cap else "plain"
+        with self._evaluated():
+            own, ours = self._whole(few), self._at_labels(few, way)
         near = 1e-4 if own.dtype == torch.float32 else 0.1
-        for way in ways:
-            if torch.allclose(self._at_labels(few, way), own, rtol=near, atol=near):
-                return way
-        return "whole"
+        return way if torch.allclose(ours, own, rtol=near, atol=near) else "whole"
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """Without dropout, and without a draw that a training which goes on would make again."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        with torch.random.fork_rng():
+            self.model.eval()
+            try:
+                yield
+            finally:
+                for module, mode in modes:
+                    module.training = mode
+
+
+def _is_frozen_linear(head: Any) -> bool:
+    """Whether it is a plain matrix that training does not change, and not one with LoRA on it."""
+    return type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
 
 
 def _core(base: Any) -> Any:

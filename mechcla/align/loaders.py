@@ -6,6 +6,7 @@ From files or the hub.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,7 @@ from mechcla.storage import utf8
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 ASKED = ("question", "prompt", "instruction")
 ANSWERED = ("answer", "response", "output", "completion")
+LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 SHAPES = (
     "expected one of: "
     "columns named by language (en, es, ...) for parallel text, or --columns en=source,es=target; "
@@ -103,6 +105,12 @@ def from_rows(
         return _instructions(every), []
     languages = {c: c for c in first.values if c not in ("id", "topic")}
     if "en" in languages and len(languages) > 1:
+        if odd := [c for c in languages if not LANGUAGE_CODE.fullmatch(c)]:
+            named = ",".join(f"{c}={c}" for c in languages if c not in odd)
+            raise MechclaError(
+                f"{name} has the column {odd[0]!r}, which is no language code (2 or 3 letters, as "
+                f"es or zh-Hant); name the columns of text, as --columns {named}, or take it out"
+            )
         return list(_parallel(every, languages)), []
     raise MechclaError(f"{name} has the columns {', '.join(first.values) or 'none'}; {SHAPES}")
 

@@ -52,7 +52,7 @@ def pairs(data: TrainingData, config: AlignConfig) -> list[Example]:
 def loss(decoder: Decoder, batch: MicroBatch, config: AlignConfig) -> Losses:
     """InfoNCE between the mean-pooled residuals of the two sides after block `layer`."""
     layer = decoder.n_layers // 2 if config.layer is None else config.layer
-    pooled = decoder.pooled(batch, layer)
+    pooled = decoder.pooled(batch, layer, config.pool)
     english, other = pooled[0::2], pooled[1::2]
     total = info_nce(english, other, config.temperature, config.directions, config.detached)
     rows = (english + other).detach().sum(-1)  # not finite where either side is not

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mechcla.align.losses import label_log_probs
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
 
@@ -34,7 +33,7 @@ def examples(data: TrainingData, config: AlignConfig) -> list[Example]:
 
 def loss(decoder: Decoder, batch: MicroBatch, config: AlignConfig) -> Losses:
     """Mean negative log-likelihood over all label tokens of the micro-batch (`sft_loss`)."""
-    log_probs = label_log_probs(decoder.logits(batch), batch.labels)
+    log_probs = decoder.label_log_probs(batch)
     rows = torch.zeros(batch.n_texts, device=log_probs.device).index_add(
         0, batch.label_row, -log_probs
     )

@@ -53,8 +53,9 @@ class Plan(Dataset[dict[str, MicroBatch]]):
             raise IndexError(index)
         number, part = divmod(index, self.parts)
         step = self.steps[number]
-        batch = collate(step.parts[part], self.pad_id, step.task, number + 1, step.scales[part])
-        return {"batch": batch}
+        rows, scale = step.parts[part], step.scales[part]
+        fit = sum(row.n_fit_labels for piece in step.parts for row in piece) * scale / self.parts
+        return {"batch": collate(rows, self.pad_id, step.task, number + 1, scale, fit)}
 
 
 def make_plan(
@@ -83,8 +84,10 @@ def make_plan(
         examples += len(made)
         chat = config.chat_form
         rows = [encode_example(one, tokenizer, window, vocab_size, chat) for one in made]
-        mine = len(turns[k :: len(method.tasks)])
         per_step = max(1, config.batch_rows // len(made[0].texts))
+        if task.distinct:
+            _check_pairs(config, task, {row.example.fact for row in rows}, per_step)
+        mine = len(turns[k :: len(method.tasks)])
         key = f"{config.seed}/{task.name}"
         drawn.append(step_rows(rows, mine, per_step, task.distinct, key) if mine else [])
     parts = max(parts_needed(steps, config.batch_tokens) for steps in drawn if steps)
@@ -95,6 +98,20 @@ def make_plan(
         turn, place = number % len(method.tasks), number // len(method.tasks)
         steps.append(_step(method.tasks[turn], drawn[turn][place], parts))
     return Plan(steps, parts, pad_id, {task.name: task for task in method.tasks}, examples)
+
+
+def _check_pairs(config: AlignConfig, task: Task, facts: set[str], per_step: int) -> None:
+    """Refuse steps of one pair, which has nothing to be told from."""
+    if per_step < 2:
+        raise MechclaError(
+            f"batch_rows {config.batch_rows} gives {per_step} pair per {task.name!r} step of "
+            f"{config.method!r}; expected at least 2 pairs, so batch_rows of 4 or more"
+        )
+    if len(facts) < 2:
+        raise MechclaError(
+            f"the {task.name!r} steps of {config.method!r} need at least 2 pairs of different "
+            f"facts, and the data have {len(facts)}; add rows"
+        )
 
 
 _WANTS = {

@@ -14,13 +14,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.models.chat import Chat, answered_tokens
-from mechcla.models.tokens import check_known, common, encode
+from mechcla.models.chat import Chat, answered_tokens, render
+from mechcla.models.tokens import bare, check_known, common, encode
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text to learn: labels are the answer's tokens, and the end of text after it if `end`.
+    """A text to learn: labels are the answer's tokens, and the end of it if `end`, which is EOS or
+    a chat template's own end of turn.
 
     prompt: "" for a text that is learnt as a whole, whose first token alone is no label.
     """
@@ -47,11 +48,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Row:
-    """An example as token ids, and how many of each text's first tokens are no labels."""
+    """An example as token ids, and how many of each text's first tokens are no labels.
+
+    added: per text, the places of what the tokenizer or a chat template put there.
+    """
 
     example: Example
     ids: tuple[tuple[int, ...], ...]
     prompts: tuple[int, ...]
+    added: tuple[frozenset[int], ...]
 
     @property
     def length(self) -> int:
@@ -61,13 +66,21 @@ class Row:
     def n_labels(self) -> int:
         return sum(len(i) - p for i, p in zip(self.ids, self.prompts, strict=True))
 
+    @property
+    def n_fit_labels(self) -> int:
+        """Labels of the first text, where a task that also fine-tunes does so."""
+        return len(self.ids[0]) - self.prompts[0] if self.example.fit else 0
+
 
 @dataclass(frozen=True)
 class MicroBatch:
     """Rows ready for a forward pass, right-padded, the texts of a row one after another.
 
+    written: what is real and was not added by the tokenizer or a chat template.
     label_row, label_place: where the logits for each label are read, by text and by place in it;
-    labels: the tokens there. scale: what the micro-batch's mean counts within its step. task: the
+    labels: the tokens there. scale: what the micro-batch's mean counts within its step. fit_labels:
+    the step's labels that a preference task fine-tunes on, times the micro-batch's part of the
+    step's rows: a sum over it divided by this is, over the step, a mean per label token. task: the
     name of the task; step: the optimizer step, from 1.
     """
 
@@ -78,9 +91,11 @@ class MicroBatch:
     fit: Bool[Tensor, " row"]
     ids: Int[Tensor, "text seq"]
     real: Bool[Tensor, "text seq"]
+    written: Bool[Tensor, "text seq"]
     label_row: Int[Tensor, " label"]
     label_place: Int[Tensor, " label"]
     labels: Int[Tensor, " label"]
+    fit_labels: float
 
     @property
     def n_texts(self) -> int:
@@ -103,10 +118,10 @@ def encode_example(
 
     Raises MechclaError, naming the example, for a text without a label or beyond the window.
     """
-    ids, prompts = [], []
+    ids, prompts, around = [], [], []
     for text in example.texts:
         try:
-            whole, cut = _tokens(text, tokenizer, chat)
+            whole, cut, added = _tokens(text, tokenizer, chat)
         except MechclaError as error:
             raise MechclaError(f"{example.where}: {error}") from error
         if len(whole) <= cut:
@@ -123,22 +138,43 @@ def encode_example(
             )
         ids.append(whole)
         prompts.append(cut)
-    return Row(example, tuple(ids), tuple(prompts))
+        around.append(added)
+    return Row(example, tuple(ids), tuple(prompts), tuple(around))
 
 
-def _tokens(text: Text, tokenizer: Any, chat: Chat | None) -> tuple[tuple[int, ...], int]:
+def _tokens(
+    text: Text, tokenizer: Any, chat: Chat | None
+) -> tuple[tuple[int, ...], int, frozenset[int]]:
+    """The text's tokens, how many of the first are no labels, and the places of added ones."""
     if not text.prompt:
         found = encode(text.answer, tokenizer)
         front = 0
         while front in found.added:
             front += 1
-        return found.ids, max(1, front)
+        return found.ids, max(1, front), found.added
     prompt, [whole] = answered_tokens(
         text.prompt, text.separator, [text.answer], tokenizer, chat or False
     )
+    if chat is None:  # with chat the prompt goes to where the answer begins already
+        prompt = encode(text.prompt + text.separator, tokenizer)
     cut = max(1, common(prompt.ids, whole))
-    end = getattr(tokenizer, "eos_token_id", None)
-    return (*whole, end) if text.end and end is not None else tuple(whole), cut
+    end = _end(text, whole, tokenizer, chat) if text.end else ()
+    return (*whole, *end), cut, prompt.added
+
+
+def _end(text: Text, whole: tuple[int, ...], tokenizer: Any, chat: Chat | None) -> tuple[int, ...]:
+    """What ends the answer: the template's own end of a turn, up to its first special token; the
+    tokenizer's EOS without chat, or where the template writes nothing there.
+    """
+    eos = getattr(tokenizer, "eos_token_id", None)
+    if chat is not None:
+        turn = tuple(bare(render(chat, tokenizer, text.prompt, text.answer), tokenizer))
+        behind = turn[len(whole) :] if turn[: len(whole)] == whole else ()
+        special = {eos, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
+        stop = next((n for n, i in enumerate(behind, start=1) if i in special), len(behind))
+        if behind:
+            return behind[:stop]
+    return () if eos is None else (eos,)
 
 
 def step_rows(rows: Sequence[Row], steps: int, per_step: int, distinct: bool, key: str) -> Steps:
@@ -209,18 +245,23 @@ def cut(rows: Sequence[Row], parts: int) -> list[list[Row]]:
     return [ordered[a:b] for a, b in pairwise(edges)]
 
 
-def collate(rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float) -> MicroBatch:
+def collate(
+    rows: Sequence[Row], pad_id: int, task: str, step: int, scale: float, fit_labels: float
+) -> MicroBatch:
     """One micro-batch from rows, right-padded; the first token of a text is never a label."""
-    texts = [(ids, cut) for row in rows for ids, cut in zip(row.ids, row.prompts, strict=True)]
-    length = max(len(ids) for ids, _ in texts)
+    texts = [one for row in rows for one in zip(row.ids, row.prompts, row.added, strict=True)]
+    length = max(len(ids) for ids, *_ in texts)
     ids = torch.full((len(texts), length), pad_id, dtype=torch.long)
     real = torch.zeros((len(texts), length), dtype=torch.bool)
+    written = torch.zeros_like(real)
     places: list[tuple[int, int, int]] = []
-    for n, (tokens, cut) in enumerate(texts):
+    for n, (tokens, cut, added) in enumerate(texts):
         ids[n, : len(tokens)] = torch.tensor(tokens)
         real[n, : len(tokens)] = True
+        written[n, [place for place in range(len(tokens)) if place not in added]] = True
         places += [(n, place - 1, tokens[place]) for place in range(cut, len(tokens))]
     at = torch.tensor(places, dtype=torch.long).reshape(-1, 3)
     fit = torch.tensor([row.example.fit for row in rows], dtype=torch.bool)
     where = tuple(row.example.where for row in rows)
-    return MicroBatch(task, step, scale, where, fit, ids, real, at[:, 0], at[:, 1], at[:, 2])
+    at_labels = (at[:, 0], at[:, 1], at[:, 2])
+    return MicroBatch(task, step, scale, where, fit, ids, real, written, *at_labels, fit_labels)

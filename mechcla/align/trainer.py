@@ -46,6 +46,11 @@ def train(
         def _get_train_sampler(self, *_: Any) -> Any:
             return SequentialSampler(plan)
 
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            if self.lr_scheduler is None:
+                self.lr_scheduler = scheduler(config, self.optimizer, num_training_steps)
+            return self.lr_scheduler
+
         def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
             batch = inputs["batch"].to(decoder.device)
             losses = plan.tasks[batch.task].loss(decoder, batch, config)
@@ -98,8 +103,6 @@ def train(
         gradient_accumulation_steps=plan.parts,
         max_steps=len(plan.steps),
         learning_rate=config.lr,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=min(config.warmup, len(plan.steps)),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         optim="adamw_torch",
@@ -118,6 +121,8 @@ def train(
         disable_tqdm=True,
         report_to=[],
     )
+    # Trainer takes a batch per GPU that it sees, and micro-batches of the plan are one at a time.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     if arguments.world_size > 1:
         raise MechclaError(
             f"align runs in one process, and this is one of {arguments.world_size}; start it "
@@ -150,6 +155,21 @@ def train(
         if "loss" in row
     ]
     return losses, looks.rows if looks is not None else []
+
+
+def scheduler(config: AlignConfig, optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    """transformers' schedule, one step ahead where it warms up, so that step 1 learns too."""
+    from torch.optim.lr_scheduler import LambdaLR
+    from transformers import get_scheduler
+
+    warmup = min(config.warmup, steps)
+    name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+    ahead = 1 if warmup else 0
+    shown = torch.optim.SGD(
+        [torch.zeros(1)], lr=1.0
+    )  # get_scheduler sets rates in what it is given
+    own = get_scheduler(name, shown, warmup, steps + ahead).lr_lambdas[0]
+    return LambdaLR(optimizer, lambda step: own(step + ahead))
 
 
 def _checkpointing(on: bool, arguments: Any) -> dict[str, Any]:
@@ -202,7 +222,8 @@ def _is_json(path: Path) -> bool:
 
 
 def _the_one(batches: list[dict[str, MicroBatch]]) -> dict[str, MicroBatch]:
-    return batches[0]
+    [batch] = batches  # more than one would mean that Trainer drops the others
+    return batch
 
 
 def _mean_parts(parts: list[Any]) -> dict[str, float]:

@@ -21,15 +21,16 @@ from mechcla.errors import MechclaError
 from mechcla.models.adapters import CONFIG, WEIGHTS
 from mechcla.models.load import DTYPES, base_weights, load_model
 from mechcla.runs.identity import code_digest, versions
+from mechcla.sources import load_items
 from mechcla.storage import (
     TEMPORARY,
-    digest,
     file_sha256,
     read_sealed,
     write_sealed,
     write_text,
     writing,
 )
+from mechcla.sweep.plugins import plugin_digests
 
 STARTED = "started.json"
 NO_PEFT = (
@@ -70,7 +71,7 @@ def align_config(config: AlignConfig, data: TrainingData | None = None) -> Align
     out, work = config.folder, config.folder.parent / f"{config.folder.name}.training"
     data = load_data(config) if data is None else data
     if out.exists():
-        return _done(config, out, data)
+        read_result(out)  # whatever else is there is said before a base is loaded
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     base = load_model(
@@ -78,7 +79,10 @@ def align_config(config: AlignConfig, data: TrainingData | None = None) -> Align
     )
     described, tokenizer = base.describe(), base.tokenizer
     window, vocab_size = base.window, base.vocab_size
-    _start(config, work, data, described["digest"])
+    mine = _decided_by(config, data, described)
+    if out.exists():
+        return _done(config, out, mine)
+    _start(config, work, mine)
     plan = make_plan(config, data, tokenizer, window, vocab_size, base.pad_id)
     device = base.device
     del base
@@ -92,8 +96,7 @@ def align_config(config: AlignConfig, data: TrainingData | None = None) -> Align
         "data": _described(data, plan),
         "base": described,
         "modules": modules,
-        "code": code_digest(others=("plots",)),
-        "versions": versions(("peft", "accelerate")),
+        **{name: mine[name] for name in ("plugins", "dev_items", "code", "versions")},
         "losses": losses,
         "dev": dev,
         "limit": LIMIT,
@@ -109,54 +112,73 @@ def _check_packages() -> None:
         raise MechclaError(NO_PEFT) from error
 
 
-def _identity(config: AlignConfig, data: TrainingData) -> str:
-    return digest({"settings": config.resolved(), "data": data.digest})
+def _decided_by(config: AlignConfig, data: TrainingData, base: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides an adapter: other checkpoints are not gone on from."""
+    return {
+        "settings": config.resolved(),
+        "data": data.digest,
+        "base": base["digest"],
+        "plugins": plugin_digests(),
+        "dev_items": load_items(config.dev_items).dev.digest if config.dev_items else None,
+        "device": base["device"],
+        "code": code_digest(others=("plots",)),
+        "versions": versions(("peft", "accelerate")),
+    }
 
 
-def _done(config: AlignConfig, out: Path, data: TrainingData) -> AlignResult:
-    """What `out` holds, if it is this very training."""
+OTHER = {
+    "data": "other training texts",
+    "base": "another base",
+    "plugins": "other plug-ins, or other code of theirs",
+    "dev_items": "other dev items",
+    "device": "another device",
+    "code": "another version of mechcla's code",
+    "versions": "other versions of packages",
+}
+
+
+def _done(config: AlignConfig, out: Path, mine: Mapping[str, Any]) -> AlignResult:
+    """What `out` holds, if it is this training; with whatever code and on whatever device."""
     found = read_result(out)
-    settings = config.resolved()
-    odd = [k for k in settings if found.settings.get(k) != settings[k]]
-    if odd or found.record["data"]["digest"] != data.digest:
-        shown = (
-            ", ".join(f"{k} {found.settings.get(k)!r}, not {settings[k]!r}" for k in odd[:4])
-            or "other training texts"
-        )
+    record = found.record
+    held = {
+        "settings": found.settings,
+        "data": record["data"]["digest"],
+        "base": record["base"]["digest"],
+        "plugins": record.get("plugins", {}),
+        "dev_items": record.get("dev_items"),
+    }
+    if other := _other(held, {name: mine[name] for name in held}):
         raise MechclaError(
-            f"{str(out)!r} holds another training ({shown}); name another folder with --out, or "
+            f"{str(out)!r} holds another training ({other}); name another folder with --out, or "
             "remove it"
         )
     return found
 
 
-def _start(config: AlignConfig, work: Path, data: TrainingData, base: str) -> None:
+def _start(config: AlignConfig, work: Path, mine: Mapping[str, Any]) -> None:
     """Make the folder of checkpoints, or see that it is this training's."""
-    mine = {"settings": config.resolved(), "data": data.digest, "base": base}
     path = work / STARTED
     if not path.exists():
         with writing(path):
             work.mkdir(parents=True, exist_ok=True)
-        write_sealed(path, mine)
+        write_sealed(path, dict(mine))
         return
-    there = read_sealed(path, *mine) or {}
-    odd = [name for name in mine if there.get(name) != mine[name]]
-    if "settings" in odd:
-        old: Mapping[str, Any] = there.get("settings", {})
-        new = config.resolved()
-        changed = ", ".join(
-            f"{k} {old.get(k)!r}, not {new[k]!r}" for k in new if old.get(k) != new[k]
-        )
+    there = read_sealed(path, *mine)
+    if other := "damaged" if there is None else _other(there, mine):
         raise MechclaError(
-            f"{str(work)!r} holds the checkpoints of another training ({changed or 'damaged'}); "
+            f"{str(work)!r} holds the checkpoints of another training ({other}); "
             "name another folder with --out, or remove it"
         )
-    if odd:
-        what = {"data": "other training texts", "base": "another base"}[odd[0]]
-        raise MechclaError(
-            f"{str(work)!r} holds the checkpoints of a training on {what}; name another folder "
-            "with --out, or remove it"
-        )
+
+
+def _other(there: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """How what is there differs from this training; "" if it does not."""
+    old, new = there["settings"], mine["settings"]
+    odd = [f"{k} {old.get(k)!r}, not {new[k]!r}" for k in new if old.get(k) != new[k]]
+    return ", ".join(
+        odd[:4] or [what for name, what in OTHER.items() if there.get(name) != mine.get(name)]
+    )
 
 
 def _own_chance(seed: int) -> Any:

@@ -55,6 +55,7 @@ from tests.align.test_training import SMALL, facts, train
         ),
         ("mist", "a.tsv", f"en\tes\nSky\t{'largo ' * 200}\n", "the model's window is 128"),
         ("midalign", "a.tsv", "en\tes\nSky\tCielo\n", "at least 2 pairs"),
+        ("mist", "a.tsv", "en\tes\tscore\nSky\tCielo\t1\n", "the column 'score', which is no"),
     ],
 )
 def test_a_bad_row_is_named_and_the_exit_code_is_2(
@@ -82,6 +83,7 @@ def test_a_bad_row_is_named_and_the_exit_code_is_2(
         ({"modules": ["q_porj"]}, "is named 'q_porj'; did you mean 'q_proj'"),
         ({"layer": 9, "method": "midalign"}, "layer 9 is not in the model, whose 4 blocks"),
         ({"method": "mits"}, "did you mean 'mist'"),
+        ({"batch_rows": 3, "method": "midalign"}, "batch_rows 3 gives 1 pair"),
         ({"lr": -1}, "setting 'lr' is -1"),
         ({"steps": 0}, "setting 'steps'"),
         ({"ranks": 4}, "unknown setting 'ranks'; did you mean 'rank'"),
@@ -169,7 +171,7 @@ def test_checkpoints_of_another_base_or_other_settings_are_refused(
             train("stopped", base, tmp_path / "b", save_every=1, rank=2)
         shutil.rmtree(base)
         shutil.copytree(tiny_folders["qwen3"], base)
-        with pytest.raises(MechclaError, match="a training on another base"):
+        with pytest.raises(MechclaError, match=r"another training \(another base\)"):
             train("stopped", base, tmp_path / "b", save_every=1)
     finally:
         METHODS.remove("stopped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,40 @@ def test_a_fact_about_an_item_s_country_would_be_found() -> None:
     bad = ParallelFact("x", "t", {}, {}, {"es": "Lima está en la costa."})
     assert named(bad, entities())
     assert faults([bad], mechcla.ItemSet(()))
+
+
+def test_a_held_out_candidate_that_a_demo_item_has_would_be_found() -> None:
+    demo = next(i for i in demo_items() if i.kind == "universal" and i.language == "es")
+    bad = replace(demo, id="heldout_x", topic="capital", prompt="¿Y esto?")
+    assert any("as a demo item has" in fault for fault in faults([], mechcla.ItemSet((bad,))))
+
+
+def test_korean_particles_and_greek_cases_follow_what_is_before_or_after_them() -> None:
+    facts = {fact.id: fact for fact in demo_facts()}
+    texts = [
+        text
+        for fact in facts.values()
+        for texts in (fact.questions, fact.sentences)
+        for text in texts.values()
+    ]
+    assert not [text for text in texts if "(를)" in text or "(이)" in text]
+    for id_, expected in (
+        ("symbol_lithium", "화학자들은 원소 “리튬”을 줄여서 Li라고 씁니다."),
+        ("symbol_carbon", "화학자들은 원소 “탄소”를 줄여서 C라고 씁니다."),
+        ("symbol_argon", "화학자들은 원소 “아르곤”을 줄여서 Ar이라고 씁니다."),
+        ("kind_hand", "“손”이라는 낱말이 가리키는 종류: 신체 부위."),
+        ("kind_dog", "“개”라는 낱말이 가리키는 종류: 동물."),
+    ):
+        assert facts[id_].sentences["ko"] == expected
+    assert facts["after_march"].sentences["el"] == "Αμέσως μετά τον Μάρτιο έρχεται ο Απρίλιος."
+
+
+def test_the_page_s_counts_of_passes_are_those_of_the_shipped_facts() -> None:
+    config = make({"method": "english_only"})
+    texts = len(METHODS.get("english_only").tasks[0].examples(load_data(config), config))
+    drawn = config.steps * config.batch_rows
+    said = f"`english_only` draws its {drawn:,} texts from {texts} ({drawn / texts:.1f} passes)"
+    assert said in (ROOT / "docs" / "align.md").read_text("utf-8").replace("\n  ", " ")
 
 
 def test_every_fact_is_there_in_seven_languages_and_worded_otherwise_than_items() -> None:
@@ -132,3 +167,20 @@ def test_parquet_and_instructions_and_preferences(tmp_path: Path) -> None:
     )
     [pair] = load_data(make({"method": "clo", "data": str(tmp_path / "p.jsonl")})).preferences
     assert (pair.chosen, pair.fit) == ("sí", True)
+
+
+def test_preferences_in_one_language_need_no_english(tmp_path: Path) -> None:
+    row = '{"language": "es", "prompt": "¿Q?", "chosen": "A", "rejected": "B"}\n'
+    (tmp_path / "p.jsonl").write_text(row, encoding="utf-8")
+    config = make({"method": "clo", "data": str(tmp_path / "p.jsonl"), "languages": ["es"]})
+    data = load_data(config)
+    assert data.languages == ("es",)
+    [example] = METHODS.get("clo").tasks[0].examples(data, config)
+    assert [text.answer for text in example.texts] == ["A", "B"]
+
+
+def test_columns_that_are_named_may_stand_beside_others(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("en\tzh-Hant\tscore\nSky\t天\t1\n", encoding="utf-8")
+    given = {"method": "mist", "data": str(tmp_path / "a.tsv")}
+    data = load_data(make({**given, "columns": ["en=en", "zh-Hant=zh-Hant"]}))
+    assert len(data.languages) == 2

@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -76,17 +76,11 @@ def test_the_first_loss_is_that_of_the_base_by_hand(
     base.eval()
     rows = [row for part in plan.steps[0].parts for row in part]
     if method == "clo":
-        nll, count, _preference = 0.0, 0, 0.0
-        parts = []
-        for part in plan.steps[0].parts:
-            nll, count = 0.0, 0
-            for row in part:
-                if row.example.fit:
-                    found = plain_log_probs(base, list(row.ids[0]), row.prompts[0])
-                    nll, count = nll - sum(found), count + len(found)
-            sft = nll / count if count else 0.0
-            parts.append((0.5 * sft + 0.5 * math.log(2)) * len(part))
-        expected = sum(parts) / len(rows)
+        fitted = [row for row in rows if row.example.fit]
+        found = [
+            x for row in fitted for x in plain_log_probs(base, list(row.ids[0]), row.prompts[0])
+        ]
+        expected = -0.5 * sum(found) / len(found) + 0.5 * math.log(2)
     else:
         found = [x for row in rows for x in plain_log_probs(base, list(row.ids[0]), row.prompts[0])]
         expected = -sum(found) / len(found)
@@ -124,25 +118,30 @@ def test_midalign_reaches_adapters_at_and_below_its_block_alone(
     assert reached == {0: {True}, 1: {True}, 2: {False}, 3: {False}}
 
 
+@pytest.mark.parametrize("pool", ["written", "all"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pooled_residuals_are_the_bridge_s_mean(
-    family: str, tiny_folders: dict[str, Path], tiny_models: dict[str, HookedModel]
+    family: str,
+    pool: Literal["written", "all"],
+    tiny_folders: dict[str, Path],
+    tiny_models: dict[str, HookedModel],
 ) -> None:
-    """After block 1, mean over tokens: against TransformerLens, one text at a time."""
+    """After block 1, mean over tokens, BOS left out or not, against TransformerLens."""
     config = make({"method": "midalign", "model": str(tiny_folders[family]), "data": "d", **SMALL})
     model, _ = training_module._adapted(config)
-    plan = make_plan(
-        config, facts(), AutoTokenizer.from_pretrained(tiny_folders[family]), 128, 320, 0
-    )
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folders[family])
+    added = len(tokenizer("a").input_ids) - len(tokenizer.tokenize("a"))
+    plan = make_plan(config, facts(), tokenizer, 128, 320, 0)
     batch = plan[plan.parts]["batch"]
     with torch.no_grad():
-        found = Decoder(model).pooled(batch, 1)
+        found = Decoder(model).pooled(batch, 1, pool)
     bridge = tiny_models[family].bridge
     for ids, real, vector in zip(batch.ids, batch.real, found, strict=True):
         name = "blocks.1.hook_resid_post"
         with torch.no_grad():
             _, cache = bridge.run_with_cache(ids[real][None], names_filter=[name])
-        assert torch.allclose(cache[name][0].mean(0), vector, atol=1e-5)
+        first = added if pool == "written" else 0
+        assert torch.allclose(cache[name][0, first:].mean(0), vector, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -172,7 +171,7 @@ from tests.align import test_training as t
 from mechcla.align import trainer
 import mechcla
 from pathlib import Path
-folder, out, method = sys.argv[1:]
+folder, out, method, dropout = sys.argv[1:]
 from transformers import Trainer
 saved = Trainer._save_checkpoint
 def save(self, *a, **k):
@@ -180,18 +179,21 @@ def save(self, *a, **k):
     if self.state.global_step == 4:
         os._exit(9)
 Trainer._save_checkpoint = save
-t.train(method, Path(folder), Path(out), steps=8, save_every=2)
+t.train(method, Path(folder), Path(out), steps=8, save_every=2, dropout=float(dropout))
 """
 
 
-@pytest.mark.parametrize("method", ["mist", "midalign", "clo"])
+@pytest.mark.parametrize(
+    ("method", "dropout"), [("mist", 0), ("midalign", 0), ("clo", 0), ("mist", 0.2), ("clo", 0.2)]
+)
 def test_a_killed_training_goes_on_to_the_weights_of_an_unbroken_one(
-    method: str, tiny_folders: dict[str, Path], tmp_path: Path
+    method: str, dropout: float, tiny_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tiny_folders["llama"]
-    whole = train(method, folder, tmp_path / "whole", steps=8, save_every=2)
+    settings = {"steps": 8, "save_every": 2, "dropout": dropout}
+    whole = train(method, folder, tmp_path / "whole", **settings)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cut"), method],
+        [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cut"), method, str(dropout)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
     )
@@ -200,7 +202,7 @@ def test_a_killed_training_goes_on_to_the_weights_of_an_unbroken_one(
     half = tmp_path / "cut.training" / "checkpoint-4"
     (tmp_path / "cut.training" / "checkpoint-6").mkdir()  # what a kill while saving leaves
     assert half.exists()
-    again = train(method, folder, tmp_path / "cut", steps=8, save_every=2)
+    again = train(method, folder, tmp_path / "cut", **settings)
     assert again.digest == whole.digest  # to the last bit
     assert list(again.losses) == list(whole.losses)
     assert not (tmp_path / "cut.training").exists()
