@@ -48,6 +48,7 @@ def train(
 
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             if self.lr_scheduler is None:
+                assert self.optimizer is not None  # Trainer makes it first
                 self.lr_scheduler = scheduler(config, self.optimizer, num_training_steps)
             return self.lr_scheduler
 
