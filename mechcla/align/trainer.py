@@ -48,7 +48,9 @@ def train(
 
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             if self.lr_scheduler is None:
-                self.lr_scheduler = scheduler(config, self.optimizer, num_training_steps)
+                self.lr_scheduler = scheduler(
+                    config, optimizer or self.optimizer, num_training_steps
+                )
             return self.lr_scheduler
 
         def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
@@ -157,7 +159,7 @@ def train(
     return losses, looks.rows if looks is not None else []
 
 
-def scheduler(config: AlignConfig, optimizer: torch.optim.Optimizer, steps: int) -> Any:
+def scheduler(config: AlignConfig, optimizer: Any, steps: int) -> Any:
     """transformers' schedule, one step ahead where it warms up, so that step 1 learns too."""
     from torch.optim.lr_scheduler import LambdaLR
     from transformers import get_scheduler
