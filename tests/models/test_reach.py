@@ -17,7 +17,13 @@ PACKAGE = Path(mechcla.__file__).parent
 INSIDE = {"bridge", "original_model", "original_component", "hook_dict", "ln_final", "unembed"}
 # From transformers, by module: what stops decoding at a text, and what trains a model it is given.
 ALLOWED = {
-    "transformers": {"StopStringCriteria", "Trainer", "TrainerCallback", "TrainingArguments"},
+    "transformers": {
+        "StopStringCriteria",
+        "Trainer",
+        "TrainerCallback",
+        "TrainingArguments",
+        "get_scheduler",
+    },
     "transformers.trainer_callback": {"PrinterCallback"},
 }
 
