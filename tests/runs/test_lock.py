@@ -71,7 +71,7 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_said(unbroken, copied):
         out / ".mechcla-abc.json",
         out / "cells/test/es/.mechcla-x.parquet",
         out / "mechcla-a1b2c3d4",
-        out / "figures/.fig2_tradeoff.svg",
+        out / "figures/.mechcla-y.svg",
     ]
     theirs = [
         out / ".notes",
