@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     _hook = install_import_hook("mechcla", "beartype.beartype")
     import mechcla
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -118,6 +119,9 @@ def save_tiny(family: str, folder: Path, **changes: int) -> Path:
     tiny_tokenizer().save_pretrained(folder)
     return folder
 
+
+hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("busy")
 
 REGISTRIES: tuple[Registry[Any], ...] = (
     METHODS,

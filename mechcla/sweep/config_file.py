@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from mechcla.errors import MechclaError
+from mechcla.storage import user_path
 
 MOST_BYTES = 1_000_000
 MOST_VALUES = 10_000  # with every alias counted as often as it is used
@@ -61,7 +62,7 @@ def plugins_of(arguments: list[str]) -> list[str]:
     """
     named: Any = ",".join(_flags(arguments, "--plugins"))
     if not named and (files := _flags(arguments, "--config")):
-        named = read_config(Path(files[-1])).get("plugins")
+        named = read_config(user_path(files[-1])).get("plugins")
     if isinstance(named, list):
         return [name for name in named if isinstance(name, str)]
     return re.split(r"[\[\],]", named) if isinstance(named, str) else []

@@ -87,7 +87,7 @@ def cache_residuals(
     run one by one, unpadded; True pads them to batches all the same.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape
-    torch.Size([127, 18, 64])
+    torch.Size([128, 18, 64])
     """
     if not len(items):
         raise MechclaError(

@@ -80,6 +80,7 @@ def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as `sweep` below
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` ignores it
     )  # fmt: skip
     maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 120
 

@@ -370,7 +370,7 @@ def test_bad_items_are_one_message_exit_2_and_nothing_written(
     rows[5]["prompt"] = "tea " * 90 + rows[5]["prompt"]
     assert "the model's window is 128" in refused("\n".join(map(json.dumps, rows)))
     english = "\n".join(json.dumps(r) for r in rows if r["language"] == "en")
-    assert "in another language; these are en" in refused(english)
+    assert "in a language beside English, which is not steered; these are en" in refused(english)
 
 
 def test_a_folder_of_something_else_is_left_alone(arguments, tmp_path, capsys):
