@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 from dataclasses import replace
@@ -150,8 +149,8 @@ def test_figures_are_saved_below_the_home_folder(home):
     assert sorted(p.name for p in written.parent.iterdir()) == ["a.png", "a.svg"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_figure_that_cannot_be_written_is_one_message(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(MechclaError, match=r"cannot write .a\.svg"):
-        plots.save(plane(), tmp_path / "a")
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(MechclaError, match=r"cannot write .*a\.svg"):
+        plots.save(plane(), tmp_path / "file" / "a")  # its folder is a file, for root too
+    assert (tmp_path / "file").read_text() == "kept"
