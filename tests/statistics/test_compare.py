@@ -1,6 +1,4 @@
-"""One table of what the parts say, errors that show what was given, and the examples of docstrings
-and docs.
-"""
+"""One table of what the parts say, errors that show what was given, and the examples of the page."""
 
 from __future__ import annotations
 
