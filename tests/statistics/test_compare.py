@@ -1,4 +1,4 @@
-"""One table of what the parts say, errors that show what was given, and the examples of the page."""
+"""One table of what the parts say, errors that show what was given, and the page's examples."""
 
 from __future__ import annotations
 
