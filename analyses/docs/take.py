@@ -5,6 +5,7 @@ rendered.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from mechcla import MechclaError, read_run
@@ -66,7 +67,7 @@ def take(run: Path, figures: Path, folder: Path, images: Path) -> None:
 
 def _machine(text: str) -> str | None:
     """The first folder of this machine that a text names."""
-    for place in (str(Path.home()), str(Path.cwd()), "/tmp/"):
+    for place in (str(Path.home()), str(Path.cwd()), tempfile.gettempdir()):
         if place != "/" and place in text:
             return place
     return None

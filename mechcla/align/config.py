@@ -7,10 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
-    BaseSettings,
     CliApp,
     CliPositionalArg,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
@@ -23,12 +21,12 @@ from mechcla.storage import user_path
 from mechcla.sweep.config import explain, joined
 from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
-from mechcla.sweep.setting_types import DEEPEST, MOST_SEED, MOST_THREADS, Words, whole_path
+from mechcla.sweep.setting_types import DEEPEST, MOST_SEED, MOST_THREADS, Given, Words, whole_path
 
 WHERE_AND_HOW_FAST = {"config", "out", "threads", "save_every", "plugins"}
 
 
-class AlignConfig(BaseSettings):
+class AlignConfig(Given):
     """Train a LoRA adapter with a cross-lingual alignment method, or a control."""
 
     model_config = SettingsConfigDict(
@@ -161,17 +159,6 @@ class AlignConfig(BaseSettings):
         if values is not None and not values:
             raise ValueError("it is empty; expected at least one value, or leave the setting out")
         return values
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # flags and file only: no setting comes from the environment unseen
 
     @property
     def folder(self) -> Path:

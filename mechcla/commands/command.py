@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import (
-    BaseSettings,
     CliApp,
-    NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
 
 from mechcla.errors import MechclaError
 from mechcla.registry import Registry
+from mechcla.sweep.setting_types import Given
 
 
 @dataclass(frozen=True)
@@ -44,28 +42,8 @@ def flags(name: str) -> SettingsConfigDict:
     )
 
 
-def _split(value: Any) -> Any:
-    """'es,ko' is a list; so are repeated flags, which arrive joined by commas."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return [part.strip() for part in parts if part.strip()] if isinstance(parts, list) else parts
-
-
-Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-
-
-class Flags(BaseSettings):
-    """A command's flags and arguments; no setting comes from the environment unseen."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+class Flags(Given):
+    """A command's flags and arguments."""
 
 
 F = TypeVar("F", bound=Flags)

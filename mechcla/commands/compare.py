@@ -9,11 +9,12 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from mechcla import plots
-from mechcla.commands.command import COMMANDS, Command, Flags, Words, flags, parse
+from mechcla.commands.command import COMMANDS, Command, Flags, flags, parse
 from mechcla.metrics.estimates import RESAMPLES
 from mechcla.runs.compare import compare_runs
 from mechcla.runs.tables import csv_text
 from mechcla.storage import user_path, write_text
+from mechcla.sweep.setting_types import Words
 
 
 class CompareConfig(Flags):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from mechcla.commands.command import COMMANDS, Command, Flags, Words, flags, parse
+from mechcla.commands.command import COMMANDS, Command, Flags, flags, parse
 from mechcla.items.lint import lint
 from mechcla.sources import load, warn_of_left_out
+from mechcla.sweep.setting_types import Words
 
 
 class LintConfig(Flags):

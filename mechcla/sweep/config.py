@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
 )
@@ -30,6 +29,7 @@ from mechcla.sweep.setting_types import (
     MINUS,
     MOST_SEED,
     MOST_THREADS,
+    Given,
     Layers,
     Numbers,
     Variables,
@@ -56,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class SweepConfig(BaseSettings):
+class SweepConfig(Given):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
     model_config = SettingsConfigDict(
@@ -281,17 +281,6 @@ class SweepConfig(BaseSettings):
         if values is not None and not values:
             raise ValueError("it is empty; expected at least one value, or leave the setting out")
         return values
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # flags and file only: no setting comes from the environment unseen
 
     @property
     def manner(self) -> Manner:

@@ -10,9 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import (
-    NoDecode,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+
+
+class Given(BaseSettings):
+    """Settings from flags, a file or a call; none comes from the environment unseen."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def _commas(value: Any) -> Any:
