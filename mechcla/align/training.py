@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mechcla.align.config import AlignConfig, make
@@ -66,14 +69,23 @@ def align(
 
 
 def align_config(config: AlignConfig, data: TrainingData | None = None) -> AlignResult:
-    """The same from a config, as the command line makes it."""
+    """The same from a config, as the command line makes it. PyTorch's threads are as before after
+    it.
+    """
     _check_packages()
+    before = torch.get_num_threads()
+    try:
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        return _aligned(config, load_data(config) if data is None else data)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _aligned(config: AlignConfig, data: TrainingData) -> AlignResult:
     out, work = config.folder, config.folder.parent / f"{config.folder.name}.training"
-    data = load_data(config) if data is None else data
     if out.exists():
         read_result(out)  # whatever else is there is said before a base is loaded
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     base = load_model(
         config.model, device=config.device, dtype=config.dtype, revision=config.revision
     )
@@ -181,26 +193,17 @@ def _other(there: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     )
 
 
-def _own_chance(seed: int) -> Any:
+@contextmanager
+def _own_chance(seed: int) -> Iterator[None]:
     """The adapter's first weights by the seed alone; the caller's generators stay as they were."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def seeded() -> Any:
-        import random
-
-        import numpy as np
-
-        held = random.getstate(), np.random.get_state()  # noqa: NPY002
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            try:
-                yield
-            finally:
-                random.setstate(held[0])
-                np.random.set_state(held[1])  # noqa: NPY002
-
-    return seeded()
+    held = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(held[0])
+            np.random.set_state(held[1])  # noqa: NPY002
 
 
 def _adapted(config: AlignConfig) -> tuple[Any, list[str]]:

@@ -283,3 +283,17 @@ def test_checkpointing_changes_no_loss(tiny_folders: dict[str, Path], tmp_path: 
     two = train("midalign", tiny_folders["llama"], tmp_path / "b", gradient_checkpointing=True)
     for a, b in zip(one.losses, two.losses, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_are_as_before(fails: bool, tiny_folders: dict[str, Path], tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    changes: dict[str, Any] = {"threads": before + 1, "steps": 1}
+    if fails:
+        with pytest.raises(mechcla.MechclaError, match="no_such_module"):
+            train(
+                "mist", tiny_folders["llama"], tmp_path / "a", modules=["no_such_module"], **changes
+            )
+    else:
+        train("mist", tiny_folders["llama"], tmp_path / "a", **changes)
+    assert torch.get_num_threads() == before
