@@ -238,10 +238,11 @@ def command(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="each kind of fault at a few places")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="mechcla-faults-") as folder:
-        suite = run(Path(folder), given.kills, given.seed)
+        suite = run(Path(folder), given.kills, given.seed, given.short)
     report = suite.report()
     print(table(report))
     print("\n\n".join(suite.wrong), file=sys.stderr)
