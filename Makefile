@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
+BROWSER := $(VENV)/.browser
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 WORKERS ?= 2
@@ -16,7 +17,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test test-browser lint docs docs-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +39,9 @@ align: $(STAMP)  ## alignment methods and controls: trained, swept, on one plane
 
 test: $(STAMP)  ## all tests, the demo model among them, in WORKERS=2 processes
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+test-browser: $(BROWSER)  ## the page of a run in headless Chromium (Debian's package, or CHROMIUM=path)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -m browser tests/report $(ARGS)
 
 lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 	$(BIN)/ruff check .
@@ -72,6 +76,12 @@ $(BENCH): $(STAMP)
 
 $(EXTRAS): $(BENCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko]'
+	@touch $@
+
+# Chromium is the system's own; Debian and Ubuntu name the package that is missing.
+$(BROWSER): $(STAMP)
+	@command -v "$${CHROMIUM:-chromium}" > /dev/null || apt-get install --yes --no-install-recommends chromium || { echo "make test-browser needs Chromium: apt-get install chromium, or CHROMIUM=path"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
 $(STAMP): pyproject.toml constraints.txt

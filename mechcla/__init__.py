@@ -30,6 +30,7 @@ from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
 from mechcla.registry import Registry
+from mechcla.report.document import report
 from mechcla.runs.compare import RunComparison, compare_runs
 from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
@@ -51,6 +52,6 @@ __all__ = [
     "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer", "difference",
     "en_steering", "en_vectors", "english_bias", "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b",
-    "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "report", "run_sweep", "score",
+    "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

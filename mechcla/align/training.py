@@ -133,7 +133,7 @@ def _decided_by(config: AlignConfig, data: TrainingData, base: Mapping[str, Any]
         "plugins": plugin_digests(),
         "dev_items": load_items(config.dev_items).dev.digest if config.dev_items else None,
         "device": base["device"],
-        "code": code_digest(others=("plots",)),
+        "code": code_digest(others=("plots", "report")),
         "versions": versions(("peft", "accelerate")),
     }
 

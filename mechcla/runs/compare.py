@@ -19,7 +19,8 @@ from mechcla.items.item import Item
 from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate
 from mechcla.metrics.metrics import METRICS, Measure, difference, metric
 from mechcla.results import Rows
-from mechcla.runs.run import Run, read_run
+from mechcla.runs.run import Run
+from mechcla.runs.several import complete_runs
 from mechcla.runs.tables import in_columns
 from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
@@ -233,21 +234,7 @@ def _read(runs: Sequence[Run | str | Path]) -> dict[str, Run]:
             f"compare_runs takes two or more runs, given {[str(r) for r in given]}; expected e.g. "
             "compare_runs(['runs/base', 'runs/midalign'])"
         )
-    found = [run if isinstance(run, Run) else read_run(run) for run in runs]
-    for run in found:
-        if run.status != "complete":
-            raise MechclaError(
-                f"the run {str(run.folder)!r} is not complete (status {run.status}), so it cannot "
-                "be compared; the sweep's command goes on from what is there"
-            )
-    parts = [run.folder.resolve().parts for run in found]
-    if len(set(parts)) < len(parts):
-        twice = next(str(r.folder) for r, p in zip(found, parts, strict=True) if parts.count(p) > 1)
-        raise MechclaError(f"the run {twice!r} is given twice; expected different run folders")
-    depth = 1
-    while len({p[-depth:] for p in parts}) < len(parts):
-        depth += 1
-    return {"/".join(p[-depth:]): run for p, run in zip(parts, found, strict=True)}
+    return complete_runs(runs, "compared")
 
 
 def _once(names: Sequence[str], what: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@
     figures/NAME.png, NAME.svg          made each time, NAME one of fig2_tradeoff, fig4_layers and
                                         fig5_surgical; the other measure's end in _MEASURE
     figures/fig4_layers.json, plane.json, plane_MEASURE.json            the numbers drawn
+    report.html           the page for people, made each time
     run.lock, running.json              who works on it (mechcla.runs.lock)
 
 DECIDES is a digest of everything that decides a cell, BYTES one of its place in the folder and of
@@ -41,6 +42,7 @@ SUMMARY, SUMMARY_JSON = "summary.csv", "summary.json"
 TESTS, ARMS, CONTRAST = "tests.csv", "arms.csv", "contrast.csv"
 LAYERS, TRADEOFF, SURGICAL = "fig4_layers", "fig2_tradeoff", "fig5_surgical"  # in figures/
 PLANE = "plane"
+PAGE = "report.html"
 LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests

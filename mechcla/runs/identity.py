@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 # Folders of the package that decide no number of a run; a trained adapter is in by its weights.
-OTHERS = ("plots", "align")
+OTHERS = ("plots", "report", "align")
 DECIDING = ("torch", "transformers", "transformer-lens", "tokenizers", "numpy", "scikit-learn")
 PACKAGES = (
     "mechcla",

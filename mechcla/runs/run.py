@@ -32,6 +32,7 @@ from mechcla.runs.folder import (
     FROZEN,
     ITEMS,
     RECORD,
+    SELECTION,
     STATUS,
     SUMMARY,
     TESTS,
@@ -93,6 +94,13 @@ class Run:
         frozen = self._sealed(FROZEN, "choice")
         choice: dict[str, dict[str, dict[str, Any]]] = frozen["choice"]["methods"]
         return choice
+
+    @cached_property
+    def selection(self) -> dict[str, Any]:
+        """selection.json: per choice, every method that dev tried with its gains, the Pareto front,
+        and what was chosen.
+        """
+        return self._sealed(SELECTION, "choices")
 
     @cached_property
     def _cells(self) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -11,6 +12,8 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
+from mechcla.report.document import report
+from mechcla.report.rendering import EXTRA, installed
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
 from mechcla.sweep.cells import pivot
@@ -44,7 +47,26 @@ def run_config(
         say(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
         for path in figures:
             say(f"  {path}")
-    return read_run(folder)
+    run = read_run(folder)
+    draw_page(run, say)
+    return run
+
+
+def draw_page(run: Run, say: Callable[[str], None]) -> None:
+    """The run's page beside its tables, where the extra `report` is there. The run is complete
+    before: what fails here is said, and the run is as it was.
+    """
+    if not installed():
+        say(f"  no page: {EXTRA}, then python -m mechcla report {run.folder}")
+        return
+    try:
+        say(f"  {report(run)}")
+    except Exception as error:
+        print(
+            f"mechcla.sweep: the page could not be drawn ({type(error).__name__}: {error}); the "
+            f"run is whole. Again: python -m mechcla report {run.folder}",
+            file=sys.stderr,
+        )
 
 
 def run_sweep(

@@ -33,7 +33,7 @@ def test_the_floors_are_those_of_the_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contract = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     floors = [set(re.findall(r"\w+", line)) for line in contract]
-    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", PAGE, re.MULTILINE)
     assert [int(floor) for floor, _ in rows] == list(range(len(floors) - 1, -1, -1))
     assert [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in rows] == floors
 
