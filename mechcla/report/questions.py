@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mechcla.items.item import Item
+from mechcla.runs.compare import PIVOT
 from mechcla.runs.run import Run
-from mechcla.scoring.scores import ItemScore
+from mechcla.scoring.scores import ItemScore, Scores
 
 DIGITS = 10_000  # shares are whole numbers of these parts
 COLUMNS = ("id", "language", "kind", "topic", "country", "prompt", "prompt_explicit", "prompt_us")
@@ -15,29 +16,35 @@ FORM_OF = {"prompt": "implicit", "prompt_explicit": "explicit", "prompt_us": "us
 
 
 def questions(runs: Mapping[str, Run]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The test items of all runs, each once, in columns; and per run and condition the shares of
-    every item's candidates and the index of the chosen one, in the items' order.
+    """The test items that some run scored, and the English questions of these, each once, in
+    columns; and per run and condition the shares of every item's candidates and the index of the
+    chosen one, in the items' order.
 
     An item that a condition did not score has None. Shares are in ten-thousandths, rounded; the
     choice is by log-likelihood, the first of equal ones, as `Run.items` has it.
     """
+    tables = {name: {c: run.scores(c) for c in run.conditions} for name, run in runs.items()}
     place: dict[Item, int] = {}
-    for run in runs.values():
+    for name, run in runs.items():
+        keys = {(r.id, r.language, r.kind) for rows in tables[name].values() for r in rows}
+        keys |= {(id, PIVOT, kind) for id, _, kind in keys}
         for item in run.item_set.test:
-            place.setdefault(item, len(place))
+            if (item.id, item.language, item.kind) in keys:
+                place.setdefault(item, len(place))
     items = list(place)
     columns: dict[str, list[Any]] = {name: [getattr(i, name) for i in items] for name in COLUMNS}
     columns["candidates"] = [[c.text for c in i.candidates] for i in items]
     columns["roles"] = [[c.role for c in i.candidates] for i in items]
-    scored = {name: _conditions(run, place) for name, run in runs.items()}
+    scored = {name: _conditions(run, tables[name], place) for name, run in runs.items()}
     return columns, scored
 
 
-def _conditions(run: Run, place: Mapping[Item, int]) -> dict[str, Any]:
-    mine = {(i.id, i.language, i.kind): place[i] for i in run.item_set.test}
+def _conditions(
+    run: Run, tables: Mapping[str, Scores], place: Mapping[Item, int]
+) -> dict[str, Any]:
+    mine = {(i.id, i.language, i.kind): place[i] for i in run.item_set.test if i in place}
     found = {}
-    for name in run.conditions:
-        rows = run.scores(name)
+    for name, rows in tables.items():
         shares: list[list[int] | None] = [None] * len(place)
         choice: list[int | None] = [None] * len(place)
         for row in rows:

@@ -12,7 +12,7 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
-from mechcla.report.document import report
+from mechcla.report import document
 from mechcla.report.rendering import EXTRA, installed
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
@@ -60,7 +60,7 @@ def draw_page(run: Run, say: Callable[[str], None]) -> None:
         say(f"  no page: {EXTRA}, then python -m mechcla report {run.folder}")
         return
     try:
-        say(f"  {report(run)}")
+        say(f"  {document.report(run)}")
     except Exception as error:
         print(
             f"mechcla.sweep: the page could not be drawn ({type(error).__name__}: {error}); the "

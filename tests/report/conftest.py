@@ -15,7 +15,7 @@ from mechcla import ItemSet
 from mechcla.sweep.__main__ import main
 from tests.conftest import cultural, save_tiny, universal
 
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>&lt;b&gt;"
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>&lt;"
 NAME = "<img src=x onerror=window.hacked=1>"  # of folders, where no slash can be
 PERSIAN = "پایتخت ژاپن شهر"
 LANGUAGE = "constructor"  # a code like any other, and a key of every object of JavaScript
@@ -62,7 +62,7 @@ def sweep(base: Path, name: str, model: Path, items: ItemSet, *more: str) -> Pat
 @pytest.fixture(scope="session")
 def hostile_run(tmp_path_factory, small_items) -> Path:
     base = tmp_path_factory.mktemp("page")
-    model = save_tiny("llama", base / NAME)
+    model = save_tiny("llama", base / NAME, max_position_embeddings=512)
     return sweep(base, f"run{NAME}", model, hostile_items(small_items))
 
 

@@ -13,6 +13,7 @@ const RIGHT_AT = ITEMS.roles.map((roles, k) => roles.indexOf(RIGHT[ITEMS.kind[k]
 const OF_ENGLISH = new Map();
 for (let k = 0; k < COUNT; k++) if (ITEMS.language[k] === "en") OF_ENGLISH.set(key(ITEMS.id[k], ITEMS.kind[k]), k);
 let shown = [];
+let asked_of = 0; // items that the condition scored
 
 const scoredIn = (run, condition) => RUNS[run].scored[condition];
 const share = (scored, item, at) => (scored && scored.shares[item] ? scored.shares[item][at] / DATA.digits : null);
@@ -52,8 +53,10 @@ function find() {
   const words = LOOK.search.normalize("NFKC").toLowerCase().split(/\s+/).filter(Boolean);
   const base = scoredIn(LOOK.run, "unsteered"), now = scoredIn(LOOK.run, LOOK.condition);
   const list = [];
+  asked_of = 0;
   for (let k = 0; k < COUNT; k++) {
     if (!now || !now.shares[k]) continue;
+    asked_of++;
     if (LOOK.language && ITEMS.language[k] !== LOOK.language) continue;
     if (LOOK.kind && ITEMS.kind[k] !== LOOK.kind) continue;
     if (LOOK.topic && ITEMS.topic[k] !== LOOK.topic) continue;
@@ -77,7 +80,7 @@ function list(focus = null) {
   LOOK.page = Math.min(Math.max(LOOK.page, 0), pages - 1);
   const part = shown.slice(LOOK.page * PAGE_SIZE, (LOOK.page + 1) * PAGE_SIZE);
   fill($("list"), ...part.map(row));
-  $("count").textContent = shown.length ? `${shown.length.toLocaleString("en")} of ${COUNT.toLocaleString("en")} items` : "No item passes these filters.";
+  $("count").textContent = shown.length ? `${shown.length.toLocaleString("en")} of ${asked_of.toLocaleString("en")} items` : "No item passes these filters.";
   $("where").textContent = `page ${LOOK.page + 1} of ${pages}`;
   $("previous").disabled = LOOK.page === 0;
   $("next").disabled = LOOK.page === pages - 1;
@@ -134,7 +137,8 @@ function details(k) {
 }
 
 function shares(run, k, before = "") {
-  const conditions = run.conditions.filter((c) => run.scored[c.name].shares[k]);
+  // A universal item is asked in one form only, so another form's condition says nothing of it.
+  const conditions = run.conditions.filter((c) => run.scored[c.name].shares[k] && (ITEMS.kind[k] === "cultural" || run.scored[c.name].form === "implicit"));
   if (!conditions.length) return null;
   const head = make("tr", {}, make("th", { scope: "col" }, "candidate"), ...conditions.map((c) => make("th", { scope: "col" }, armName(c.name))));
   const rows = ITEMS.candidates[k].map((candidate, at) => {
@@ -145,15 +149,16 @@ function shares(run, k, before = "") {
       meter.style.width = `${100 * value}%`;
       return make("td", { class: taken ? "chosen" : null, title: taken ? "chosen" : null }, fixed(value), meter);
     });
-    return make("tr", {}, make("th", { scope: "row" }, text(candidate, ITEMS.language[k]), make("span", { class: right ? "role right" : "role" }, right ? `${role} (right)` : role)), ...cells);
+    return make("tr", {}, make("th", { scope: "row" }, text(candidate, ITEMS.language[k]), make("span", { class: right ? "role right" : "role" }, right ? `\u2713 ${role}` : role)), ...cells);
   });
   const base = roleOf(run.scored.unsteered, k);
-  const turned = make("tr", {}, make("th", { scope: "row" }, "flipped"), ...conditions.map((c) => {
+  const flipped = conditions.some((c) => base !== null && roleOf(run.scored[c.name], k) !== base);
+  const turned = !flipped ? null : make("tr", {}, make("th", { scope: "row" }, "flipped"), ...conditions.map((c) => {
     const now = roleOf(run.scored[c.name], k);
     return make("td", {}, base !== null && now !== base ? make("span", { class: "flip" }, `${base} \u2192 ${now}`) : "");
   }));
   const caption = `${before}${SEVERAL ? run.name + ": " : ""}shares of the candidates, \u25B8 the chosen one`;
-  return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, make("table", { class: "shares" }, make("caption", {}, text(caption)), make("thead", {}, head), make("tbody", {}, ...rows, turned)));
+  return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, make("table", { class: "shares" }, make("caption", {}, text(caption)), make("thead", {}, head), make("tbody", {}, ...rows, ...(turned ? [turned] : []))));
 }
 
 function conditionsOf(run) { return RUNS[run].conditions.map((c) => [c.name, armName(c.name)]); }

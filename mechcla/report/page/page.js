@@ -50,7 +50,6 @@ function controls() {
   VIEW.dev = fronts[0][0];
   fill($("front-choices"), select("Chosen for", fronts, VIEW.dev, (v) => { VIEW.dev = v; redraw(drawFront)(); }, "front-of"));
   if (SEVERAL) $("controls-charts").before(make("div", { class: "bar choices" }, select("Run", RUNS.map((r, k) => [String(k), r.name]), "0", (v) => { VIEW.run = Number(v); redraw(drawControls)(); }, "controls-of")));
-  $("layers-choices").hidden = true;
 }
 
 // Theme: the system's, or the reader's; printed pages are light.
