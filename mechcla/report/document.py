@@ -1,7 +1,7 @@
 """report: the page of a run, or of several beside each other.
 
-    mechcla.report("runs/demo")                                  # runs/demo/report.html
-    mechcla.report(["runs/base", "runs/midalign"], out="both.html")
+mechcla.report("runs/demo")                                  # runs/demo/report.html
+mechcla.report(["runs/base", "runs/midalign"], out="both.html")
 """
 
 from __future__ import annotations

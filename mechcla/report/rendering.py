@@ -1,8 +1,8 @@
 """One HTML file from the page's data: the template, the script, Plotly, all of it inside.
 
-Nothing that a run holds is ever markup: it travels as JSON, and the script writes it as text. Should
-that fail, the page's own security policy lets no script run but these, known by their SHA-256, and
-no address be asked.
+Nothing that a run holds is ever markup: it travels as JSON, and the script writes it as text.
+Should that fail, the page's own security policy lets no script run but these, known by their
+SHA-256, and no address be asked.
 """
 
 from __future__ import annotations

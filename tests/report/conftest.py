@@ -88,5 +88,3 @@ def data_of(page: Path) -> dict[str, Any]:
     [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     found: dict[str, Any] = json.loads(data)
     return found
-
-

@@ -86,7 +86,9 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_screen(
 
 def test_the_plane_draws_the_runs_numbers(chromium, hostile_page, hostile_run):
     expected = mechcla.read_run(hostile_run).plane(resamples=100)
-    drawn = "Plotly && document.getElementById('plane-chart').data.filter(t => t.hoverinfo==='text')"
+    drawn = (
+        "Plotly && document.getElementById('plane-chart').data.filter(t => t.hoverinfo==='text')"
+    )
     with opened(chromium, hostile_page) as page:
         for change in (True, False):
             if not change:
@@ -259,6 +261,8 @@ def test_100_000_items_stay_usable(chromium, plain_run, tmp_path):
             assert page.locator(".row").count() == 25
         page.fill("#search", "q99999")
         page.wait_for_function("document.querySelectorAll('.row').length == 1")
-        took = page.evaluate("() => { const t = performance.now(); search(); return performance.now() - t; }")
+        took = page.evaluate(
+            "() => { const t = performance.now(); search(); return performance.now() - t; }"
+        )
         assert time.process_time() - begun < 60
         assert took < 20_000

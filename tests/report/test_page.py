@@ -22,7 +22,8 @@ from mechcla.__main__ import main
 from mechcla.errors import MechclaError
 from mechcla.items.item import RIGHT
 from mechcla.report.document import page_data
-from mechcla.report.rendering import as_json, html as render
+from mechcla.report.rendering import as_json
+from mechcla.report.rendering import html as render
 from mechcla.runs.folder import PAGE
 from mechcla.sweep import sweep as sweeping
 from tests.report.conftest import HOSTILE, LANGUAGE, NAME, data_of
@@ -213,7 +214,7 @@ def test_the_command_writes_the_page_and_refuses_what_is_none(plain_run, tmp_pat
         ([str(plain_run), str(plain_run)], "is given twice"),
         ([str(plain_run), "--out", str(tmp_path)], "is a folder; expected e.g."),
         ([str(plain_run), "--wide"], "report --help"),
-        ([], "runs"),
+        ([], "RUNS; see report --help"),
     ):
         assert main(["report", *arguments]) == 2
         said = capsys.readouterr().err
@@ -229,7 +230,7 @@ def test_an_unfinished_or_damaged_run_is_refused(plain_run, tmp_path):
     with pytest.raises(MechclaError, match=r"summary\.csv .* does not match its digest"):
         mechcla.report(copy)
     (copy / "status.json").unlink()
-    with pytest.raises(MechclaError, match="is not complete .* so it cannot be reported"):
+    with pytest.raises(MechclaError, match=r"is not complete .* so it cannot be reported"):
         mechcla.report(copy)
 
 
@@ -259,8 +260,8 @@ def test_without_the_extra_one_message_says_what_to_install(plain_run, tmp_path)
     assert "Traceback" not in done.stderr
 
 
-def test_the_page_decides_no_number_and_no_resume(plain_run, tmp_path):
-    """A page in a run folder is no part of its identity: the folder reads, and resumes, as before."""
+def test_the_page_decides_no_number(plain_run, tmp_path):
+    """A page is no part of a run: the folder reads as before, whatever became of it."""
     before = {p.name for p in plain_run.iterdir()}
     assert PAGE in before
     copy = Path(shutil.copytree(plain_run, tmp_path / "copy"))

@@ -9,6 +9,7 @@ const symbol = (mark, run = 0) => (SYMBOLS[mark] || "circle") + FILLS[run % FILL
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const isDark = () => document.documentElement.dataset.shown === "dark";
 const named = (run, what) => (SEVERAL ? `${run.name}: ${what}` : what);
+const brief = (run, what) => (SEVERAL ? `${run.short}: ${what}` : what);
 
 // On a dark ground a colour is mixed with white, so that each keeps its hue and is read.
 function tint(colour) {
@@ -19,10 +20,16 @@ function tint(colour) {
 }
 function languageColour(run, language) { return language === POOLED ? css("--text") : tint(run.colours[language] || "#7F7F7F"); }
 
-function draw(id, traces, { x, y, ...more } = {}) {
+function draw(id, traces, { x, y, rows, ...more } = {}) {
   const target = $(id);
   const narrow = target.clientWidth < 520;
-  const axis = (title, extra) => ({ title: { text: escaped(title || ""), standoff: 8 }, gridcolor: css("--grid"), zerolinecolor: css("--soft"), linecolor: css("--line"), automargin: true, ...extra });
+  // A legend below takes room of its own.
+  const entries = traces.filter((one) => one.name && one.showlegend !== false).length;
+  const below = narrow || (more.legend && more.legend.orientation === "h");
+  const lines = below ? Math.ceil(entries / (SEVERAL && narrow ? 1 : 2)) : 0;
+  if (!rows) target.style.height = `${(target.classList.contains("tall") ? (narrow ? 400 : 512) : 300) + 21 * lines}px`;
+  else target.style.height = `${100 + 36 * rows}px`;
+  const axis = (title, extra) => ({ title: { text: escaped(title || ""), standoff: 8 }, gridcolor: css("--grid"), zerolinecolor: css("--soft"), linecolor: css("--line"), automargin: true, exponentformat: "e", ...extra });
   const { xaxis, yaxis, ...layout } = more;
   const whole = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", dragmode: narrow ? false : "zoom",
@@ -94,7 +101,7 @@ function drawPlane() {
         const shown = pooled || VIEW.intervals;
         traces.push({
           x: xs.map((c) => c.at), y: ys.map((c) => c.at), error_x: bar(xs, "at", "low", "high", colour, shown), error_y: bar(ys, "at", "low", "high", colour, shown),
-          mode: pooled ? "markers+text" : "markers", text: points.map(() => (pooled ? escaped(named(run, method)) : "")), textposition: "top right", textfont: { size: 12 },
+          mode: pooled ? "markers+text" : "markers", text: points.map(() => (pooled ? escaped(brief(run, method)) : "")), textposition: "top right", textfont: { size: 12 },
           hoverinfo: "text", hovertext: points.map(planeHover), marker: { symbol: symbol(look.mark, k), color: colour, size: pooled ? 13 : 8, line: { width: 1.2, color: pooled ? css("--bg") : colour } },
           opacity: pooled ? 1 : 0.8, showlegend: false,
         });
@@ -102,7 +109,7 @@ function drawPlane() {
     }
   });
   const empty = (name, marker) => ({ x: [null], y: [null], mode: "markers", name: escaped(name), marker, hoverinfo: "skip" });
-  RUNS.forEach((run, k) => run.conditions.filter((c) => !c.arm && VIEW.methods.has(c.name)).forEach((c) => traces.push(empty(named(run, c.name), { symbol: symbol(c.mark, k), color: css("--text"), size: 9 }))));
+  RUNS.forEach((run, k) => run.conditions.filter((c) => !c.arm && VIEW.methods.has(c.name)).forEach((c) => traces.push(empty(brief(run, c.name), { symbol: symbol(c.mark, k), color: css("--text"), size: 9 }))));
   LANGUAGES.filter((k) => VIEW.languages.has(k)).forEach((k) => traces.push(empty(languageName(k), { symbol: "line-ew", color: languageColour(RUNS.find((r) => r.languages.includes(k)), k), size: 12, line: { width: 4, color: languageColour(RUNS.find((r) => r.languages.includes(k)), k) } })));
   const title = change ? "change in " : "";
   draw("plane-chart", traces, { x: `${title}transfer (${VIEW.measure}, test)`, y: `${title}localization (${VIEW.measure}, test)` });
@@ -145,7 +152,7 @@ function drawLayers() {
         const points = look ? curve(run, family, VIEW.language, axis) : [];
         if (!points.length) continue;
         const colour = tint(look.colour);
-        traces.push({ x: points.map((p) => p.layer), y: points.map((p) => p.gain), mode: "lines+markers", name: escaped(named(run, `${family} on ${axis}`)), line: { color: colour, dash: axis === own ? "solid" : "dash", width: 2 }, marker: { symbol: symbol(look.mark, k), size: 8, color: colour }, hoverinfo: "text", hovertext: points.map((p) => `${escaped(p.name)}<br>${axis} ${signed(p.gain)}`) });
+        traces.push({ x: points.map((p) => p.layer), y: points.map((p) => p.gain), mode: "lines+markers", name: escaped(brief(run, `${family} on ${axis}`)), line: { color: colour, dash: axis === own ? "solid" : "dash", width: 2 }, marker: { symbol: symbol(look.mark, k), size: 8, color: colour }, hoverinfo: "text", hovertext: points.map((p) => `${escaped(p.name)}<br>${axis} ${signed(p.gain)}`) });
         rows.push(...points.map((p) => [text(named(run, `${family} on ${axis}`)), p.layer, text(p.name), signed(p.gain)]));
       }
     }
@@ -158,11 +165,11 @@ function drawLayers() {
     for (const [language, values] of Object.entries(run.perpendicularity.layers)) {
       if (VIEW.language !== POOLED && VIEW.language !== language) continue;
       most = Math.max(most, values.length);
-      lines.push({ x: values.map((_, layer) => layer), y: values, mode: "lines+markers", name: escaped(named(run, language)), line: { color: languageColour(run, language), dash: DASHES[k % 4], width: 2 }, marker: { size: 5 }, hoverinfo: "text", hovertext: values.map((v, layer) => `${escaped(named(run, languageName(language)))}, layer ${layer}<br>${fixed(v)}`) });
+      lines.push({ x: values.map((_, layer) => layer), y: values, mode: "lines+markers", name: escaped(brief(run, language)), line: { color: languageColour(run, language), dash: DASHES[k % 4], width: 2 }, marker: { size: 5 }, hoverinfo: "text", hovertext: values.map((v, layer) => `${escaped(named(run, languageName(language)))}, layer ${layer}<br>${fixed(v)}`) });
     }
-    if (run.perpendicularity.random !== null) lines.push({ x: [0, Math.max(most - 1, 1)], y: [run.perpendicularity.random, run.perpendicularity.random], mode: "lines", name: escaped(named(run, "random")), line: { color: css("--soft"), dash: "dot", width: 1.5 }, hoverinfo: "name" });
+    if (run.perpendicularity.random !== null) lines.push({ x: [0, Math.max(most - 1, 1)], y: [run.perpendicularity.random, run.perpendicularity.random], mode: "lines", name: escaped(brief(run, "random")), line: { color: css("--soft"), dash: "dot", width: 1.5 }, hoverinfo: "name" });
   });
-  draw("perpendicularity-chart", lines, { x: "layer", y: "perpendicularity of EN and LOC", ...below });
+  draw("perpendicularity-chart", lines, { x: "layer", xaxis: { dtick: most <= 12 ? 1 : 5 }, y: "perpendicularity of EN and LOC", ...below });
   const table = [tableOf(["curve", "layer", "method", "gain"], rows, "Gains on dev")];
   for (const run of RUNS) {
     const layers = Object.entries(run.perpendicularity.layers);
@@ -195,15 +202,15 @@ function drawFront() {
 function dots(id, rows, x, fields) {
   const [at, low, high] = fields;
   const labels = rows.map((r) => escaped(r.label));
-  draw(id, [{ x: rows.map((r) => r[at]), y: labels, mode: "markers", marker: { size: 11, color: rows.map((r) => r.colour), symbol: rows.map((r) => r.symbol) }, error_x: bar(rows, at, low, high, css("--text")), hoverinfo: "text", hovertext: rows.map((r) => `<b>${escaped(r.label)}</b><br>${interval(r[at], r[low], r[high], at === "value" ? fixed : signed)} n=${r.n}`), showlegend: false }],
-    { x, yaxis: { autorange: "reversed", type: "category", categoryarray: labels, ticksuffix: " " }, xaxis: { zeroline: at !== "value" } });
+  draw(id, [{ x: rows.map((r) => r[at]), y: labels, mode: "markers", marker: { size: 11, color: rows.map((r) => r.colour), symbol: rows.map((r) => r.symbol) }, error_x: bar(rows, at, low, high, css("--text")), hoverinfo: "text", hovertext: rows.map((r) => `<b>${escaped(r.whole || r.label)}</b><br>${interval(r[at], r[low], r[high], at === "value" ? fixed : signed)} n=${r.n}`), showlegend: false }],
+    { x, rows: rows.length, yaxis: { autorange: "reversed", type: "category", categoryarray: labels, ticksuffix: " " }, xaxis: { zeroline: at !== "value" } });
 }
 function drawBias() {
   const change = VIEW.change === "change";
   const fields = fieldsOf(change);
-  const rows = RUNS.flatMap((run, k) => run.conditions.filter((c) => !c.arm && VIEW.methods.has(c.name)).map((c) => ({ ...found(run, c.name, VIEW.language, "english_bias", VIEW.measure), label: named(run, c.name), colour: tint(c.colour), symbol: symbol(c.mark, k) }))).filter((r) => r[fields[0]] !== undefined && r[fields[0]] !== null);
+  const rows = RUNS.flatMap((run, k) => run.conditions.filter((c) => !c.arm && VIEW.methods.has(c.name)).map((c) => ({ ...found(run, c.name, VIEW.language, "english_bias", VIEW.measure), label: brief(run, c.name), whole: named(run, c.name), colour: tint(c.colour), symbol: symbol(c.mark, k) }))).filter((r) => r[fields[0]] !== undefined && r[fields[0]] !== null);
   dots("bias-chart", rows, `${change ? "change in " : ""}English bias (${VIEW.measure}, test, ${VIEW.language === POOLED ? "pooled" : VIEW.language})`, fields);
-  fill($("bias-table"), tableOf(["method", "English bias", "change"], rows.map((r) => [text(r.label), `${interval(r.value, r.low, r.high)} n=${r.n}`, interval(r.difference, r.difference_low, r.difference_high, signed)])));
+  fill($("bias-table"), tableOf(["method", "English bias", "change"], rows.map((r) => [text(r.whole), `${interval(r.value, r.low, r.high)} n=${r.n}`, interval(r.difference, r.difference_low, r.difference_high, signed)])));
 }
 function drawControls() {
   const run = RUNS[VIEW.run], charts = [];

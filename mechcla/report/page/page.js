@@ -5,7 +5,7 @@ function drawNumbers() {
   const tables = RUNS.map((run) => {
     const rows = run.conditions.filter((c) => !c.arm && VIEW.methods.has(c.name)).map((c) => [text(c.name), ...metrics.map((metric) => {
       const row = found(run, c.name, VIEW.language, metric, VIEW.measure);
-      if (!row) return "";
+      if (!row || row.value === null) return "";
       const test = tested(run, c.name, VIEW.language, metric, VIEW.measure);
       const p = test && test.p_holm !== null ? `, p=${fixed(test.p_holm, 4)}` : "";
       return make("span", {}, `${interval(row.value, row.low, row.high)} n=${row.n}`, row.difference === null ? null : make("small", {}, `${interval(row.difference, row.difference_low, row.difference_high, signed)}${p}`));

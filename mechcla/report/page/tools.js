@@ -41,6 +41,9 @@ function key(...parts) { return JSON.stringify(parts); }
 const found = (run, method, language, metric, measure) => run.index.get(key(method, language, metric, measure));
 const tested = (run, method, language, metric, measure) => run.tested.get(key(method, language, metric, measure));
 
+// In charts a long name is cut and numbered; hovering and the tables have it whole.
+RUNS.forEach((run, k) => { run.short = run.name.length <= 20 ? run.name : `${k + 1}: ${run.name.slice(0, 14)}\u2026`; });
+
 const unique = (values) => [...new Set(values)];
 const LANGUAGES = unique(RUNS.flatMap((r) => r.languages));
 const METHODS = unique(RUNS.flatMap((r) => r.conditions.filter((c) => !c.arm).map((c) => c.name)));
@@ -58,8 +61,12 @@ function languageName(code) {
 }
 
 const MINUS = "\u2212";
-const fixed = (value, digits = 3) => (value === null || value === undefined ? "" : value.toFixed(digits).replace("-", MINUS));
-const signed = (value, digits = 3) => (value === null || value === undefined ? "" : (value >= 0 ? "+" : "") + fixed(value, digits));
+function fixed(value, digits = 3) {
+  if (value === null || value === undefined) return "";
+  const written = Math.abs(value).toFixed(digits);
+  return value < 0 && Number(written) !== 0 ? MINUS + written : written;
+}
+const signed = (value, digits = 3) => (value === null || value === undefined ? "" : (fixed(value, digits).startsWith(MINUS) ? "" : "+") + fixed(value, digits));
 const interval = (value, low, high, say = fixed) => (low === null || low === undefined ? say(value) : `${say(value)} [${say(low)}, ${say(high)}]`);
 
 // A table with a row header; cells are texts, numbers or nodes.
