@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint import lint
 from mechcla.items.texts import check_language
@@ -120,7 +121,7 @@ def load(source: str | Path, languages: Sequence[str] | None = None, **options: 
                 f"the {str(source)!r} items have no language {language!r}; "
                 f"{nearest(language, items.languages, 50)}"
             )
-    keep = set(languages) | ({"en"} & set(items.languages))
+    keep = set(languages) | ({PIVOT} & set(items.languages))
     return replace(
         found,
         items=items.where(lambda item: item.language in keep),
