@@ -62,8 +62,10 @@ def test_every_run_writes_the_same_bytes(tmp_path):
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "there")],
-        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
     plots.save(plane(), tmp_path / "here")
     for kind in ("svg", "png"):
         assert (tmp_path / f"there.{kind}").read_bytes() == (tmp_path / f"here.{kind}").read_bytes()
