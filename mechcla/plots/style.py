@@ -61,7 +61,8 @@ def _laid_out(figure: Figure) -> Iterator[Bbox]:
     engine, dpi = figure.get_layout_engine(), figure.dpi
     figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
     try:
-        figure.draw_without_rendering()
+        if engine is not None:
+            engine.execute(figure)  # all of a first drawing that what follows needs
         box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
         figure.set_layout_engine(None)  # by STYLE: no engine at all
         yield box
