@@ -3,6 +3,7 @@
 A family of methods is one file: its function for users, what dev tries, and its registration.
 """
 
+from mechcla.steering.controls import like, random_like
 from mechcla.steering.en import en_steering
 from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.loc import loc_steering
@@ -16,6 +17,8 @@ __all__ = [
     "Manner",
     "Method",
     "en_steering",
+    "like",
     "loc_steering",
+    "random_like",
     "surgical_steering",
 ]
