@@ -17,7 +17,7 @@ SKIP = "  # fmt: " + "skip"  # not one itself
         (f"x = 1\nmade = f(\n    1, 2,\n){SKIP}\n", [4]),
         (f"def g():\n    return [\n        1, 2,\n    ]{SKIP}\n", [4]),
         (f"rows = [\n    a, 2,\n]{SKIP}\n", [3]),
-        ("#  fmt:  off\nx = 1\n", [1]),
+        (SKIP.replace("skip", "off") + "\nx = 1\n", [1]),
     ],
 )
 def test_only_tables_of_literals_stay_unformatted(source, lines):
