@@ -3,12 +3,13 @@
 A family of methods is one file: its function for users, what dev tries, and its registration.
 """
 
-from mechcla.steering.controls import like, random_like
+from mechcla.steering.controls import random_like
 from mechcla.steering.en import en_steering
 from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.loc import loc_steering
 from mechcla.steering.method import Manner, Method
 from mechcla.steering.surgical import surgical_steering
+from mechcla.vectors.steering_vectors import like
 
 __all__ = [
     "FAMILIES",
