@@ -208,11 +208,15 @@ def _own_chance(seed: int) -> Iterator[None]:
 
 def _adapted(config: AlignConfig) -> tuple[Any, list[str]]:
     """The base with a fresh adapter in it, its own dropout off, and the modules adapted."""
+    return with_adapter(base_weights(config.model, DTYPES[config.dtype], config.revision), config)
+
+
+def with_adapter(model: Any, config: AlignConfig) -> tuple[Any, list[str]]:
+    """The same of a transformers model that is here already, in place."""
     import warnings
 
     from peft import LoraConfig, get_peft_model
 
-    model = base_weights(config.model, DTYPES[config.dtype], config.revision)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
