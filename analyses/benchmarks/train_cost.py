@@ -98,7 +98,10 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
         "--tokenizer",
         default="",
         help="a folder with a tokenizer of at most the shape's vocabulary; 'made' makes a "
-        "byte-level one of the shipped facts; default: the demo model's, 'made' for tiny",
+        "byte-level one of the data; default: the demo model's, 'made' for tiny",
+    )
+    parser.add_argument(
+        "--data", default="demo", help="texts, as `mechcla align --data` takes them"
     )
     parser.add_argument("--methods", nargs="+", default=["mist", "midalign", "clo"])
     parser.add_argument("--steps", type=int, default=5, help="optimizer steps of each training")
@@ -283,14 +286,17 @@ def machine(device: torch.device) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     sys.excepthook = one_message
     args = parsed(arguments)
-    device, given = torch.device(args.device), {"device": args.device, "dtype": args.dtype}
+    device = torch.device(args.device)
+    given = {"device": args.device, "dtype": args.dtype, "data": args.data}
     began = time.perf_counter()
     model = random_model(args.shape, device, DTYPES[args.dtype])
     record: dict[str, Any] = {
         "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
         "machine": machine(device),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "model_gib": round(sum(p.numel() * p.element_size() for p in model.parameters()) / 2**30, 3),
+        "model_gib": round(
+            sum(p.numel() * p.element_size() for p in model.parameters()) / 2**30, 3
+        ),
         "seconds_to_make": round(time.perf_counter() - began, 2),
         "trainings": [],
     }
