@@ -140,6 +140,33 @@ def load_model(
     return model
 
 
+def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
+    """The folder of a base's adapter, and whether the two name each other; nothing is loaded.
+
+    False: the adapter says nothing of this base (it names none, or a folder that is elsewhere), so
+    only loading both tells whether they fit. Raises MechclaError for an adapter that is not there,
+    not whole, or of another base, and for a base that is an adapter itself.
+    """
+    path, local = _place(base)
+    held = find_adapter(path, None, local)
+    if held is not None:
+        raise MechclaError(
+            f"{base!r} holds an adapter already, so {str(adapter)!r} cannot be added; name the "
+            "base itself"
+        )
+    place = user_path(adapter)
+    if not place.is_dir() and (place.exists() or str(adapter).count("/") != 1):
+        raise MechclaError(
+            f"cannot load the adapter {str(adapter)!r}: there is no such folder; expected one "
+            "that mechcla.align or peft wrote, or a Hugging Face id such as org/adapter"
+        )
+    folder = adapter_folder(str(place if place.is_dir() else adapter)).resolve()
+    check_adapter(folder)
+    check_base(folder, base, path)
+    recorded, _ = recorded_base(folder)
+    return folder, recorded in (base, path)
+
+
 def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> Any:
     """The plain transformers model of a base, without TransformerLens, as training takes it.
 
