@@ -21,6 +21,7 @@ from mechcla.models.checkpoint import check_safetensors, first_line, listed, rea
 from mechcla.storage import user_path
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PLAIN = r"[\w-]+"  # a name that can only be a shipped adapter's: no path, no hub id
 
 
 def shipped_folder() -> Path:
@@ -68,7 +69,7 @@ def adapter_folder(adapter: str, revision: str | None = None) -> Path:
         return Path(adapter)
     if (shipped := find_shipped(adapter)) is not None:
         return shipped
-    if re.fullmatch(r"[\w-]+", adapter):
+    if re.fullmatch(PLAIN, adapter):
         raise MechclaError(
             f"cannot load the adapter {adapter!r}: there is no such folder, and no adapter of that "
             f"name comes with mechcla; {nearest(adapter, shipped_adapters())}, a folder with "

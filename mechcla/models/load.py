@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.adapters import (
+    PLAIN,
     adapter_folder,
     apply_adapter,
     check_adapter,
@@ -52,7 +54,8 @@ def load_model(
     that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
     "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default), bfloat16 or
     float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
-    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
+    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of
+    what `name` names.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -154,8 +157,10 @@ def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
             f"{base!r} holds an adapter already, so {str(adapter)!r} cannot be added; name the "
             "base itself"
         )
-    place = user_path(adapter)
-    if not place.is_dir() and (place.exists() or str(adapter).count("/") != 1):
+    place, shipped = user_path(adapter), find_shipped(str(adapter))
+    plain = re.fullmatch(PLAIN, str(adapter))  # refused below, with the nearest shipped one
+    other = place.exists() or (str(adapter).count("/") != 1 and not plain)
+    if shipped is None and not place.is_dir() and other:
         raise MechclaError(
             f"cannot load the adapter {str(adapter)!r}: there is no such folder; expected one "
             "that mechcla.align or peft wrote, or a Hugging Face id such as org/adapter"

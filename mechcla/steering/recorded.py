@@ -9,15 +9,18 @@ It lies beside an adapter, so that the steering of a reference run can be had wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
 from mechcla.steering.method import Manner, Method
 from mechcla.storage import file_sha256, read_sealed, write_sealed
 from mechcla.vectors.steering_vectors import SteeringVectors
+
+if TYPE_CHECKING:
+    from mechcla.models.hooked_model import HookedModel
 
 CHOICE = "steering.json"
 
@@ -53,6 +56,18 @@ class RecordedChoice:
                 f"{nearest(language, self.methods)}"
             )
         return self.methods[language].interventions(self.vectors, language, self.manner)
+
+    def on(self, model: HookedModel) -> RecordedChoice:
+        """The same for a model that is known to be the one chosen for, whatever its digest says.
+
+        Merging an adapter rounds, and on another processor the last bits may differ, so that the
+        digest does, too. Whoever calls this has compared the adapter's file and the base.
+        """
+        bound = {
+            name: replace(v, record=v.record | {"model": {"digest": model.digest}})
+            for name, v in self.vectors.items()
+        }
+        return replace(self, vectors=bound)
 
     def save(self, folder: Path) -> None:
         """Write the choice and its vectors' chosen layers into a folder; `read_choice` reads it."""

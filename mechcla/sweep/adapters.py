@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mechcla import plots
 from mechcla.errors import MechclaError
+from mechcla.models.adapters import find_shipped
 from mechcla.models.load import find_fitting_adapter, load_model
 from mechcla.runs.aligned import compare_aligned
 from mechcla.runs.aligned_values import AlignedComparison
@@ -59,11 +60,12 @@ def siblings(config: SweepConfig) -> dict[str, SweepConfig]:
             )
         folders[name] = folder
         unsure += [] if fits else [folder]
-    models = {BASE: config.model, **{k: f"{config.model}+{f}" for k, f in folders.items()}}
+    places = {k: k if find_shipped(k) == f else f for k, f in folders.items()}
+    models = {BASE: config.model, **{k: f"{config.model}+{f}" for k, f in places.items()}}
     found = {}
     for name, model in models.items():
         Store.check(out / name)
-        own = {"model": model, "out": str(out / name), "adapters": []}
+        own = {"model": model, "out": str(out / name), "adapters": [], "with_adapters": False}
         found[name] = config.model_copy(update=own)
     for folder in unsure:
         load_model(
@@ -84,7 +86,12 @@ def compare_siblings(
     found = compare_aligned(
         base, adapted, config.measure, resamples=config.resamples, seed=config.seed
     )
-    out = Path(base).parent
+    write_comparison(found, Path(base).parent, say)
+    return found
+
+
+def write_comparison(found: AlignedComparison, out: Path, say: Callable[[str], None]) -> None:
+    """Its table and figures in a folder, and all of it said."""
     write_text(out / ALIGNED, csv_text(found.rows()))
     say(f"\n{found}")
     say(f"Results: {out / ALIGNED}")
@@ -92,4 +99,3 @@ def compare_siblings(
         say(f"  {plots.save(plots.aligned_plane(found), out / PLANE)}")
     if any(v.metric == "english_bias" for v in found.values):
         say(f"  {plots.save(plots.aligned_bias(found), out / BIAS)}")
-    return found

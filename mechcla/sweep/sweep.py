@@ -21,6 +21,7 @@ from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.report import draw, report, tabulate, write_tables
 from mechcla.sweep.runner import open_sweep, report_test
 from mechcla.sweep.search import choose
+from mechcla.sweep.shipped import compare_shipped
 
 
 def run_config(
@@ -46,7 +47,10 @@ def run_config(
         say(f"Results: {folder}  ({time.monotonic() - begun:.0f} s)")
         for path in figures:
             say(f"  {path}")
-    return read_run(folder)
+    run = read_run(folder)
+    if config.with_adapters:
+        compare_shipped(run, config, say)
+    return run
 
 
 def run_adapters(
