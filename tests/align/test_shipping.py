@@ -297,9 +297,7 @@ def test_the_shipped_models_stand_beside_a_run_of_their_base(
             value = found.value("clo", condition, "all", axis)
             assert value is not None
             assert value.value == pytest.approx(own["value"], abs=1e-5)
-    before = run.summary.one(
-        method="unsteered", language="all", metric="transfer", measure="share"
-    )
+    before = run.summary.one(method="unsteered", language="all", metric="transfer", measure="share")
     shown = {(p.model, p.condition): p for p in found.plane() if p.language == "all"}
     assert shown["base", "unsteered"].transfer.value == pytest.approx(before["value"])
     assert set(shown) >= {("base", "SUR"), ("clo", "unsteered"), ("clo", "SUR")}
