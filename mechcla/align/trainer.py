@@ -31,8 +31,8 @@ def train(
     """Train the adapter in place; returns the losses by step, and the looks at dev.
 
     Checkpoints lie in `work`; the last whole one is gone on from. stop_after: a step of the plan
-    after which to stop; the schedule is still that of the whole plan. Raises MechclaError for a loss or
-    a weight that is not finite, naming step and row, and the checkpoint that stays.
+    after which to stop; the schedule is still that of the whole plan. Raises MechclaError for a
+    loss or a weight that is not finite, naming step and row, and the checkpoint that stays.
     """
     from torch.utils.data import SequentialSampler
     from transformers import Trainer, TrainerCallback, TrainingArguments

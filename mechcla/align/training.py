@@ -123,14 +123,14 @@ def losses_again(
 ) -> list[dict[str, Any]]:
     """The losses of a recorded training's first steps, trained anew from its seed and settings.
 
-    Nothing is written that stays. data: the texts, where the record does not name them. Raises
+    Nothing is written that stays; on this machine's own device. data: the texts, where the record does not name them. Raises
     MechclaError for other texts, or another base, than the record's. On other processors and thread
     counts sums round otherwise, so losses agree to about 1e-5 of their size, not to the bit.
 
     >>> losses_again(read_result(Path("data/adapters/clo")))[0]["loss"]       # doctest: +SKIP
     """
     _check_packages()
-    config = make(dict(trained.settings) | {"dev_items": None})
+    config = make(dict(trained.settings) | {"dev_items": None, "device": None})
     texts = load_data(config) if data is None else data
     base = load_model(
         config.model, device=config.device, dtype=config.dtype, revision=config.revision

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,10 @@ def whole(shipped: Path, reference: Run, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def at_hand(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def at_hand(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shipped adapters are those of this test."""
     monkeypatch.setattr(adapters_module, "shipped_folder", lambda: whole.parent)
-    yield whole
+    return whole
 
 
 def updates(folder: Path) -> dict[str, np.ndarray]:
@@ -255,10 +254,10 @@ def test_what_is_damaged_is_named(whole: Path) -> None:
             check_shipped(copy)
         shutil.rmtree(copy)
     (whole / "en.safetensors").unlink()
-    with pytest.raises(MechclaError, match="en.safetensors' is missing"):
+    with pytest.raises(MechclaError, match=r"en\.safetensors' is missing"):
         read_choice(whole)
     (whole / "steering.json").unlink()
-    with pytest.raises(MechclaError, match="holds no steering.json"):
+    with pytest.raises(MechclaError, match=r"holds no steering\.json"):
         read_choice(whole)
 
 
@@ -322,7 +321,7 @@ def test_the_script_makes_checks_and_refuses(
     monkeypatch.chdir(tmp_path)
     ship_adapters.main(["weights", str(trained), "--out", str(tmp_path / "clo"), "--rank", "3"])
     assert (tmp_path / "clo" / WEIGHTS).read_bytes() == (shipped / WEIGHTS).read_bytes()
-    with pytest.raises(MechclaError, match="holds no steering.json"):
+    with pytest.raises(MechclaError, match=r"holds no steering\.json"):
         ship_adapters.main(["check"])
     ship_adapters.main(["choice", "./clo", str(reference.folder)])
     ship_adapters.main(["check"])
