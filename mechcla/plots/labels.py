@@ -98,7 +98,7 @@ def _offsets(
 def _along(
     start: Float[np.ndarray, " xy"], end: Float[np.ndarray, " xy"]
 ) -> Float[np.ndarray, "step 2"]:
-    return start + np.linspace(0, 1, STEPS)[:, None] * (end - start)
+    return np.asarray(start + np.linspace(0, 1, STEPS)[:, None] * (end - start))
 
 
 def _overlaps(a: Float[np.ndarray, "a 4"], b: Float[np.ndarray, "b 4"]) -> Float[np.ndarray, "a b"]:
@@ -107,7 +107,7 @@ def _overlaps(a: Float[np.ndarray, "a 4"], b: Float[np.ndarray, "b 4"]) -> Float
     """
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return (high - low).clip(0).prod(-1)
+    return np.asarray((high - low).clip(0).prod(-1))
 
 
 def _crossed(
@@ -117,4 +117,4 @@ def _crossed(
     at = lines[None]
     low, high = boxes[:, None, None, :2], boxes[:, None, None, 2:]
     inside = ((at >= low) & (at <= high)).all(-1).sum(-1)
-    return np.minimum(1.0, 4 * inside / STEPS)
+    return np.asarray(np.minimum(1.0, 4 * inside / STEPS))
