@@ -184,7 +184,8 @@ def before_after(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.0 * len(first) + 1.1, 1.9 * len(shown)), layout="constrained")
         axes = figure.subplots(len(shown), len(first), squeeze=False)
-        for line, (model, projections) in zip(axes, shown.items(), strict=True):
+        for row, (model, projections) in enumerate(shown.items()):
+            line = axes[row]
             for axis, p in zip(line, projections, strict=True):
                 for language, xy in p.coordinates.items():
                     axis.scatter(
@@ -194,7 +195,7 @@ def before_after(
                     f"{name} {by_model[model].value[p.layer]:.2f}"
                     for name, by_model in curves.items()
                 ]
-                axis.set(title=f"block {p.layer}" if line is axes[0] else "", xticks=[], yticks=[])
+                axis.set(title="" if row else f"block {p.layer}", xticks=[], yticks=[])
                 axis.set_xlabel("  ".join(said), fontsize=7)
             line[0].set_ylabel(model)
         handles, names = axes[0][0].get_legend_handles_labels()

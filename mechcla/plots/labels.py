@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
 
 Place = tuple[float, float]
-RADII = (7.0, 13.0, 20.0, 28.0, 38.0)  # points from the mark to the label's nearer edge
+Line = tuple[Place, Place]
+RADII = (7.0, 13.0, 20.0, 28.0, 38.0)  # from a point to the nearer edge of its label, in points
+AROUND = 16  # places at every radius
 MARK = 4.0  # half of a mark's width, in points
-STEPS = 24  # at which a line is looked at
+AIR = 1.0  # on every side of a label, in points
+STEPS = 25  # places at which a line is looked at
 
 
 def label_points(
     axis: Axes,
     labels: Mapping[str, tuple[Place, str]],
     marks: Sequence[Place],
-    lines: Sequence[tuple[Place, Place]] = (),
+    lines: Sequence[Line] = (),
 ) -> list[Annotation]:
-    """Write each label, {text: (point, colour)}, beside its point, with a thin line where it is
-    not next to it.
+    """Write each label, {text: (point, colour)}, beside its point, with a thin line to it where it
+    is not next to it.
 
     marks, lines: what labels keep off, in data coordinates. A greedy choice among places around
-    the point, so the same figure has the same labels. Call it last: limits and layout are as they
-    will be drawn.
+    the point, so the same figure has the same labels. Call it last: limits and layout are from
+    then on as they are drawn.
     """
     figure = axis.get_figure(root=True)
     if figure is None:
@@ -37,14 +40,14 @@ def label_points(
     figure.set_layout_engine("none")  # what was measured stays where it is
     points = figure.dpi / 72
 
-    def pixels(place: Place) -> Place:
-        x, y = axis.transData.transform(place)
-        return float(x), float(y)
+    def at(places: Sequence[Place]) -> Float[np.ndarray, "place 2"]:
+        return np.asarray(axis.transData.transform(np.reshape(places, (-1, 2)))) / points
 
-    taken = [_around(pixels(m), MARK * points) for m in marks]
-    drawn = [(pixels(a), pixels(b)) for a, b in lines]
-    others: list[Bbox] = []  # labels that are there
-    page, written = axis.get_window_extent(), []
+    taken = np.hstack([at(marks) - MARK, at(marks) + MARK])
+    drawn = [_along(*at(line)) for line in lines]
+    others = np.empty((0, 4))
+    page = np.asarray(axis.get_window_extent().extents) / points
+    written = []
     for text, (place, colour) in labels.items():
         note = axis.annotate(
             text,
@@ -59,82 +62,59 @@ def label_points(
             arrowprops={"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkB": 4, "shrinkA": 0},
         )
         box = note.get_window_extent()
-        width, height = box.width / points, box.height / points
-        best = min(
-            _offsets(width, height),
-            key=lambda at: _cost(at, pixels(place), box, points, (taken, others, drawn), page),
-        )
-        note.set_position(best[:2])
-        if best[2] <= RADII[0] and note.arrow_patch is not None:
+        half = np.array([box.width, box.height]) / points / 2
+        offsets, radii = _offsets(half)
+        centre = at([place])[0]
+        there = np.hstack([centre + offsets - half - AIR, centre + offsets + half + AIR])
+        leaders = np.stack([_along(centre, centre + offset) for offset in offsets])
+        far = radii > RADII[0]
+        size = 4 * (half + AIR).prod()
+        cost = _overlaps(there, taken).sum(1) + size - _overlaps(there, page[None])[:, 0]
+        if drawn:
+            cost += 0.4 * _crossed(there, np.stack(drawn)).sum(1) * half[1] ** 2 * 4
+        if len(others):
+            led = np.stack([_crossed(others, leader[None]).sum() for leader in leaders])
+            cost += far * led * size
+        best = int(np.lexsort((radii, np.round(cost, 6)))[0])
+        note.set_position((float(offsets[best, 0]), float(offsets[best, 1])))
+        if not far[best] and note.arrow_patch is not None:
             note.arrow_patch.set_visible(False)
-        there = _moved(box, pixels(place), best, points)
-        taken.append(there)
-        others.append(there)
-        if best[2] > RADII[0]:
-            drawn.append((pixels(place), _middle(there)))
+        taken, others = np.vstack([taken, there[best]]), np.vstack([others, there[best]])
+        drawn += [leaders[best]] if far[best] else []
         written.append(note)
     return written
 
 
-def _offsets(width: float, height: float) -> list[tuple[float, float, float]]:
-    """Centres of a label around its point, in points, and how far its edge is from the point."""
-    found = []
-    for radius in RADII:
-        for k in range(16):
-            angle = 2 * math.pi * k / 16
-            x, y = math.cos(angle), math.sin(angle)
-            found.append((x * (radius + width / 2), y * (radius + height / 2), radius))
-    return found
+def _offsets(
+    half: Float[np.ndarray, " xy"],
+) -> tuple[Float[np.ndarray, "place 2"], Float[np.ndarray, " place"]]:
+    """Centres of a label around its point, and how far its edge is from the point."""
+    angle = 2 * np.pi * np.arange(AROUND) / AROUND
+    unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    radii = np.repeat(RADII, AROUND)
+    return np.tile(unit, (len(RADII), 1)) * (radii[:, None] + half), radii
 
 
-def _cost(
-    at: tuple[float, float, float],
-    place: Place,
-    box: Bbox,
-    points: float,
-    drawn: tuple[Sequence[Bbox], Sequence[Bbox], Sequence[tuple[Place, Place]]],
-    page: Bbox,
-) -> tuple[float, float]:
-    """How much a label and its line cover there, and how far it is: the first decides.
+def _along(
+    start: Float[np.ndarray, " xy"], end: Float[np.ndarray, " xy"]
+) -> Float[np.ndarray, "step 2"]:
+    return np.asarray(start + np.linspace(0, 1, STEPS)[:, None] * (end - start))
 
-    drawn: marks and labels, labels alone, lines.
+
+def _overlaps(a: Float[np.ndarray, "a 4"], b: Float[np.ndarray, "b 4"]) -> Float[np.ndarray, "a b"]:
+    """The area that each box of one has in common with each of the other: left, bottom, right,
+    top.
     """
-    taken, others, lines = drawn
-    there = _moved(box, place, at, points)
-    covered = sum(_overlap(there, other) for other in taken)
-    covered += there.width * there.height - _overlap(there, page)  # what stands off the axes
-    crossed = sum(_crosses(line, there) for line in lines)
-    if at[2] > RADII[0]:
-        crossed += 10 * sum(_crosses((place, _middle(there)), other) for other in others)
-    return (covered + 0.4 * crossed * there.height**2, at[2])
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.asarray((high - low).clip(0).prod(-1))
 
 
-def _middle(box: Bbox) -> Place:
-    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-
-
-def _moved(box: Bbox, place: Place, at: tuple[float, float, float], points: float) -> Bbox:
-    x, y = place[0] + at[0] * points, place[1] + at[1] * points
-    w, h = box.width / 2 + points, box.height / 2 + points  # a point of air on every side
-    return Bbox.from_extents(x - w, y - h, x + w, y + h)
-
-
-def _around(place: Place, half: float) -> Bbox:
-    x, y = place
-    return Bbox.from_extents(x - half, y - half, x + half, y + half)
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    wide = min(a.x1, b.x1) - max(a.x0, b.x0)
-    high = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return max(wide, 0.0) * max(high, 0.0)
-
-
-def _crosses(line: tuple[Place, Place], box: Bbox) -> float:
-    """The share of a line that lies in a box, by steps, 1 at most."""
-    (ax, ay), (bx, by) = line
-    inside = 0
-    for k in range(STEPS + 1):
-        t = k / STEPS
-        inside += bool(box.contains(ax + t * (bx - ax), ay + t * (by - ay)))
-    return min(1.0, inside / 4)
+def _crossed(
+    boxes: Float[np.ndarray, "box 4"], lines: Float[np.ndarray, "line step 2"]
+) -> Float[np.ndarray, "box line"]:
+    """How much of each line lies in each box: 0 to 1, which a quarter of a line's steps make."""
+    at = lines[None]
+    low, high = boxes[:, None, None, :2], boxes[:, None, None, 2:]
+    inside = ((at >= low) & (at <= high)).all(-1).sum(-1)
+    return np.asarray(np.minimum(1.0, 4 * inside / STEPS))
