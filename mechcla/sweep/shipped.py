@@ -38,13 +38,16 @@ def compare_shipped(
     """The base of a complete run and its shipped aligned models, on the items that the run scored.
 
     Scores lie in RUN-aligned, so the same call again scores nothing. None, and said, where no
-    shipped adapter is of the run's model, or the run is of one kind of items alone. Raises
-    MechclaError for a shipped adapter that is damaged.
+    shipped adapter is of the run's model, or the run is of one kind of items alone or in a chat
+    template. Raises MechclaError for a shipped adapter that is damaged.
     """
     base = str(run.config["model"])
     adapters = {n: f for n, f in shipped_adapters().items() if recorded_base(f)[0] == base}
     if not adapters:
         say(f"No adapter that comes with mechcla is of {base!r}, so there is none to compare.")
+        return None
+    if run.config["chat"]:
+        say("The shipped choices are of plain prompts, and this run asked in a chat template.")
         return None
     own = {c: run.scores(c) for c in (UNSTEERED, EXPLICIT, "EN", "SUR") if c in run.conditions}
     if {row.kind for row in own[UNSTEERED]} != set(KINDS):

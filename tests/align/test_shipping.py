@@ -303,13 +303,17 @@ def test_the_shipped_models_stand_beside_a_run_of_their_base(
 
 
 def test_a_model_without_shipped_adapters_is_said(
-    at_hand: Path, tiny: Any, small_items: Any, tmp_path: Path
+    at_hand: Path, base: Path, tiny: Any, small_items: Any, tmp_path: Path
 ) -> None:
     run = mechcla.run_sweep(tiny, small_items, out=tmp_path / "run", **FEW)
     said: list[str] = []
     other = Run(run.folder, run.record | {"config": run.config | {"model": "another"}})
     assert compare_shipped(other, make({}), said.append) is None
     assert "is of 'another'" in said[0]
+    own = {"model": str(base), "chat": True}
+    chat = Run(run.folder, run.record | {"config": run.config | own})
+    assert compare_shipped(chat, make({}), said.append) is None
+    assert "plain prompts" in said[1]
     assert not (tmp_path / "run-aligned").exists()
 
 
