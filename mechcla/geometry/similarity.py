@@ -182,7 +182,7 @@ def cka_with_english(
     that every one has. The interval is that of random halves, as `linear_cka`'s. Raises
     MechclaError for fewer than eight such questions, or no language beside English.
 
-    >>> cka_with_english(cache_residuals(model, items.universal.dev))["all"].value.shape
+    >>> cka_with_english(h, resamples=20)["all"].value.shape
     (18,)
     """
     pairs, n = _pairs(residuals, minus, least=8)
@@ -208,8 +208,8 @@ def retrieval_of_english(
     sentences. method, neighbours: as `retrieval`'s, but from the language to English alone. minus:
     another model's residuals, as in `cka_with_english`. The null is 1 / pool, or no change.
 
-    >>> retrieval_of_english(pooled)["all"].null[0]                           # of 48 questions
-    0.0208...
+    >>> retrieval_of_english(h, resamples=20)["all"].n
+    128
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)

@@ -59,7 +59,7 @@ def aligned_plane(comparison: Aligned, on_top: str = "SUR", training_free: str =
     p-values say. After the source paper's Figures 2 and 5. Raises MechclaError where the base has
     not both axes.
 
-    >>> mechcla.plots.save(aligned_plane(comparison), "aligned_plane")
+    >>> mechcla.plots.save(aligned_plane(aligned), "aligned_plane")
     PosixPath('aligned_plane.png')
     """
     points = {(p.model, p.condition): p for p in comparison.plane() if p.language == POOLED}

@@ -95,7 +95,9 @@ def aligned_tables(
 
     Raises MechclaError for a model without unsteered scores, and for models that share no item.
 
-    >>> aligned_tables({"base": {"unsteered": a}, "clo": {"unsteered": b, "SUR": c}})
+    >>> tables = {"base": {"unsteered": base}, "clo": {"unsteered": scores, "SUR": steered}}
+    >>> aligned_tables(tables).models
+    ('base', 'clo')
     """
     metrics = each_once(metrics, "metrics")
     for name in metrics:
