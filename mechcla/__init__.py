@@ -31,6 +31,8 @@ from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
 from mechcla.registry import Registry
+from mechcla.runs.aligned import compare_aligned
+from mechcla.runs.aligned_values import AlignedComparison
 from mechcla.runs.compare import RunComparison, compare_runs
 from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
@@ -46,13 +48,14 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.2.0.dev0"
 
 __all__ = [
-    "AlignResult", "AnswerGroup", "Answers", "Candidate", "Chat", "Configuration", "Estimate",
-    "HookedModel", "Intervention", "Item", "ItemScore", "ItemSet", "LintReport", "MechclaError",
-    "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison", "Scores", "SteeringVectors",
-    "Study", "align", "compare", "compare_runs", "configure", "consistency", "contrast",
-    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate",
-    "lint", "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
-    "open_english_bias", "output_language", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b",
-    "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "AlignResult", "AlignedComparison", "AnswerGroup", "Answers", "Candidate", "Chat",
+    "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemScore", "ItemSet",
+    "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison",
+    "Scores", "SteeringVectors", "Study", "align", "compare", "compare_aligned", "compare_runs",
+    "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering",
+    "en_vectors", "english_bias", "generate", "lint", "load_items", "load_model",
+    "loc_steering", "loc_vectors", "localization", "open_english_bias", "output_language",
+    "permutation_test", "perpendicularity_by_layer", "plane", "read_run",
+    "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b", "sem_w",
+    "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

@@ -19,6 +19,16 @@ from mechcla.vectors.extract import en_prompts
 from mechcla.vectors.recipes import UNPAIRED
 
 
+def check_one_model(config: SweepConfig) -> None:
+    """Refuse a run of several models."""
+    if config.adapters:
+        raise MechclaError(
+            f"adapters={config.adapters!r}: one run is one model; expected "
+            "python -m mechcla.sweep --adapters, or mechcla.run_sweep(..., adapters=[...]), which "
+            "make a run per adapter"
+        )
+
+
 def check_items(items: ItemSet, config: SweepConfig) -> None:
     """Refuse, before anything is written, items that a sweep could not finish with.
 
