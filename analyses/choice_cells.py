@@ -1,7 +1,7 @@
-"""Cells for analyses.choice_rules: every method of a small grid scored once on dev, an item at a
-time.
+"""Cells for analyses.choice_rules: every method of a small grid scored once on dev, on the axes
+that its family is chosen by, item by item.
 
-Vectors are made on all dev items of the languages. A file per language and kind holds each method's
+Vectors are made on the same items. A file per language and kind holds each method's
 share of the right answer by item; the same command again does only what is missing.
 """
 
@@ -18,7 +18,7 @@ from mechcla.items.item_set import ItemSet
 from mechcla.metrics.metrics import METRICS
 from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
-from mechcla.steering.families import AXIS_OF
+from mechcla.steering.families import AXIS_OF, FAMILIES
 from mechcla.steering.grid import en_grid, loc_grid, pairs
 from mechcla.steering.method import Method
 from mechcla.storage import write_text
@@ -30,13 +30,13 @@ Values = dict[str, dict[str, float]]  # {method's name: {id: share}}
 class Grid:
     """The methods that are compared: EN and LOC alone, and pairs at some of their layers."""
 
-    en_layers: tuple[int, ...] = (6, 8, 10, 12)
+    en_layers: tuple[int, ...] = (6, 8, 10)
     en_strengths: tuple[float, ...] = (0.15, 0.3, 0.6)
-    loc_layers: tuple[int, ...] = (10, 12, 14, 16)
+    loc_layers: tuple[int, ...] = (12, 14, 16)
     loc_strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    paired_en_layers: tuple[int, ...] = (8, 10)
+    paired_en_layers: tuple[int, ...] = (10,)
     paired_en_strengths: tuple[float, ...] = (0.3,)
-    paired_loc_layers: tuple[int, ...] = (12, 14, 16)
+    paired_loc_layers: tuple[int, ...] = (14, 16)
 
     def alone(self) -> list[Method]:
         """EN and LOC."""
@@ -71,17 +71,18 @@ def score_cells(
     for wave in waves:
         for language, kind in groups:
             values = found[language, kind]
-            left = [m for m in wave if m.name not in values]
+            mine = [m for m in wave if m == Method() or kind in FAMILIES[m.family].kinds]
+            left = [m for m in mine if m.name not in values]
             if not left:
                 continue
             vectors = vectors or {
                 "EN": mechcla.en_vectors(model, items),
                 "LOC": mechcla.loc_vectors(model, items),
             }
-            mine = items.where(lambda i, k=language, n=kind: (i.language, i.kind) == (k, n))
+            part = items.where(lambda i, k=language, n=kind: (i.language, i.kind) == (k, n))
             metric = METRICS[AXIS_OF[kind]].of("share")
             steps = [m.interventions(vectors, language) for m in left]
-            for index, scores in score_many(prepare(model, mine, prior=False), steps):
+            for index, scores in score_many(prepare(model, part, prior=False), steps):
                 values[left[index].name] = {row.id: metric(row) for row in scores}
                 write_text(
                     folder / f"{language}-{kind}.json", json.dumps({**who, "values": values})

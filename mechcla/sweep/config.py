@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -276,7 +276,7 @@ class SweepConfig(Given):
 
     @field_validator("recipe", "choose", "constraint")
     @classmethod
-    def _registered(cls, value: str, info: ValidationInfo) -> str:
+    def _registered(cls, value: str, info: Any) -> str:
         known: dict[str | None, Iterable[str]]
         known = {"recipe": RECIPES, "choose": RULES, "constraint": CONSTRAINTS}
         if value not in (names := known[info.field_name]):

@@ -80,7 +80,8 @@ Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_le
 
 def _named(value: Any, validated: Callable[[Any], Any]) -> Any:
     """The name of layers as it is, and a word that is none refused; numbers as a list."""
-    name = value.strip(" []'\"") if isinstance(value, str) else None
+    one = value[0] if isinstance(value, list) and len(value) == 1 else value  # a flag's is a list
+    name = one.strip(" []'\"") if isinstance(one, str) else None
     if name and name.isalpha():
         if name not in NAMED:
             raise ValueError(f"{nearest(name, NAMED)}, or blocks such as 3,9,15")
