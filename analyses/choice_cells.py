@@ -30,13 +30,21 @@ Values = dict[str, dict[str, float]]  # {method's name: {id: share}}
 class Grid:
     """The methods that are compared: EN and LOC alone, and pairs at some of their layers."""
 
-    en_layers: tuple[int, ...] = (6, 8, 10)
+    en_layers: tuple[int, ...]
+    loc_layers: tuple[int, ...]
     en_strengths: tuple[float, ...] = (0.15, 0.3, 0.6)
-    loc_layers: tuple[int, ...] = (12, 14, 16)
     loc_strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    paired_en_layers: tuple[int, ...] = (10,)
     paired_en_strengths: tuple[float, ...] = (0.3,)
-    paired_loc_layers: tuple[int, ...] = (14, 16)
+
+    @classmethod
+    def of(cls, n_layers: int) -> Grid:
+        """Three layers in the middle for EN, three in the last third for LOC.
+
+        >>> Grid.of(18).en_layers, Grid.of(18).loc_layers
+        ((6, 8, 10), (12, 14, 16))
+        """
+        ninths = [k * n_layers // 9 for k in (3, 4, 5, 6, 7, 8)]
+        return cls(tuple(dict.fromkeys(ninths[:3])), tuple(dict.fromkeys(ninths[3:])))
 
     def alone(self) -> list[Method]:
         """EN and LOC."""
@@ -46,8 +54,8 @@ class Grid:
 
     def paired(self) -> list[Method]:
         """Surgical Steering."""
-        en = en_grid(list(self.paired_en_layers), list(self.paired_en_strengths))
-        return pairs(en, loc_grid(list(self.paired_loc_layers), list(self.loc_strengths)))
+        en = en_grid([self.en_layers[-1]], list(self.paired_en_strengths))
+        return pairs(en, loc_grid(list(self.loc_layers[1:]), list(self.loc_strengths)))
 
 
 def score_cells(
