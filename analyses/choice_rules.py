@@ -2,9 +2,10 @@
 
 Dev questions are split into folds by a hash of their id; each rule chooses on the other folds, and
 what it chose is measured on the fold that was left out. Every cell is scored once
-(analyses/choice_cells.py), so all else is arithmetic. Averaged over --repeats ways to split;
-intervals are bootstraps over questions, with the choices as they were. Limit: the vectors are made
-on the same dev items, left-out ones too, so gains are optimistic, alike for all rules.
+(analyses/choice_cells.py), or was scored by a sweep (--run), so all else is arithmetic. Averaged
+over --repeats ways to split; intervals are bootstraps over questions, with the choices as they
+were. Limit: the vectors are made on the same dev items, left-out ones too, so gains are optimistic,
+alike for all rules.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from analyses.choice_cells import Grid, Values, score_cells
+from analyses.choice_cells import Grid, Values, cells_of_run, score_cells
 from analyses.common import arguments, load, write
 from mechcla.metrics.estimates import POOLED, bootstrap_means
 from mechcla.steering.families import AXIS_OF, FAMILIES
@@ -167,7 +168,7 @@ def _row(
 
 def compare(
     cells: Cells,
-    grid: Grid,
+    methods: Sequence[Method],
     *,
     folds: int = 5,
     repeats: int = 20,
@@ -178,7 +179,6 @@ def compare(
     that choices are made on; constraints where there is something to lose.
     """
     rows: list[dict[str, Any]] = []
-    methods = [*grid.alone(), *grid.paired()]
     for family in dict.fromkeys(m.family for m in methods):
         guarded = FAMILIES[family].guarded
         constraints = ("tolerance", "bounded") if guarded else ("tolerance",)
@@ -208,14 +208,30 @@ if __name__ == "__main__":
         default=24,
         help="questions of either kind that a choice is made on",
     )
+    parser.add_argument(
+        "--scored",
+        type=int,
+        default=None,
+        help="score so many of --questions, on which vectors are made; default: all",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="compare on the dev cells of this run, at the methods that all its languages tried; "
+        "nothing is scored",
+    )
     args = arguments(__doc__, parent=parser)
-    model, dev = load(args)
-    steered = [k for k in dev.languages if k != "en"]
-    of_model = Grid.of(model.n_layers)
-    scored = score_cells(model, dev, steered, of_model, args.cells)
+    if args.run:
+        scored, tried = cells_of_run(args.run)
+    else:
+        model, dev = load(args)
+        grid = Grid.of(model.n_layers)
+        tried = [*grid.alone(), *grid.paired()]
+        steered = [k for k in dev.languages if k != "en"]
+        scored = score_cells(model, dev, steered, grid, args.cells, args.scored)
     table = compare(
         scored,
-        of_model,
+        tried,
         folds=args.folds,
         repeats=args.repeats,
         chosen_on=(args.chosen_on, None),
