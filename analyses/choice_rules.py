@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,10 @@ if __name__ == "__main__":
         help="score so many of --questions, on which vectors are made; default: all",
     )
     parser.add_argument(
+        "--no-pairs", action="store_true", help="EN and LOC alone, which halves the time"
+    )
+    parser.add_argument("--name", default="choice_rules", help="of the table")
+    parser.add_argument(
         "--run",
         type=Path,
         help="compare on the dev cells of this run, at the methods that all its languages tried; "
@@ -226,6 +230,8 @@ if __name__ == "__main__":
     else:
         model, dev = load(args)
         grid = Grid.of(model.n_layers)
+        if args.no_pairs:
+            grid = replace(grid, paired_en_strengths=())
         tried = [*grid.alone(), *grid.paired()]
         steered = [k for k in dev.languages if k != "en"]
         scored = score_cells(model, dev, steered, grid, args.cells, args.scored)
@@ -237,4 +243,4 @@ if __name__ == "__main__":
         chosen_on=(args.chosen_on, None),
         resamples=max(args.resamples, 200),
     )
-    write(args.out, "choice_rules", table)
+    write(args.out, args.name, table)

@@ -345,10 +345,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 @named("choice-rules")
-def choice_rules(folder: Path, family: str) -> str:
+def choice_rules(folder: Path, family: str, name: str = "choice_rules") -> str:
     """analyses/choice_rules: gains on left-out folds by rule, and less those of `pooled`."""
     rows = []
-    for found in read("choice_rules", folder):
+    for found in read(name, folder):
         if found["family"] == family:
             apart = "" if found["rule"] == "pooled" else with_interval(found, "difference")
             shown = [found["rule"], with_interval(found, "gain"), apart, found["n"]]
