@@ -26,8 +26,6 @@ from mechcla.sweep.config import make, parse
 from mechcla.sweep.rule import covariances, point_of, within
 
 EN = Method(en_layer=1, en_strength=0.3)
-LOC = Method(loc_layer=3, loc_strength=2.0)
-SUR = Method(en_layer=1, en_strength=0.3, loc_layer=3, loc_strength=2.0)
 LANGUAGES = ("es", "ko", "fa")
 GAINS = st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=3)
 
