@@ -342,3 +342,19 @@ def gains_on_dev(folder: Path) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+@named("choice-rules")
+def choice_rules(folder: Path, family: str, name: str = "choice_rules") -> str:
+    """analyses/choice_rules: gains on left-out folds by rule, and less those of `pooled`."""
+    rows = []
+    for found in read(name, folder):
+        if found["family"] == family:
+            apart = "" if found["rule"] == "pooled" else with_interval(found, "difference")
+            shown = [found["rule"], with_interval(found, "gain"), apart, found["n"]]
+            on = found["chosen_on"]
+            on = f"{on} questions" if on.isdigit() else on
+            rows.append([found["constraint"], found["axis"], on, *shown])
+    guarded = len({r[0] for r in rows}) > 1
+    head = ["constraint", "axis", "chosen on", "rule", "gain", "less pooled", "n"]
+    return markdown(head[not guarded :], [r[not guarded :] for r in rows])

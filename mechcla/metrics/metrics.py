@@ -187,6 +187,21 @@ def difference(
 
     Only items that both have are compared. Raises MechclaError if there are none.
     """
+    table = paired_differences(scores, base, name, measure, normalisation)
+    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
+
+
+def paired_differences(
+    scores: Scores,
+    base: Scores,
+    name: str,
+    measure: Measure = "share",
+    normalisation: str = "sum",
+) -> dict[str, dict[str, float]]:
+    """What `difference` is the mean of: each item's change in the metric, {language: {id: change}}.
+
+    Raises MechclaError if the tables have no item in common.
+    """
     new, old = (_metric_table(s, name, measure, normalisation) for s in (scores, base))
     table = {
         lang: {i: new[lang][i] - old[lang][i] for i in new[lang] if i in old[lang]}
@@ -198,7 +213,7 @@ def difference(
         raise MechclaError(
             "the two score tables have no item in common, so there is nothing to compare"
         )
-    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
+    return table
 
 
 def recoverable_fraction(
