@@ -106,7 +106,7 @@ class SweepConfig(Given):
         "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
     ] = Field("prompt", description="tokens that LOC-steering edits")
     en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
-    loc_strengths: Numbers = Field([1.0, 2.0, 4.0], description="strengths of v_LOC")
+    loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
     layers: LayersOrName | None = Field(
         None,
         description=f"layers to sweep, as 3,9,15, or {' or '.join(NAMED)} (upper: the upper two "
