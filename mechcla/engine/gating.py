@@ -157,6 +157,6 @@ def check_gates(edits: Sequence[Intervention], model: HookedModel) -> None:
             raise MechclaError(
                 f"{edit.label or 'an edit'} is added at block {edit.layer}, but the "
                 f"{deepest.label} of {owner.label or 'an edit'} reads block {deepest.layer} of the "
-                f"unsteered stream; expected every edit at block {deepest.layer + 1} or deeper, or a gate "
-                "that reads an earlier block"
+                f"unsteered stream; expected every edit at block {deepest.layer + 1} or deeper, or "
+                "a gate that reads an earlier block"
             )

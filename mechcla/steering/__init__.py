@@ -5,6 +5,7 @@ A family of methods is one file: its function for users, what dev tries, and its
 
 from mechcla.steering.en import en_steering
 from mechcla.steering.families import FAMILIES, Condition, Family
+from mechcla.steering.gate import gated_steering
 from mechcla.steering.loc import loc_steering
 from mechcla.steering.method import Manner, Method
 from mechcla.steering.surgical import surgical_steering
@@ -16,6 +17,7 @@ __all__ = [
     "Manner",
     "Method",
     "en_steering",
+    "gated_steering",
     "loc_steering",
     "surgical_steering",
 ]

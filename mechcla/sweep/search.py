@@ -20,6 +20,7 @@ from mechcla.sweep.cells import KINDS, UNSTEERED
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
 from mechcla.sweep.runner import Sweep
+from mechcla.vectors.gates import GATE, Gate
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def choose(sweep: Sweep) -> Choices:
     choices = Choices(made, sweep.axes)
     sweep.store.select(
         {
-            "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, "
-            "on dev",
+            "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR and GATED by "
+            "their sum, on dev",
             "choose": sweep.config.choose,
             "chosen": choices.chosen(),
             "not_finite": choices.not_finite,
@@ -191,6 +192,10 @@ class DevSearch:
         config = self.sweep.config
         reach = 0 if config.layers else config.refine
         return around(self.layers, [best], reach, self.n_layers) if reach else []
+
+    def gate_layers(self) -> list[int]:
+        made = self.sweep.vectors.get(GATE)
+        return Gate.from_vectors(made).ranked(self.languages) if made else []
 
     def restored(self) -> list[Method]:
         config = self.sweep.config
