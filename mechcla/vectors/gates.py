@@ -252,7 +252,8 @@ def _part(
         rows[universal].double().mean(0), rows[~universal].double().mean(0)
     )
     norms = rows[~universal].double().norm(dim=-1).mean(0).float()
-    accuracy = left_out_accuracy(rows, universal, topics)
+    right = left_out(rows, universal, topics)
+    accuracy = (right[universal].mean(0) + right[~universal].mean(0)) / 2
     return _Part(directions, thresholds, accuracy, norms, len(rows))
 
 
@@ -265,12 +266,13 @@ def _between(
     return direction, (direction.double() * (universal + cultural) / 2).sum(-1)
 
 
-def left_out_accuracy(
+def left_out(
     rows: Float[Tensor, "item layer d_model"], universal: Bool[Tensor, " item"], topics: list[str]
-) -> Float[Tensor, " layer"]:
-    """The share of rows told rightly by means without their topic, averaged over the two kinds.
+) -> Float[Tensor, "item layer"]:
+    """1 where a row is told rightly by means without its topic, else 0.
 
-    A kind that has one topic alone is left out row by row. nan where a kind has one row.
+    Of a kind that has one topic alone each row is left out by itself. nan where nothing is left of
+    a kind.
     """
     named = [f"{kind} {topic}" for kind, topic in zip(universal.tolist(), topics, strict=True)]
     for kind in (True, False):
@@ -288,4 +290,4 @@ def left_out_accuracy(
         direction, threshold = _between(*(part.mean(0) for part in kept))
         margin = torch.einsum("ild,ld->il", exact[out], direction.double()) - threshold
         right[out] = ((margin > 0) == universal[out].unsqueeze(-1)).double()
-    return (right[universal].mean(0) + right[~universal].mean(0)) / 2
+    return right
