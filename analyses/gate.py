@@ -21,7 +21,7 @@ from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.estimates import bootstrap_means
 from mechcla.vectors.activations import last_token_residuals
-from mechcla.vectors.gates import Gate, left_out
+from mechcla.vectors.gates import GATE, Gate, gates_of_rows, left_out
 
 Right = dict[str, dict[str, list[float]]]  # by language and question: a value per block
 KINDS = ("universal", "cultural")
@@ -71,15 +71,17 @@ def _begin(texts: Sequence[str]) -> str:
 
 def sources(args: argparse.Namespace, gate: Gate) -> Iterator[tuple[str, ItemSet]]:
     """Names and items, in the gate's languages; of the user's own copies those that were named."""
-    yield "test", all_items(args).test
-    yield "heldout", mechcla.load_items(align_data_folder() / "heldout.jsonl")
-    yield "facts", spread(facts(dict.fromkeys(gate.languages, ("", ""))), args.most)
+    test = all_items(args).test
+    yield "test", spread(test.universal, args.most) + spread(test.cultural, args.most)
     if args.blend:
         blend = mechcla.load_items("blend", path=args.blend)
         blend = spread(blend.where(lambda i: i.language in gate.languages), args.most)
         yield "BLEnD", blend
         framed = facts({k: frame(blend, k) for k in blend.languages})
         yield "facts as BLEnD asks", spread(framed, args.most)
+    heldout = mechcla.load_items(align_data_folder() / "heldout.jsonl")
+    yield "heldout", spread(heldout.where(lambda i: i.language in gate.languages), args.most)
+    yield "facts", spread(facts(dict.fromkeys(gate.languages, ("", ""))), args.most)
     if args.global_mmlu:
         steered = [k for k in gate.languages if k != "en"]
         found = mechcla.load_items("global_mmlu", steered, path=args.global_mmlu)
@@ -111,14 +113,14 @@ def judged(model: mechcla.HookedModel, gate: Gate, items: ItemSet) -> dict[str, 
     return found
 
 
-def own(model: mechcla.HookedModel, dev: ItemSet) -> dict[str, Right]:
+def own(rows: torch.Tensor, dev: ItemSet) -> dict[str, Right]:
     """The same on the gate's own prompts, each by means without the prompts of its topic."""
     found: dict[str, Right] = {}
     for language in dev.languages:
         asked = dev.language(language)
+        mine = rows[torch.tensor([i.language == language for i in dev])]
         universal = torch.tensor([i.kind == "universal" for i in asked])
-        topics = [i.topic for i in asked]
-        by_kind(asked, language, left_out(rows_of(model, asked), universal, topics), found)
+        by_kind(asked, language, left_out(mine, universal, [i.topic for i in asked]), found)
     return found
 
 
@@ -134,7 +136,7 @@ def table(source: str, found: dict[str, Right], resamples: int) -> Iterator[dict
                     "source": source,
                     "kind": kind,
                     "language": language,
-                    "block": block,
+                    "layer": block,
                     "value": round(float(drawn[0]), 4),
                     "low": round(low, 4),
                     "high": round(high, 4),
@@ -153,13 +155,14 @@ if __name__ == "__main__":
     parser.add_argument("--blend", type=Path, help="your copy of BLEnD's data folder")
     parser.add_argument("--global-mmlu", type=Path, help="your folder of Global-MMLU's files")
     parser.add_argument(
-        "--most", type=int, default=60, help="questions per language of sources beside the items"
+        "--most", type=int, default=60, help="questions per kind, language and source beside dev"
     )
     args = arguments(__doc__, parent=parser)
     model, dev = mechcla.load_model(args.model), all_items(args).dev
-    gate = mechcla.gate_vectors(model, dev)
-    listed = list(table("dev, its topic left out", own(model, dev), args.resamples))
+    rows = rows_of(model, dev)
+    gate = gates_of_rows(model, dev, rows)[GATE]
+    listed = list(table("dev, its topic left out", own(rows, dev), args.resamples))
     for name, items in sources(args, gate):
         listed += table(name, judged(model, gate, items), args.resamples)
         print(f"{name}: {items!r}", flush=True)
-    write(args.out, "gate", listed)
+        write(args.out, "gate", listed)

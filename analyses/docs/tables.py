@@ -20,6 +20,7 @@ NAMES = {
     "EN+restore": "EN with restoration",
     "LOC": "LOC-steering",
     "SUR": "Surgical Steering",
+    "GATED": "gated Surgical Steering",
 }
 ARMS = {
     "random": "random directions",
@@ -29,6 +30,9 @@ ARMS = {
     "orthogonal": "LOC orthogonal to EN",
     "swapped": "vectors swapped",
     "same_layer": "both at LOC's layer",
+    "gate_shuffled": "a gate of shuffled kinds",
+    "gate_always": "both on every prompt",
+    "gate_language": "EN or LOC alone, by language",
 }
 METRICS = {"transfer": "transfer", "localization": "localization", "english_bias": "English bias"}
 
@@ -237,7 +241,8 @@ def curves(folder: Path, name: str, by: str, blocks: str, *filters: str) -> str:
 
     filters: column=cell, with _ for a space.
     """
-    table = read(f"figures/{name}", folder)
+    made = (folder / "figures" / f"{name}.csv").exists()  # else beside the run's figures
+    table = read(f"figures/{name}" if made else name, folder)
     for word in filters:
         column, cell = word.split("=", 1)
         table = [r for r in table if r[column] == cell.replace("_", " ")]

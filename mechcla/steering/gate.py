@@ -17,7 +17,7 @@ Its control arms:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mechcla.engine.intervention import Intervention, Operator, Positions, Unit
@@ -189,18 +189,23 @@ def _with(vectors: Vectors, gate: str) -> dict[str, SteeringVectors]:
     return found | ({GATE: vectors[gate]} if gate in vectors else {})
 
 
+def _has(*names: str) -> Callable[[Vectors, Sequence[str]], bool]:
+    return lambda vectors, languages: all(name in vectors for name in names)
+
+
 for _arm in (
     Arm(
         "gate_shuffled",
         lambda v, seed: _with(v, SHUFFLED),
-        possible=lambda vectors, languages: SHUFFLED in vectors,
+        possible=_has(GATE, SHUFFLED),
     ),
     Arm(
         "gate_always",
         lambda v, seed: _with(v, GATE),
         without={"gate_layer": None, "gate_scale": None, "gate_constant": ""},
+        possible=_has(GATE),
     ),
-    Arm("gate_language", lambda v, seed: _with(v, GATE), moved=_constant),
+    Arm("gate_language", lambda v, seed: _with(v, GATE), moved=_constant, possible=_has(GATE)),
 ):
     ARMS.register(_arm.name, _arm)
 

@@ -195,7 +195,9 @@ class DevSearch:
 
     def gate_layers(self) -> list[int]:
         made = self.sweep.vectors.get(GATE)
-        return Gate.from_vectors(made).ranked(self.languages) if made else []
+        if made is None or not set(self.languages) <= set(made.languages):
+            return []
+        return Gate.from_vectors(made).ranked(self.languages)
 
     def restored(self) -> list[Method]:
         config = self.sweep.config

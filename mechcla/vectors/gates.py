@@ -189,20 +189,9 @@ def gates(
     """The gate, and with `shuffled` one of which the kind of half of the questions was exchanged
     (by seed): {"GATE": ..., "GATE shuffled": ...}.
     """
-    able = [
-        language
-        for language in items.languages
-        if all(sum((i.language, i.kind) == (language, k) for i in items) > 1 for k in KINDS)
-    ]
-    if not able:
-        raise MechclaError(
-            "a gate needs two universal and two cultural items in one language; "
-            f"these are {items!r}"
-        )
-    signs = half_signs(items, seed)
     names = (GATE, SHUFFLED) if shuffled else (GATE,)
     parts: dict[str, dict[str, _Part]] = {name: {} for name in names}
-    for language in able:
+    for language in _able(items):
         asked = items.language(language)
         rows: list[Tensor] = [torch.empty(0)] * len(asked)
         for indices, found in last_token_residuals(
@@ -210,30 +199,76 @@ def gates(
         ):
             for column, i in enumerate(indices):
                 rows[i] = found[:, column].float().cpu()
-        universal = torch.tensor([i.kind == "universal" for i in asked])
-        topics = [i.topic or f"{i.kind} {i.id}" for i in asked]
-        for name in names:
-            swapped = torch.tensor([name == SHUFFLED and signs[i.id] < 0 for i in asked])
-            parts[name][language] = _part(torch.stack(rows), universal ^ swapped, topics)
+        _add(parts, asked, torch.stack(rows), half_signs(items, seed))
+    how = chat_settings(chat, model.tokenizer)
+    return {name: _gate(name, of, model, items, how, seed) for name, of in parts.items()}
+
+
+def gates_of_rows(
+    model: HookedModel, items: ItemSet, rows: Float[Tensor, "item layer d_model"]
+) -> dict[str, Gate]:
+    """The same of residuals that are there already, a row per item, in the items' order."""
+    parts: dict[str, dict[str, _Part]] = {GATE: {}}
+    for language in _able(items):
+        mine = torch.tensor([i.language == language for i in items])
+        _add(parts, items.language(language), rows[mine], {})
+    how = chat_settings(False, model.tokenizer)
+    return {name: _gate(name, of, model, items, how, 0) for name, of in parts.items()}
+
+
+def _able(items: ItemSet) -> list[str]:
+    able = [
+        language
+        for language in items.languages
+        if all(sum((i.language, i.kind) == (language, k) for i in items) > 1 for k in KINDS)
+    ]
+    if not able:
+        raise MechclaError(
+            "a gate needs two universal and two cultural items in one language; these are "
+            f"{items!r}"
+        )
+    return able
+
+
+def _add(
+    parts: Mapping[str, dict[str, _Part]],
+    asked: ItemSet,
+    rows: Float[Tensor, "item layer d_model"],
+    signs: Mapping[str, int],
+) -> None:
+    (language,) = asked.languages
+    universal = torch.tensor([i.kind == "universal" for i in asked])
+    topics = [i.topic or f"{i.kind} {i.id}" for i in asked]
+    for name, into in parts.items():
+        swapped = torch.tensor([name == SHUFFLED and signs[i.id] < 0 for i in asked])
+        into[language] = _part(rows, universal ^ swapped, topics)
+
+
+def _gate(
+    name: str,
+    parts: Mapping[str, _Part],
+    model: HookedModel,
+    items: ItemSet,
+    how: Mapping[str, Any],
+    seed: int,
+) -> Gate:
     record = {
         "model": model.describe(),
         "items": items.digest,
         "site": SITE,
         "position": "last_prompt_token",
-        **chat_settings(chat, model.tokenizer),
+        **how,
+        **({"shuffled_seed": seed} if name == SHUFFLED else {}),
     }
-    return {
-        name: Gate(
-            name,
-            {k: p.directions for k, p in of.items()},
-            {k: p.thresholds for k, p in of.items()},
-            {k: p.accuracy for k, p in of.items()},
-            {k: p.norms for k, p in of.items()},
-            {k: p.count for k, p in of.items()},
-            record | ({"shuffled_seed": seed} if name == SHUFFLED else {}),
-        )
-        for name, of in parts.items()
-    }
+    return Gate(
+        name,
+        {k: p.directions for k, p in parts.items()},
+        {k: p.thresholds for k, p in parts.items()},
+        {k: p.accuracy for k, p in parts.items()},
+        {k: p.norms for k, p in parts.items()},
+        {k: p.count for k, p in parts.items()},
+        record,
+    )
 
 
 @dataclass(frozen=True, eq=False)

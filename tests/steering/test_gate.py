@@ -19,7 +19,7 @@ from mechcla.steering.linear_map import fit_map, map_steering
 from mechcla.steering.method import Manner, Method
 from mechcla.sweep.rule import DevPoint
 from mechcla.vectors.activations import last_token_residuals
-from mechcla.vectors.gates import GATE, SHUFFLED, Gate, gates, left_out
+from mechcla.vectors.gates import GATE, SHUFFLED, Gate, gates, gates_of_rows, left_out
 from mechcla.vectors.residuals import cache_residuals
 from tests.engine.families import Oracle
 
@@ -136,6 +136,18 @@ def test_a_kind_of_one_topic_is_left_out_row_by_row():
     assert left_out(rows, universal, ["a", "a", "b", "c"]).flatten().tolist() == [1, 1, 0, 1]
     alone = left_out(rows[:3], universal[:3], ["a", "a", "b"])
     assert alone.isnan().flatten().tolist() == [False, False, True]
+
+
+def test_rows_that_are_there_make_the_same_gate(tiny, items, gate):
+    rows = [torch.empty(0)] * len(items)
+    for indices, h in last_token_residuals(tiny, [i.prompt for i in items]):
+        for column, i in enumerate(indices):
+            rows[i] = h[:, column]
+    again = gates_of_rows(tiny, items, torch.stack(rows))[GATE]
+    assert again.record == gate.record
+    for k in LANGUAGES:
+        torch.testing.assert_close(again.directions[k], gate.directions[k], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(again.thresholds[k], gate.thresholds[k], atol=1e-4, rtol=1e-4)
 
 
 def test_ranked_blocks_are_by_mean_accuracy_then_shallow(gate):
@@ -261,7 +273,9 @@ def test_the_arms_are_another_gate_no_gate_and_one_part_alone(tiny, items, vecto
         "EN2x3-LOC3x5-gate_always",
         "EN2x3-LOC3x5-G1-gate_language",
     }
-    assert not ARMS["gate_shuffled"].possible({"EN": vectors["EN"]}, ["es"])
+    for name in FAMILIES["GATED"].arms:
+        assert ARMS[name].possible(vectors, ["es"])
+        assert not ARMS[name].possible({"EN": vectors["EN"]}, ["es"])
 
 
 def test_a_soft_gate_nears_the_hard_one_as_its_scale_falls(tiny, items, vectors):

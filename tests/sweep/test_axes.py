@@ -56,7 +56,13 @@ FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},
     "cultural without English": {"LOC": ["ca", "es"]},
-    "mixed": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"], "LOC": ["ca", "es"], "SUR": ["es"]},
+    "mixed": {
+        "EN": ["es", "pt"],
+        "EN+restore": ["es", "pt"],
+        "LOC": ["ca", "es"],
+        "SUR": ["es"],
+        "GATED": ["es"],
+    },
 }
 
 

@@ -62,6 +62,8 @@ def test_the_run_folder_holds_what_was_promised(run, small_items):
         "items.jsonl",
         "vectors/en.safetensors",
         "vectors/loc.safetensors",
+        "vectors/gate.safetensors",
+        "vectors/gate_shuffled.safetensors",
         "selection.json",
         "summary.csv",
         "summary.json",
@@ -103,12 +105,34 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
         strength=chosen["en_strength"],
         restore_layer=chosen["restore_layer"],
     )
-    for name, edits in ((pair["name"], sur), (chosen["name"], back)):
+    found = next(p for p in choice["points"] if p["family"] == "GATED")
+    assert (found["gate_constant"] == "EN") == _better_alone(choice["points"], found)
+    gated = mechcla.gated_steering(
+        en,
+        loc,
+        mechcla.Gate.load(run / "vectors" / "gate.safetensors"),
+        language="es",
+        **{
+            key: found[key]
+            for key in ("gate_layer", "en_layer", "en_strength", "loc_layer", "loc_strength")
+        },
+    )
+    for name, edits in ((pair["name"], sur), (chosen["name"], back), (found["name"], gated)):
         (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
         stored = Scores.from_parquet(path)
         fresh = mechcla.score(model, small_items.cultural.dev.language("es"), edits)
         for a, b in zip(stored, fresh, strict=True):
             assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+
+
+def _better_alone(points: list[dict], pair: dict) -> bool:
+    """Whether EN's part of a gated pair does better alone than LOC's, by the sum of its gains."""
+    sums = {}
+    for family, part in (("EN", "en"), ("LOC", "loc")):
+        mine = {k: pair[k] for k in (f"{part}_layer", f"{part}_strength")}
+        (p,) = [p for p in points if p["family"] == family and mine.items() <= p.items()]
+        sums[family] = p["d_transfer"] + p["d_localization"]
+    return sums["EN"] >= sums["LOC"]
 
 
 def test_the_summary_is_the_metrics_of_the_cells(run):
@@ -136,6 +160,7 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
         "EN+restore",
         "LOC",
         "SUR",
+        "GATED",
     } | arms
 
 
@@ -239,11 +264,12 @@ def test_the_choice_is_the_rules(run):
         "EN+restore": lambda p: p["d_transfer"],
         "LOC": lambda p: p["d_localization"],
         "SUR": lambda p: p["d_transfer"] + p["d_localization"],
+        "GATED": lambda p: p["d_transfer"] + p["d_localization"],
     }
     for family, gain in gains.items():
         mine = [p for p in points if p["family"] == family]
         assert mine
-        if family == "SUR":
+        if family in ("SUR", "GATED"):
             mine = [p for p in mine if min(p["d_transfer"], p["d_localization"]) >= -0.01]
         assert gain(chosen[family]) == max([0.0, *map(gain, mine)])
         assert (chosen[family]["family"] == "unsteered") == (gain(chosen[family]) == 0.0)
