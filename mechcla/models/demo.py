@@ -18,7 +18,14 @@ from typing import Any
 from mechcla.errors import MechclaError
 
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-FOLDER = "gemma-3-270m-q4_k_m-float32-v1"
+FOLDER = "gemma-3-270m-q4_k_m-float32-v2"
+# What the GGUF's own tokenizer makes of a text. Other versions of transformers have converted it
+# into one that adds no BOS (5.17), with which this model is another one.
+TEXT = "Our food: tacos, 김치, تهران, Αθήνα."
+TOKENS = (
+    *(2, 7711, 2780, 236787, 82142, 236764, 36348, 238354, 236764),
+    *(105390, 236764, 20306, 73035, 7099, 236761),
+)
 
 
 def cache_folder() -> Path:
@@ -96,6 +103,20 @@ def _convert(source: Path, folder: Path) -> None:
     plain.load_state_dict(quantised.state_dict())
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+    _check_tokens(AutoTokenizer.from_pretrained(folder))
+
+
+def _check_tokens(tokenizer: Any) -> None:
+    """Raises MechclaError where the converted tokenizer is not the GGUF's."""
+    found = tuple(tokenizer(TEXT).input_ids)
+    if found != TOKENS:
+        import transformers
+
+        raise MechclaError(
+            f"transformers {transformers.__version__} converts the demo model's tokenizer wrongly: "
+            f"{TEXT!r} becomes {list(found)}, expected {list(TOKENS)} (the first is BOS); install "
+            "transformers 5.23"
+        )
 
 
 if __name__ == "__main__":

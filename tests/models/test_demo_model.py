@@ -4,6 +4,7 @@ there.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,17 @@ def test_a_corrupt_package_is_refused(tmp_path):
     bad.write_bytes(b"GGUF")
     with pytest.raises(MechclaError, match=r"has SHA-256 .*, expected a5fd3b62"):
         demo_model._check(bad)
+
+
+def test_a_tokenizer_that_was_converted_without_bos_is_refused(demo):
+    """As transformers 5.17 converts it."""
+    from tokenizers.processors import Sequence
+
+    own = copy.deepcopy(demo.tokenizer)
+    demo_model._check_tokens(own)
+    own.backend_tokenizer.post_processor = Sequence([])
+    with pytest.raises(MechclaError, match=r"converts the demo model's tokenizer wrongly: .*BOS"):
+        demo_model._check_tokens(own)
 
 
 def test_the_cache_folder_is_the_users_choice(tmp_path, monkeypatch):
