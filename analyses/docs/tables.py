@@ -69,7 +69,7 @@ def three_results(folder: Path) -> str:
 @named("changes")
 def all_changes(folder: Path) -> str:
     """The changes of every family, pooled, and the unsteered model's values."""
-    return _changes(folder, [m for m in NAMES if m != "unsteered"])
+    return _changes(folder, [m for m in _tried(folder) if m != "unsteered"])
 
 
 def _changes(folder: Path, methods: Sequence[str]) -> str:
@@ -85,7 +85,7 @@ def _changes(folder: Path, methods: Sequence[str]) -> str:
 def pooled(folder: Path) -> str:
     """Values and changes of every family, pooled over languages, in share."""
     rows = []
-    for method in NAMES:
+    for method in _tried(folder):
         cells = []
         for metric in AXES:
             if (method, metric) == ("explicit", "transfer"):
@@ -284,6 +284,12 @@ def steered(folder: Path, method: str) -> str:
     if not no or not yes:
         return count
     return f"{count} ({' '.join(yes)})" if len(yes) <= len(no) else f"{count} (not {' '.join(no)})"
+
+
+def _tried(folder: Path) -> list[str]:
+    """The families that the reference run has, in the order of their names here."""
+    there = {r["method"] for r in read("demo/summary", folder)}
+    return [name for name in NAMES if name in there]
 
 
 def _languages(folder: Path) -> list[str]:
