@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import Item
+from mechcla.items.item import PIVOT, Item
 from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate
 from mechcla.metrics.metrics import METRICS, Measure, difference, metric
 from mechcla.results import Rows
@@ -28,7 +28,6 @@ from mechcla.steering.families import BOTH, Condition
 if TYPE_CHECKING:
     import pandas as pd
 
-PIVOT = "en"  # not steered, so not in what is pooled
 SUMMARY = (*BOTH, "english_bias")
 LIMIT = (
     "a run's layers and strengths are its own dev's choice, so a difference between two runs under "

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mechcla.engine.languages import Interventions, by_language
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import PromptForm
+from mechcla.items.item import PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.vectors.activations import last_token_residuals
@@ -157,7 +157,7 @@ def top_directions(
 
 
 def en_differences(
-    universal: Residuals, language: str, pivot: str = "en"
+    universal: Residuals, language: str, pivot: str = PIVOT
 ) -> Float[Tensor, "item layer d_model"]:
     """h(English prompt) - h(prompt in the language), a row per parallel question."""
     return differences(*universal.paired(pivot, language))
