@@ -47,25 +47,14 @@ from mechcla.vectors.steering_vectors import SteeringVectors
 __version__ = "0.2.0.dev0"
 
 __all__ = [
-<<<<<<< HEAD
-    "AlignResult", "Answers", "Candidate", "Chat", "Configuration", "Estimate", "Gate",
-    "HookedModel", "Intervention", "Item", "ItemSet", "LintReport", "MechclaError", "OpenItem",
-    "PlanePoint", "Registry", "Run", "RunComparison", "Scores", "SteeringVectors", "Study", "align",
-    "compare", "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer",
-    "difference", "en_steering", "en_vectors", "english_bias", "gate_vectors", "gated_steering",
-    "generate", "lint", "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
+    "AlignResult", "AnswerGroup", "Answers", "Candidate", "Chat", "Configuration", "Estimate",
+    "Gate", "HookedModel", "Intervention", "Item", "ItemScore", "ItemSet", "LintReport",
+    "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison", "Scores",
+    "SteeringVectors", "Study", "align", "compare", "compare_runs", "configure", "consistency",
+    "contrast", "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
+    "gate_vectors", "gated_steering", "generate", "lint", "load_items", "load_model",
+    "loc_steering", "loc_vectors", "localization", "open_english_bias", "output_language",
     "permutation_test", "perpendicularity_by_layer", "plane", "read_run", "recoverable_fraction",
     "register_source", "run_sweep", "score", "sem_b", "sem_w", "surgical_steering", "transfer",
     "wrap_model",
-=======
-    "AlignResult", "AnswerGroup", "Answers", "Candidate", "Chat", "Configuration", "Estimate",
-    "HookedModel", "Intervention", "Item", "ItemScore", "ItemSet", "LintReport", "MechclaError",
-    "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison", "Scores", "SteeringVectors",
-    "Study", "align", "compare", "compare_runs", "configure", "consistency", "contrast",
-    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias", "generate",
-    "lint", "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
-    "open_english_bias", "output_language", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b",
-    "sem_w", "surgical_steering", "transfer", "wrap_model",
->>>>>>> main
 ]  # fmt: skip

@@ -19,11 +19,8 @@ __all__ = [
     "Manner",
     "Method",
     "en_steering",
-<<<<<<< HEAD
     "gated_steering",
-=======
     "like",
->>>>>>> main
     "loc_steering",
     "random_like",
     "surgical_steering",
