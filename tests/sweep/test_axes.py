@@ -52,13 +52,8 @@ FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},
     "cultural without English": {"LOC": ["ca", "es"]},
-    "mixed": {
-        "EN": ["es", "pt"],
-        "EN+restore": ["es", "pt"],
-        "LOC": ["ca", "es"],
-        "SUR": ["es"],
-        "GATED": ["es"],
-    },
+    "mixed": dict.fromkeys(("EN", "EN+restore"), ["es", "pt"])
+    | {"LOC": ["ca", "es"], "SUR": ["es"], "GATED": ["es"]},
 }
 
 

@@ -112,10 +112,9 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
         loc,
         mechcla.Gate.load(run / "vectors" / "gate.safetensors"),
         language="es",
-        **{
-            key: found[key]
-            for key in ("gate_layer", "en_layer", "en_strength", "loc_layer", "loc_strength")
-        },
+        gate_layer=found["gate_layer"],
+        **{k: v for k, v in found.items() if k in ("en_layer", "en_strength")},
+        **{k: v for k, v in found.items() if k in ("loc_layer", "loc_strength")},
     )
     for name, edits in ((pair["name"], sur), (chosen["name"], back), (found["name"], gated)):
         (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
@@ -126,13 +125,12 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
 
 
 def _better_alone(points: list[dict], pair: dict) -> bool:
-    """Whether EN's part of a gated pair does better alone than LOC's, by the sum of its gains."""
-    sums = {}
-    for family, part in (("EN", "en"), ("LOC", "loc")):
-        mine = {k: pair[k] for k in (f"{part}_layer", f"{part}_strength")}
-        (p,) = [p for p in points if p["family"] == family and mine.items() <= p.items()]
-        sums[family] = p["d_transfer"] + p["d_localization"]
-    return sums["EN"] >= sums["LOC"]
+    """Whether EN's part of a gated pair does as well alone as LOC's, by the sum of its gains."""
+    sums = []
+    for part in ("en", "loc"):
+        name = f"{part.upper()}{pair[f'{part}_layer']}x{pair[f'{part}_strength']:g}"
+        sums += [p["d_transfer"] + p["d_localization"] for p in points if p["name"] == name]
+    return sums[0] >= sums[1]
 
 
 def test_the_summary_is_the_metrics_of_the_cells(run):
