@@ -52,7 +52,7 @@ FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},
     "cultural without English": {"LOC": ["ca", "es"]},
-    "mixed": dict.fromkeys(("EN", "EN+restore"), ["es", "pt"])
+    "mixed": {k: ["es", "pt"] for k in ("EN", "EN+restore")}
     | {"LOC": ["ca", "es"], "SUR": ["es"], "GATED": ["es"]},
 }
 

@@ -63,7 +63,6 @@ def test_the_run_folder_holds_what_was_promised(run, small_items):
         "vectors/en.safetensors",
         "vectors/loc.safetensors",
         "vectors/gate.safetensors",
-        "vectors/gate_shuffled.safetensors",
         "selection.json",
         "summary.csv",
         "summary.json",
@@ -107,15 +106,8 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
     )
     found = next(p for p in choice["points"] if p["family"] == "GATED")
     assert (found["gate_constant"] == "EN") == _better_alone(choice["points"], found)
-    gated = mechcla.gated_steering(
-        en,
-        loc,
-        mechcla.Gate.load(run / "vectors" / "gate.safetensors"),
-        language="es",
-        gate_layer=found["gate_layer"],
-        **{k: v for k, v in found.items() if k in ("en_layer", "en_strength")},
-        **{k: v for k, v in found.items() if k in ("loc_layer", "loc_strength")},
-    )
+    gate = mechcla.Gate.load(run / "vectors" / "gate.safetensors")
+    gated = mechcla.gated_steering(en, loc, gate, language="es", **{k: found[k] for k in GATED})
     for name, edits in ((pair["name"], sur), (chosen["name"], back), (found["name"], gated)):
         (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
         stored = Scores.from_parquet(path)
@@ -124,8 +116,11 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
             assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
 
 
+GATED = ("gate_layer", "en_layer", "en_strength", "loc_layer", "loc_strength")
+
+
 def _better_alone(points: list[dict], pair: dict) -> bool:
-    """Whether EN's part of a gated pair does as well alone as LOC's, by the sum of its gains."""
+    """Whether EN's part of a gated pair does as well alone as LOC's."""
     sums = []
     for part in ("en", "loc"):
         name = f"{part.upper()}{pair[f'{part}_layer']}x{pair[f'{part}_strength']:g}"
