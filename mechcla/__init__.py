@@ -39,21 +39,23 @@ from mechcla.scoring.scorer import score
 from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
-from mechcla.steering import en_steering, loc_steering, surgical_steering
+from mechcla.steering import en_steering, gated_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
 from mechcla.sweep.sweep import run_sweep
 from mechcla.vectors.extract import en_vectors, loc_vectors
+from mechcla.vectors.gates import Gate, gate_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 __version__ = "0.2.0.dev0"
 
 __all__ = [
     "AlignResult", "AlignedComparison", "AnswerGroup", "Answers", "Candidate", "Chat",
-    "Configuration", "Estimate", "HookedModel", "Intervention", "Item", "ItemScore", "ItemSet",
-    "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run", "RunComparison",
-    "Scores", "SteeringVectors", "Study", "align", "compare", "compare_aligned", "compare_runs",
-    "configure", "consistency", "contrast", "cosine_by_layer", "difference", "en_steering",
-    "en_vectors", "english_bias", "generate", "lint", "load_items", "load_model",
+    "Configuration", "Estimate", "Gate", "HookedModel", "Intervention", "Item", "ItemScore",
+    "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run",
+    "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare",
+    "compare_aligned", "compare_runs", "configure", "consistency", "contrast",
+    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
+    "gate_vectors", "gated_steering", "generate", "lint", "load_items", "load_model",
     "loc_steering", "loc_vectors", "localization", "open_english_bias", "output_language",
     "permutation_test", "perpendicularity_by_layer", "plane", "read_run",
     "recoverable_fraction", "register_source", "run_sweep", "score", "sem_b", "sem_w",

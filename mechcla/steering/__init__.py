@@ -6,6 +6,7 @@ A family of methods is one file: its function for users, what dev tries, and its
 from mechcla.steering.controls import random_like
 from mechcla.steering.en import en_steering
 from mechcla.steering.families import FAMILIES, Condition, Family
+from mechcla.steering.gate import gated_steering
 from mechcla.steering.loc import loc_steering
 from mechcla.steering.method import Manner, Method
 from mechcla.steering.surgical import surgical_steering
@@ -18,6 +19,7 @@ __all__ = [
     "Manner",
     "Method",
     "en_steering",
+    "gated_steering",
     "like",
     "loc_steering",
     "random_like",

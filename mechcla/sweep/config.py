@@ -37,6 +37,7 @@ from mechcla.sweep.setting_types import (
     LayersOrName,
     Numbers,
     Variables,
+    Where,
     Words,
     whole_path,
 )
@@ -99,12 +100,8 @@ class SweepConfig(Given):
     unit: Literal["raw", "relative"] = Field(
         "raw", description="strength: multiples of v, or of the mean norm there"
     )
-    en_positions: Literal[
-        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
-    ] = Field("prompt", description="tokens that EN-steering edits")
-    loc_positions: Literal[
-        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
-    ] = Field("prompt", description="tokens that LOC-steering edits")
+    en_positions: Where = Field("prompt", description="tokens that EN-steering edits")
+    loc_positions: Where = Field("prompt", description="tokens that LOC-steering edits")
     en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
     loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
     layers: LayersOrName | None = Field(
@@ -113,10 +110,7 @@ class SweepConfig(Given):
         "thirds); default: coarse to fine",
     )
     coarse_step: int = Field(
-        4,
-        ge=1,
-        le=1_000,
-        description="coarse pass: every so many layers, and the last; 1 is every layer",
+        4, ge=1, le=1_000, description="coarse pass: every so many layers, and the last"
     )
     refine: int = Field(
         1,
@@ -125,6 +119,9 @@ class SweepConfig(Given):
         description="fine pass: so many layers on either side of the best coarse one",
     )
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
+    gated: bool = Field(
+        False, description="also try gated SUR: a gate tells universal prompts from cultural ones"
+    )
     restore_strength: float | None = Field(
         0.6, description="EN strength with restoration; null: the largest of en_strengths"
     )

@@ -40,7 +40,7 @@ from mechcla.sweep.checks import check_items, check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
-from mechcla.sweep.making import imported_digests, make, names_us, shuffles
+from mechcla.sweep.making import gate_names, imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests, users_code
 from mechcla.sweep.rule import DevPoint, changes, point_of
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -332,6 +332,7 @@ def _vectors(
         real
         + (["LOC US"] if names_us(items, config) else [])
         + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
+        + gate_names(items, config)
     )
     return store.vectors(names, lambda: make(model, items.dev, config))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mechcla.items.item import KINDS
-from mechcla.steering.families import steered
+from mechcla.steering.families import FAMILIES, steered
 from mechcla.steering.grid import around, coarse_layers, named_layers, restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
@@ -23,6 +23,7 @@ from mechcla.sweep.choosing import CONSTRAINTS, RULES
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
 from mechcla.sweep.runner import Sweep
+from mechcla.vectors.gates import GATE, Gate
 
 Look = Callable[[Sequence[DevPoint]], Sequence[DevPoint]]  # points as a language sees them
 
@@ -153,8 +154,8 @@ def choose(sweep: Sweep) -> Choices:
     choices = Choices(made, sweep.axes)
     sweep.store.select(
         {
-            "rule": "mechcla.sweep.rule: on dev, EN by transfer, LOC by localization, SUR by their "
-            f"sum or what the constraint says; {rule.does}; "
+            "rule": "mechcla.sweep.rule: on dev, EN by transfer, LOC by localization, SUR and "
+            f"GATED by their sum or what the constraint says; {rule.does}; "
             f"{CONSTRAINTS.get(config.constraint).does}",
             "choose": config.choose,
             "constraint": config.constraint,
@@ -193,7 +194,11 @@ class DevSearch:
         return config.en_strengths if vector == "EN" else config.loc_strengths
 
     def of(self, family: str) -> DevSearch | None:
-        """The same for the languages that allow a family; None where none does."""
+        """The same for the languages that allow a family; None where none does, or where the run
+        has made no gate.
+        """
+        if GATE in FAMILIES.get(family).vectors and GATE not in self.sweep.vectors:
+            return None
         able = [k for k in self.languages if k in self.sweep.axes.languages(family)]
         return DevSearch(self.sweep, able, self.points) if able else None
 
@@ -201,6 +206,12 @@ class DevSearch:
         config = self.sweep.config
         reach = 0 if config.layers else config.refine
         return around(self.layers, [best], reach, self.n_layers) if reach else []
+
+    def gate_layers(self) -> list[int]:
+        made = self.sweep.vectors.get(GATE)
+        if made is None or not set(self.languages) <= set(made.languages):
+            return []
+        return Gate.from_vectors(made).ranked(self.languages)
 
     def restored(self) -> list[Method]:
         config = self.sweep.config

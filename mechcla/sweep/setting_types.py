@@ -7,13 +7,15 @@ import os
 import re
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from mechcla.errors import nearest
 from mechcla.steering.grid import NAMED
+
+Where = Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"]
 
 
 class Given(BaseSettings):

@@ -91,6 +91,10 @@ class StandIns:
     def loc(self) -> Any:
         return mechcla.loc_vectors(self.model, self.items.cultural.dev)
 
+    @cached_property
+    def gate(self) -> Any:
+        return mechcla.gate_vectors(self.model, self.items.dev)
+
     def _sur(self, language: str) -> Any:
         layers = {"en_layer": 5, "en_strength": 0.3, "loc_layer": 13, "loc_strength": 2.0}
         return mechcla.surgical_steering(self.en, self.loc, language=language, **layers)

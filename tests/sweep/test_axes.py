@@ -24,7 +24,13 @@ from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import DevSearch
 from tests.sweep.test_held import chosen
 
-FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "loc_strengths": [2.0, 8.0]}
+FEW = {
+    "layers": [0, 1, 3],
+    "restore": True,
+    "resamples": 100,
+    "loc_strengths": [2.0, 8.0],
+    "gated": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,8 @@ FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},
     "cultural without English": {"LOC": ["ca", "es"]},
-    "mixed": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"], "LOC": ["ca", "es"], "SUR": ["es"]},
+    "mixed": {k: ["es", "pt"] for k in ("EN", "EN+restore")}
+    | {"LOC": ["ca", "es"], "SUR": ["es"], "GATED": ["es"]},
 }
 
 
