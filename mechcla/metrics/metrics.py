@@ -121,8 +121,9 @@ def collision_aware_bias(
     alike, whatever their size; only places that the source lists are known. Source: ours, after
     LocQA's idea of a collision-aware bias; their formula is another or unknown to us.
 
-    >>> print(mechcla.metrics.collision_aware_bias(scores)["es"])
-    0.293 [0.239, 0.351] n=66
+    >>> aware = mechcla.metrics.collision_aware_bias(scores)
+    >>> aware["es"] == mechcla.english_bias(scores)["es"]  # the demo items list no sharing places
+    True
     """
     return metric(scores, "collision_aware_bias", measure, normalisation)
 

@@ -25,8 +25,18 @@ QUESTIONS: dict[str, dict[str, Any]] = {
         {"Spanish": "¿Qué edad debe tener un probador?", "French": "À quel âge teste-t-on ?"},
         {
             "English": {"USA": "21", "UK": "18", "Canada": "21", "Ireland": "N/A"},
-            "Spanish": {"USA": "21 años", "Spain": "18 años", "Mexico": "16 o 18 años", "Cuba": "21 años"},
-            "French": {"France": "18 ans", "Canada": "21 ans", "Mali": "15 ans", "Haiti": "16 et 17 ans"},
+            "Spanish": {
+                "USA": "21 años",
+                "Spain": "18 años",
+                "Mexico": "16 o 18 años",
+                "Cuba": "21 años",
+            },
+            "French": {
+                "France": "18 ans",
+                "Canada": "21 ans",
+                "Mali": "15 ans",
+                "Haiti": "16 et 17 ans",
+            },
             "Japanese": {"Japan": "２０歳"},
         },
     ),

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import sys
 from functools import cache
 
 import pytest
@@ -20,6 +22,7 @@ from mechcla.sources.locqa.places import LANGUAGES, find_places
 from mechcla.sources.locqa.read import question_id
 from mechcla.sources.locqa.values import MONTHS, carry, parse
 from mechcla.sources.splits import half
+from tests.conftest import save_tiny
 from tests.sources import locqa_file
 
 REAL = os.environ.get("MECHCLA_LOCQA", "")
@@ -105,7 +108,11 @@ def test_what_is_left_out_is_counted_with_its_reason(path):
 def test_one_place_has_the_bare_tag_and_several_keep_theirs(path):
     mexican = mechcla.load_items("locqa", ["es"], path=path, places={"es": "MX"})
     assert {i.country for i in mexican.language("es")} == {"MX"}
-    assert mexican.languages == ("en", *("en-GB", "en-CA"), "es")
+    assert mexican.languages == ("en", "es")
+    named = mechcla.load_items("locqa", path=path, places={"es": ["MX", "ES"], "en": "US"})
+    assert named.languages == ("en", "es", "es-MX")
+    tagged = mechcla.load_items("locqa", ["es-MX"], path=path)
+    assert tagged.languages == ("en", "es-MX")
     both = find_places(["es"], {"es": ["MX", "ES"]})
     assert {(p.country, p.tag) for p in both} == {("ES", "es"), ("MX", "es-MX")}
     # One id per question, whatever the place: no question is in both halves.
@@ -200,7 +207,7 @@ def test_bad_options_say_what_was_expected(path, options, message):
         (lambda rows: rows[0].pop("languages"), "lacks 'languages'"),
         (lambda rows: rows[0]["languages"].pop("English"), "has no English"),
         (lambda rows: rows[0]["languages"]["English"]["answers"].update(Mars="1"), "is 'Mars'"),
-        (lambda rows: rows[0]["languages"]["English"]["answers"].update(UK=18), "is 18; expected a"),
+        (lambda rows: rows[0]["languages"]["English"]["answers"].update(UK=18), "is 18; exp"),
         (lambda rows: rows[0]["languages"].update(Klingon={}), "no language is 'Klingon'"),
     ],
 )  # fmt: skip
@@ -214,8 +221,23 @@ def test_a_broken_file_names_file_and_question(path, break_, message):
 
 
 def test_a_missing_file_says_what_path_is(tmp_path):
-    with pytest.raises(MechclaError, match="path= is locqa.json of google-research-datasets/locqa"):
+    with pytest.raises(MechclaError, match=r"path= is locqa\.json of google-research"):
         load("locqa", path=tmp_path / "none.json")
+
+
+def test_the_analysis_counts_and_scores(path, tmp_path, monkeypatch):
+    model = save_tiny("gpt_neox", tmp_path / "tiny", max_position_embeddings=512)
+    arguments = ["--path", str(path), "--out", str(tmp_path), "--model", str(model)]
+    monkeypatch.setattr(sys, "argv", ["locqa", *arguments, "--resamples", "20"])
+    runpy.run_module("analyses.locqa", run_name="__main__")
+    record = json.loads((tmp_path / "locqa.json").read_text(encoding="utf-8"))
+    counted = {row["language"]: row for row in record["counts"]}
+    assert counted["fr"]["places"] == "7"
+    assert sum(int(row["items"]) for row in record["counts"]) == len(load("locqa", path=path).items)
+    test = load("locqa", ["de"], path=path, places={"de": "DE"}).items.test
+    rows = {row["language"]: row for row in record["base"]}
+    assert rows["de"]["n"] == str(len(test.language("de"))) == "1"
+    assert "en" not in rows
 
 
 @cache

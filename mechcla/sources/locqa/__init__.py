@@ -30,10 +30,11 @@ def read_locqa(
 ) -> Loaded:
     """`load_items("locqa", ...)`: cultural items of each place asked for, and what was left out.
 
-    path: locqa.json or its folder. languages: codes; None for all twelve (English is read too).
-    places: per language one ISO 3166 code or several, {"es": "ES", "fr": ["FR", "CA"]}; a language
-    that it does not name has all its places. A language asked about one place has the bare tag;
-    with several the main place has it, the others "es-MX". n_other: distractors beside the US
+    path: locqa.json or its folder. places: per language one ISO 3166 code or several, {"es": "ES",
+    "fr": ["FR", "CA"]}. languages: codes; None for those of `places`, or all twelve; English is
+    always read. A language that `places` does not name has all its places. One asked about one
+    place has the bare tag; with several the main place has it, the others "es-MX", and
+    `load_items` keeps the tags that its `languages` names. n_other: distractors beside the US
     answer, one more without it; fewer where there are no more. seed: which, and the order.
 
     `id` is the question's, the same for all places and languages, so dev and test, paired
@@ -45,7 +46,7 @@ def read_locqa(
 
     >>> found = read_locqa("locqa.json", ["es"], {"es": ["ES", "MX"]})
     >>> found.items.languages
-    ('en', 'es', 'es-MX')
+    ('en', 'en-GB', 'en-CA', 'es', 'es-MX')
     """
     if not isinstance(n_other, int) or isinstance(n_other, bool) or n_other < 1:
         raise MechclaError(f"n_other={n_other!r}; expected a whole number of at least 1")
@@ -64,7 +65,7 @@ def locqa_questions(
     place's one answer; `us_groups` the American one where the language has it, with the file's
     English text. Arguments and errors as of `read_locqa`. Source: ours, over LocQA.
 
-    >>> locqa_questions("locqa.json", ["ko"], {"ko": "KR"})[0].groups[0].answers
-    ('월요일',)
+    >>> locqa_questions("locqa.json", ["fr"], {"fr": "FR"})[0].groups[0].answers
+    ('18 ans', '18')
     """
     return build_questions(read_file(path), find_places(languages, places))

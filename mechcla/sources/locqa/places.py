@@ -195,17 +195,20 @@ LANGUAGES: dict[str, Language] = {
 Choice = Mapping[str, str | Iterable[str]] | None
 
 
-def find_language(code: object) -> Language:
-    """The language of this code. Raises MechclaError with the nearest one."""
-    if isinstance(code, str) and code in LANGUAGES:
-        return LANGUAGES[code]
-    raise MechclaError(f"LocQA has no language {code!r}; {nearest(str(code), LANGUAGES, 20)}")
+def find_language(given: object, code: str = "") -> Language:
+    """The language of this code; `code` is it where `given` is a tag such as "es-MX". Raises
+    MechclaError with the nearest one.
+    """
+    if isinstance(given, str) and (code or given) in LANGUAGES:
+        return LANGUAGES[code or given]
+    raise MechclaError(f"LocQA has no language {given!r}; {nearest(str(given), LANGUAGES, 20)}")
 
 
 def find_places(languages: Iterable[str] | None, places: Choice) -> tuple[Place, ...]:
-    """The places asked for, with the tag of each: all places of each language that `places` does
-    not name.
+    """The places asked for, with the tag of each.
 
+    languages: codes or tags; None: those that `places` names, and English, or all. A language that
+    `places` does not name has all its places.
     A language asked about one place has the bare tag ("es"), which joins it with other sources in
     that language. Asked about several, its main place has the bare tag and the others have their
     country in it ("es-MX"). Raises MechclaError for a language or place that LocQA lacks.
@@ -221,7 +224,9 @@ def find_places(languages: Iterable[str] | None, places: Choice) -> tuple[Place,
     chosen = {find_language(code).code: value for code, value in (places or {}).items()}
     if isinstance(languages, str):
         languages = [languages]
-    asked = tuple(LANGUAGES if languages is None else (find_language(c).code for c in languages))
+    asked: Iterable[str] = ("en", *chosen) if chosen else LANGUAGES
+    if languages is not None:
+        asked = [find_language(tag, str(tag).split("-")[0]).code for tag in languages]
     found = []
     for code in dict.fromkeys(asked):
         language = LANGUAGES[code]
