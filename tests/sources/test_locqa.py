@@ -190,7 +190,6 @@ def test_names_and_months_are_those_of_cldr():
     [
         ({"places": {"es": "FR"}}, "LocQA asks nothing about 'FR' in Spanish"),
         ({"places": {"xx": "FR"}}, "LocQA has no language 'xx'"),
-        ({"places": ["ES"]}, 'expected a mapping of languages to places, such as {"es": "ES"}'),
         ({"places": {"es": []}}, "expected one or more of ES, MX, US"),
         ({"languages": ["el"]}, "LocQA has no language 'el'"),
         ({"n_other": 0}, "n_other=0; expected a whole number of at least 1"),
@@ -218,6 +217,11 @@ def test_a_broken_file_names_file_and_question(path, break_, message):
     with pytest.raises(MechclaError, match=re.escape(message)) as caught:
         load("locqa", path=path)
     assert "locqa.json, question 'How old" in str(caught.value)
+
+
+def test_places_is_a_mapping():
+    with pytest.raises(MechclaError, match=r"places=\['ES'\]; expected a mapping of languages"):
+        find_places(None, ["ES"])
 
 
 def test_a_missing_file_says_what_path_is(tmp_path):

@@ -204,7 +204,7 @@ def find_language(given: object, code: str = "") -> Language:
     raise MechclaError(f"LocQA has no language {given!r}; {nearest(str(given), LANGUAGES, 20)}")
 
 
-def find_places(languages: Iterable[str] | None, places: Choice) -> tuple[Place, ...]:
+def find_places(languages: Iterable[str] | None, places: object) -> tuple[Place, ...]:
     """The places asked for, with the tag of each.
 
     languages: codes or tags; None: those that `places` names, and English, or all. A language that
@@ -221,7 +221,8 @@ def find_places(languages: Iterable[str] | None, places: Choice) -> tuple[Place,
             f"places={places!r}; expected a mapping of languages to places, such as "
             '{"es": "ES"} or {"es": ["ES", "MX"]}'
         )
-    chosen = {find_language(code).code: value for code, value in (places or {}).items()}
+    named = places if isinstance(places, Mapping) else {}
+    chosen = {find_language(code).code: value for code, value in named.items()}
     if isinstance(languages, str):
         languages = [languages]
     asked: Iterable[str] = ("en", *chosen) if chosen else LANGUAGES
@@ -253,4 +254,4 @@ def _countries(language: Language, asked: object) -> tuple[str, ...]:
                 f"LocQA asks nothing about {name!r} in {language.name}; "
                 f"{nearest(str(name), known, 20)}"
             )
-    return tuple(dict.fromkeys(names))
+    return tuple(country for country in known if country in names)

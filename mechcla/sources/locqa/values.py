@@ -48,7 +48,7 @@ _ORDER = {
     "pt": ("d", "m", "a"),
     "zh": ("D", "M", "Y"),
 }
-_NUMBER = re.compile(r"(?<![^\W\d_])(?<![A-Za-z]-)\d+(?:[.,]\d+)*(?![A-Za-z]?\d)")
+_NUMBER = re.compile(r"(?<![^\W\d_])(?<![A-Za-z]-)\d+(?:[.,]\d+)*(?![A-Za-z\d])")
 _CURRENCY = re.compile(r"\(([A-Z]{3})\)$")
 _LETTER = re.compile(r"(?<!\w)[A-Z](?!\w)")
 _NUMERIC_DATE = re.compile(r"^(?:(\d{4})[年년]\s*)?(\d{1,2})[月월]\s*(\d{1,2})[日号일]$")
