@@ -56,6 +56,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib"}
+
+
 class SweepConfig(Given):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
@@ -79,6 +82,16 @@ class SweepConfig(Given):
         "runs/demo", description="run folder; the same command again does only what is missing"
     )
     model: str = Field("demo", description="'demo', a Hugging Face id, or a folder")
+    adapters: Words = Field(
+        [],
+        description="adapters of the model, as adapters/mist,adapters/clo: a run each beside the "
+        "model's own, in OUT/base and OUT/NAME, and one comparison of all in OUT",
+    )
+    with_adapters: bool = Field(
+        False,
+        description="after the run, the shipped aligned models of this base beside it on one plane "
+        "in OUT-aligned: unsteered, and under Surgical Steering as recorded",
+    )
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="weights' dtype"
@@ -297,9 +310,12 @@ class SweepConfig(Given):
         return Chat(self.system_prompt, self.chat_template_args, self.chat_date)
 
     def resolved(self) -> dict[str, Any]:
-        """What decides the results: every setting but where they are written and how fast."""
+        """What decides the results: every setting but where they are written and how fast.
+
+        Nor the adapters: each is the model of a run of its own.
+        """
         return self.model_dump(
-            mode="json", exclude={"config", "preset", "out", "threads", "cache_mib"}
+            mode="json", exclude={*WHERE_AND_HOW_FAST, "adapters", "with_adapters"}
         )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
-from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
 from mechcla.vectors.extract import extract

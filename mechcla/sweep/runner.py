@@ -21,7 +21,7 @@ from mechcla.engine.memory import limit
 from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
-from mechcla.items.item import PromptForm
+from mechcla.items.item import KINDS, PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
 from mechcla.models.chat import chat_settings
@@ -35,8 +35,8 @@ from mechcla.steering.controls import ARMS, Arm
 from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import KINDS, PIVOT, UNSTEERED, Job, sample
-from mechcla.sweep.checks import check_items, note_threads
+from mechcla.sweep.cells import UNSTEERED, Job, sample
+from mechcla.sweep.checks import check_items, check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
@@ -247,6 +247,7 @@ def open_sweep(
 def _opened(
     config: SweepConfig, model: HookedModel | None, items: ItemSet | None, held: ExitStack
 ) -> Sweep:
+    check_one_model(config)
     Store.check(config.out)  # before a model is loaded for a folder that is not to be had
     if items is None:
         items = find_items(config)

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mechcla.items.item import KINDS
 from mechcla.steering.families import steered
 from mechcla.steering.grid import around, coarse_layers, restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import KINDS, UNSTEERED
+from mechcla.sweep.cells import UNSTEERED
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
 from mechcla.sweep.runner import Sweep

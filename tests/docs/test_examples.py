@@ -150,6 +150,11 @@ class StandIns:
         return mechcla.compare_runs([self.folder / "runs" / n for n in ("base", "midalign")])
 
     @cached_property
+    def aligned(self) -> Any:
+        self.runs  # noqa: B018  (made once)
+        return mechcla.compare_aligned(self.folder / "runs/base", [self.folder / "runs/midalign"])
+
+    @cached_property
     def learnt(self) -> Any:
         return fit_map(self.h, "es", layer=9)
 

@@ -32,13 +32,9 @@ def mixed(small_items: ItemSet) -> ItemSet:
     """Spanish with both kinds, Portuguese with universal items alone, Catalan with cultural."""
     spanish = small_items.language("es")
     more = [replace(i, language="pt", prompt=f"{i.prompt} o") for i in spanish.universal]
-    more += [
-        replace(
-            i, language="ca", prompt=f"{i.prompt} i", prompt_explicit=f"{i.prompt_explicit} i",
-            prompt_us=f"{i.prompt_us} i",
-        )
-        for i in spanish.cultural
-    ]  # fmt: skip
+    for i in spanish.cultural:
+        forms = ("prompt", "prompt_explicit", "prompt_us")
+        more.append(replace(i, language="ca", **{f: f"{getattr(i, f)} i" for f in forms}))
     return ItemSet((*small_items, *more))
 
 

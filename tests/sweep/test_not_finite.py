@@ -32,9 +32,20 @@ SETTINGS = {"layers": [1, 3], "restore": False, "try_positions": [], "loc_streng
 def row(values, kind="cultural", id="a", prior=()):
     roles = ("local", "english", "other") if kind == "cultural" else ("correct", "wrong", "wrong")
     return ItemScore(
-        id, "es", kind, "test", "", "ES", "implicit", ("x", "y", "z"), roles,
-        ("ES", "US", None), tuple(values), (1, 1, 1), tuple(prior),
-    )  # fmt: skip
+        id,
+        "es",
+        kind,
+        "test",
+        "",
+        "ES",
+        "implicit",
+        ("x", "y", "z"),
+        roles,
+        ("ES", "US", None),
+        tuple(values),
+        (1, 1, 1),
+        tuple(prior),
+    )
 
 
 @pytest.fixture(scope="module")
