@@ -23,7 +23,6 @@ from mechcla.storage import write_text
 
 FORMS = ("implicit", "explicit", "us")
 METRICS = ("localization", "english_bias", "collision_aware_bias")
-POOLED = "all"
 
 
 def base_numbers(
