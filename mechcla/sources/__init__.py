@@ -24,6 +24,7 @@ from mechcla.sources.files import read_items
 from mechcla.sources.global_mmlu import read_global_mmlu
 from mechcla.sources.hub import read_hub
 from mechcla.sources.loaded import LeftOut, Loaded
+from mechcla.sources.locqa import locqa_questions, read_locqa
 from mechcla.sources.splits import half
 from mechcla.storage import user_path
 
@@ -38,6 +39,7 @@ __all__ = [
     "half",
     "load",
     "load_items",
+    "locqa_questions",
     "register_source",
 ]
 
@@ -47,6 +49,7 @@ SOURCES.register("demo", demo_items)
 SOURCES.register("blend", read_blend)
 SOURCES.register("global_mmlu", read_global_mmlu)
 SOURCES.register("hub", read_hub)
+SOURCES.register("locqa", read_locqa)
 
 
 def register_source(name: str, source: Source) -> None:
@@ -61,8 +64,8 @@ def register_source(name: str, source: Source) -> None:
 def load_items(
     source: str | Path, languages: Sequence[str] | None = None, **options: Any
 ) -> ItemSet:
-    """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv,
-    .parquet); docs/sources.md.
+    """Items from a named source ("demo", "global_mmlu", "blend", "locqa", "hub") or a file (.jsonl,
+    .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults

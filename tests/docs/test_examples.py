@@ -26,7 +26,7 @@ from mechcla.steering.linear_map import fit_map
 from mechcla.vectors.residuals import cache_residuals
 from tests.conftest import save_tiny, tiny_items
 from tests.runs.harness import settings, warm
-from tests.sources import blend_folder, global_mmlu_folder
+from tests.sources import blend_folder, global_mmlu_folder, locqa_file
 
 ROOT = Path(mechcla.__file__).parent
 LIST = Path(__file__).with_name("skipped_examples.txt")
@@ -192,6 +192,7 @@ def stand_ins(tmp_path_factory) -> StandIns:
             )
     (folder / "parallel.tsv").write_text("en\tes\nThe sea.\tEl mar.\n", encoding="utf-8")
     blend_folder.write(folder / "BLEnD/data")
+    locqa_file.write(folder)
     data = global_mmlu_folder.parallel("en", "es", "ko")
     data["es"] = [row for n, row in enumerate(data["es"]) if n != 2]  # a question that is missing
     global_mmlu_folder.save(folder / "my_copy", data)
