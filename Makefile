@@ -23,8 +23,8 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo "ARGS='...' goes to the command behind a target: make parity ARGS='--questions 5'"
 
-sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering
-	$(BIN)/python -m mechcla.sweep $(ARGS)
+sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering; then the aligned models
+	$(BIN)/python -m mechcla.sweep --with-adapters $(ARGS)
 
 quick: $(STAMP)  ## the same in two languages with coarse layers
 	$(BIN)/python -m mechcla.sweep --preset quick $(ARGS)

@@ -1,28 +1,35 @@
 """Trains each alignment method and control, sweeps each, and puts all on one plane with the base.
 
-Resumable: an adapter or run that is whole is not made again. By hand, hours: `make align`.
+Resumable: what is whole is not made again. By hand, hours: `make align`.
   ADAPTERS/METHOD-SEED   the adapters
-  RUNS/METHOD-SEED       a run each, RUNS/base first
-  OUT/align_plane        every run against the base, paired by item, as table and figure
+  RUNS/base, RUNS/METHOD-SEED    a run each, as python -m mechcla.sweep --adapters makes them
+  OUT/align_plane        every model, steered or not, against the base and against itself
+  OUT/align_bias         English bias per model and condition
   OUT/align_held_out     items that no training text names: relations in training or not
+  OUT/align_geometry     before and after: PCA, CKA, retrieval (analyses/align_geometry.py)
+  OUT/align_losses       losses by step of every training
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import mechcla
-from analyses.common import one_message
+from analyses.align_geometry import before_and_after
+from analyses.common import is_made, load, one_message, say_made, write
 from mechcla import plots
 from mechcla.align.data import align_data_folder
 from mechcla.align.methods import METHODS
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference
-from mechcla.runs.tables import csv_text
-from mechcla.storage import write_text
+from mechcla.models.adapters import WEIGHTS
+from mechcla.storage import file_sha256
 from mechcla.sweep.config import make
-from mechcla.sweep.sweep import run_config
+from mechcla.sweep.config_file import read_config
+from mechcla.sweep.sweep import run_adapters
 
 TRAINED = ("capital", "symbol")  # relations that the shipped facts have, of other things
+HELD_OUT = "align_held_out"
 
 
 def parsed() -> argparse.Namespace:
@@ -38,17 +45,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="settings of every training, as a file")
     parser.add_argument("--sweep-config", type=Path, help="settings of every sweep, as a file")
     parser.add_argument("--train-only", action="store_true", help="no sweeps")
+    parser.add_argument("--items", default="demo", help="of the geometry: dev, universal")
+    parser.add_argument("--languages", default=None, help="of the geometry; default: all")
+    parser.add_argument("--questions", type=int, default=48, help="of the geometry")
+    parser.add_argument("--resamples", type=int, default=200, help="of the geometry")
     return parser.parse_args()
 
 
 def settings(path: Path | None) -> dict[str, object]:
-    from mechcla.sweep.config_file import read_config
-
     return {} if path is None else read_config(path)
 
 
-def trained(args: argparse.Namespace) -> dict[str, Path]:
-    """The folder of each method and seed; the headline's are mist and english_only."""
+def trained(args: argparse.Namespace) -> dict[str, mechcla.AlignResult]:
+    """The training of each method and seed; the headline's are mist and english_only."""
     found = {}
     methods = args.methods.split(",")
     for seed in range(args.seeds):
@@ -63,34 +72,38 @@ def trained(args: argparse.Namespace) -> dict[str, Path]:
                 **{**settings(args.config), "seed": seed},
             )
             print(result)
-            found[name] = result.folder
+            found[name] = result
     return found
 
 
-def swept(args: argparse.Namespace, adapters: dict[str, Path]) -> list[Path]:
-    """A run folder per model, the base's first."""
-    folders = []
-    for name, model in {"base": args.model, **adapters}.items():
-        out = args.runs / name
-        given = {**settings(args.sweep_config), "model": str(model), "out": str(out)}
-        run_config(make(given))
-        folders.append(out)
-    return folders
+def losses(found: dict[str, mechcla.AlignResult]) -> list[dict[str, Any]]:
+    """Every step of every training."""
+    return [
+        {"adapter": name, "method": r.method, "seed": r.settings["seed"], **row}
+        for name, r in found.items()
+        for row in r.losses
+    ]
 
 
-def held_out(args: argparse.Namespace, adapters: dict[str, Path]) -> list[dict[str, object]]:
+def held_out(base: mechcla.HookedModel, adapters: dict[str, Path], out: Path) -> None:
     """Transfer on test items that no training text names, against the base, by relation."""
     items = mechcla.load_items(str(align_data_folder() / "heldout.jsonl")).test
+    decides = {
+        "base": base.describe(),
+        "adapters": {name: file_sha256(folder / WEIGHTS) for name, folder in adapters.items()},
+        "items": items.digest,
+    }
+    if is_made(out, HELD_OUT, decides):
+        print(f"{out / HELD_OUT}.csv is made already")
+        return
     rows: list[dict[str, object]] = []
     parts = {
         "in training": items.where(lambda i: i.topic in TRAINED),
         "not in training": items.where(lambda i: i.topic not in TRAINED),
     }
-    base = mechcla.load_model(args.model)
     before = {relations: mechcla.score(base, part) for relations, part in parts.items()}
-    del base
     for name, folder in adapters.items():
-        model = mechcla.load_model(args.model, adapter=folder)
+        model = mechcla.load_model(base.name, adapter=folder)
         for relations, part in parts.items():
             changes = difference(mechcla.score(model, part), before[relations], "transfer")
             for language, change in changes.items():
@@ -107,7 +120,8 @@ def held_out(args: argparse.Namespace, adapters: dict[str, Path]) -> list[dict[s
                 )
                 if language == POOLED:
                     print(f"{name}, relations {relations}: {change}")
-    return rows
+    write(out, HELD_OUT, rows)
+    say_made(out, HELD_OUT, decides, [f"{HELD_OUT}.csv"])
 
 
 def main() -> None:
@@ -115,14 +129,21 @@ def main() -> None:
 
     sys.excepthook = one_message
     args = parsed()
-    adapters = trained(args)
-    write_text(args.out / "align_held_out.csv", csv_text(held_out(args, adapters)))
+    args.out.mkdir(parents=True, exist_ok=True)
+    found = trained(args)
+    adapters = {name: result.folder for name, result in found.items()}
+    write(args.out, "align_losses", losses(found))
+    base, items = load(args)
+    held_out(base, adapters, args.out)
+    before_and_after(base, adapters, items.universal, args.out, resamples=args.resamples)
+    del base  # the sweeps load their own
     if args.train_only:
         return
-    compared = mechcla.compare_runs(swept(args, adapters))
-    print(compared)
-    write_text(args.out / "align_plane.csv", csv_text(compared.rows()))
-    plots.save(plots.compared(compared, "share"), args.out / "align_plane")
+    folders = [str(folder) for folder in adapters.values()]
+    given = {"model": args.model, "out": str(args.runs), "adapters": folders}
+    compared = run_adapters(make({**settings(args.sweep_config), **given}))
+    write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))
+    print(plots.save(plots.aligned_bias(compared), args.out / "align_bias"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ import mechcla
 from mechcla import plots
 from mechcla.metrics.estimates import Estimate
 from mechcla.metrics.plane_point import PlanePoint
+from mechcla.runs.identity import code_digest, versions
 from mechcla.runs.tables import csv_text
+from mechcla.storage import digest, file_sha256, read_sealed, write_sealed
 from mechcla.vectors.residuals import Residuals, cache_residuals
 
 
@@ -142,3 +144,23 @@ def write(
     if figure is not None:
         print(plots.save(figure, out / name))
     print(out / f"{name}.csv")
+
+
+def is_made(out: Path, name: str, decides: Mapping[str, Any]) -> bool:
+    """Whether NAME's files lie in `out` as `say_made` left them, made of the same by this code."""
+    seal = out / f"{name}.json"
+    found = read_sealed(seal, "decides", "files") if seal.is_file() else None
+    if found is None or found["decides"] != _decided(decides):
+        return False
+    files = found["files"].items()
+    return all((out / f).is_file() and file_sha256(out / f) == sha for f, sha in files)
+
+
+def say_made(out: Path, name: str, decides: Mapping[str, Any], files: Iterable[str]) -> None:
+    """Note in NAME.json of what these files were made, so that they are not made again."""
+    made = {f: file_sha256(out / f) for f in files}
+    write_sealed(out / f"{name}.json", {"decides": _decided(decides), "files": made})
+
+
+def _decided(decides: Mapping[str, Any]) -> str:
+    return digest({**decides, "code": code_digest(), "versions": versions()})

@@ -15,7 +15,8 @@ from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.steering.controls import random_like
 from mechcla.steering.linear_map import fit_map, map_steering
-from mechcla.vectors.recipes import RECIPES, en_vectors_by, loc_vectors_by
+from mechcla.vectors.extract import extract
+from mechcla.vectors.recipes import RECIPES
 from mechcla.vectors.residuals import cache_residuals
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -26,12 +27,12 @@ Arms = dict[tuple[str, str, int], tuple[Intervention, ...]]  # (vector, recipe, 
 
 def vectors(model: HookedModel, items: ItemSet) -> Iterator[tuple[str, str, SteeringVectors]]:
     """Every recipe's EN and LOC vectors from these items, and random ones of the same norms."""
-    universal, implicit, explicit = residuals(model, items)
+    cached = residuals(model, items)
     for name in RECIPES:
-        yield "EN", name, en_vectors_by(name, universal)
-        yield "LOC", name, loc_vectors_by(name, explicit, implicit)
-    yield "EN", "random", random_like(en_vectors_by("mean_difference", universal))
-    yield "LOC", "random", random_like(loc_vectors_by("mean_difference", explicit, implicit))
+        for kind, made in extract(model, items, name, cached=cached).items():
+            yield kind, name, made
+    for kind, made in extract(model, items, cached=cached).items():
+        yield kind, "random", random_like(made)
 
 
 def arms(

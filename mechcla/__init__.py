@@ -8,14 +8,15 @@ from mechcla.align.record import AlignResult
 from mechcla.align.training import align
 from mechcla.answers.answers import Answers
 from mechcla.answers.generation import generate
-from mechcla.answers.sem import sem_b, sem_w
+from mechcla.answers.output_language import output_language
+from mechcla.answers.sem import open_english_bias, sem_b, sem_w
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
 from mechcla.geometry import cosine_by_layer, perpendicularity_by_layer
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint import LintReport, lint
-from mechcla.items.open_item import OpenItem
+from mechcla.items.open_item import AnswerGroup, OpenItem
 from mechcla.items.study import Study
 from mechcla.metrics.estimates import Estimate
 from mechcla.metrics.metrics import (
@@ -31,27 +32,32 @@ from mechcla.models.hooked_model import HookedModel, wrap_model
 from mechcla.models.load import load_model
 from mechcla.registry import Registry
 from mechcla.report.document import report
+from mechcla.runs.aligned import compare_aligned
+from mechcla.runs.aligned_values import AlignedComparison
 from mechcla.runs.compare import RunComparison, compare_runs
 from mechcla.runs.run import Run, read_run
 from mechcla.scoring.scorer import score
-from mechcla.scoring.scores import Scores
+from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.sources import load_items, register_source
 from mechcla.statistics import compare, consistency, contrast, permutation_test
-from mechcla.steering import en_steering, loc_steering, surgical_steering
+from mechcla.steering import en_steering, gated_steering, loc_steering, surgical_steering
 from mechcla.sweep.configure import Configuration, configure
 from mechcla.sweep.sweep import run_sweep
 from mechcla.vectors.extract import en_vectors, loc_vectors
+from mechcla.vectors.gates import Gate, gate_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 __version__ = "0.2.0.dev0"
 
 __all__ = [
-    "AlignResult", "Answers", "Candidate", "Chat", "Configuration", "Estimate", "HookedModel",
-    "Intervention", "Item", "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint",
-    "Registry", "Run", "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare",
+    "AlignResult", "AlignedComparison", "AnswerGroup", "Answers", "Candidate", "Chat",
+    "Configuration", "Estimate", "Gate", "HookedModel", "Intervention", "Item", "ItemScore",
+    "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run",
+    "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare", "compare_aligned",
     "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer", "difference",
-    "en_steering", "en_vectors", "english_bias", "generate", "lint", "load_items", "load_model",
-    "loc_steering", "loc_vectors", "localization", "permutation_test", "perpendicularity_by_layer",
+    "en_steering", "en_vectors", "english_bias", "gate_vectors", "gated_steering", "generate",
+    "lint", "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
+    "open_english_bias", "output_language", "permutation_test", "perpendicularity_by_layer",
     "plane", "read_run", "recoverable_fraction", "register_source", "report", "run_sweep", "score",
     "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

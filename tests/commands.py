@@ -67,9 +67,13 @@ def main(only: list[str]) -> int:
         for command in small:
             start = time.monotonic()
             done = subprocess.run(
-                runnable(command, names), cwd=ROOT, env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                runnable(command, names),
+                cwd=ROOT,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
             failed += done.returncode != 0
             mark = "ok  " if done.returncode == 0 else f"rc {done.returncode}"
             print(f"{mark} {time.monotonic() - start:4.0f} s  {command}", flush=True)

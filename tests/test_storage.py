@@ -221,9 +221,27 @@ def test_what_the_disk_refuses_is_one_message_and_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "..", "../../up", "/etc", "a/b", "a\\b", "C:", "es\n", "x" * 300, "é" * 200, "\ud800",
-     "~", "con\0", "=cmd", ".hidden", "mechcla", "%2E"],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "../../up",
+        "/etc",
+        "a/b",
+        "a\\b",
+        "C:",
+        "es\n",
+        "x" * 300,
+        "é" * 200,
+        "\ud800",
+        "~",
+        "con\0",
+        "=cmd",
+        ".hidden",
+        "mechcla",
+        "%2E",
+    ],
+)
 def test_any_text_is_one_name_inside_the_folder(text, tmp_path):
     name = component(text)
     assert 0 < len(name) <= 40

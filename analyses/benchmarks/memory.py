@@ -12,14 +12,14 @@ import psutil
 import torch
 
 
-def peak_bytes(run: Callable[[], object]) -> int:
+def peak_bytes(run: Callable[[], object], device: torch.device | None = None) -> int:
     """Peak growth of resident memory on the CPU (sampled every 5 ms), or of allocated memory on a
-    GPU.
+    GPU. device: where it runs; default: on a GPU if there is one.
     """
     gc.collect()
     if sys.platform == "linux":  # give freed memory back first, or what runs next would hide in it
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() if device is None else device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()

@@ -20,6 +20,7 @@ NAMES = {
     "EN+restore": "EN with restoration",
     "LOC": "LOC-steering",
     "SUR": "Surgical Steering",
+    "GATED": "gated Surgical Steering",
 }
 ARMS = {
     "random": "random directions",
@@ -29,6 +30,9 @@ ARMS = {
     "orthogonal": "LOC orthogonal to EN",
     "swapped": "vectors swapped",
     "same_layer": "both at LOC's layer",
+    "gate_shuffled": "a gate of shuffled kinds",
+    "gate_always": "both on every prompt",
+    "gate_language": "EN or LOC alone, by language",
 }
 METRICS = {"transfer": "transfer", "localization": "localization", "english_bias": "English bias"}
 
@@ -65,7 +69,7 @@ def three_results(folder: Path) -> str:
 @named("changes")
 def all_changes(folder: Path) -> str:
     """The changes of every family, pooled, and the unsteered model's values."""
-    return _changes(folder, [m for m in NAMES if m != "unsteered"])
+    return _changes(folder, [m for m in _tried(folder) if m != "unsteered"])
 
 
 def _changes(folder: Path, methods: Sequence[str]) -> str:
@@ -81,7 +85,7 @@ def _changes(folder: Path, methods: Sequence[str]) -> str:
 def pooled(folder: Path) -> str:
     """Values and changes of every family, pooled over languages, in share."""
     rows = []
-    for method in NAMES:
+    for method in _tried(folder):
         cells = []
         for metric in AXES:
             if (method, metric) == ("explicit", "transfer"):
@@ -237,7 +241,8 @@ def curves(folder: Path, name: str, by: str, blocks: str, *filters: str) -> str:
 
     filters: column=cell, with _ for a space.
     """
-    table = read(f"figures/{name}", folder)
+    made = (folder / "figures" / f"{name}.csv").exists()  # else beside the run's figures
+    table = read(f"figures/{name}" if made else name, folder)
     for word in filters:
         column, cell = word.split("=", 1)
         table = [r for r in table if r[column] == cell.replace("_", " ")]
@@ -279,6 +284,12 @@ def steered(folder: Path, method: str) -> str:
     if not no or not yes:
         return count
     return f"{count} ({' '.join(yes)})" if len(yes) <= len(no) else f"{count} (not {' '.join(no)})"
+
+
+def _tried(folder: Path) -> list[str]:
+    """The families that the reference run has, in the order of their names here."""
+    there = {r["method"] for r in read("demo/summary", folder)}
+    return [name for name in NAMES if name in there]
 
 
 def _languages(folder: Path) -> list[str]:
@@ -342,3 +353,19 @@ def gains_on_dev(folder: Path) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+@named("choice-rules")
+def choice_rules(folder: Path, family: str, name: str = "choice_rules") -> str:
+    """analyses/choice_rules: gains on left-out folds by rule, and less those of `pooled`."""
+    rows = []
+    for found in read(name, folder):
+        if found["family"] == family:
+            apart = "" if found["rule"] == "pooled" else with_interval(found, "difference")
+            shown = [found["rule"], with_interval(found, "gain"), apart, found["n"]]
+            on = found["chosen_on"]
+            on = f"{on} questions" if on.isdigit() else on
+            rows.append([found["constraint"], found["axis"], on, *shown])
+    guarded = len({r[0] for r in rows}) > 1
+    head = ["constraint", "axis", "chosen on", "rule", "gain", "less pooled", "n"]
+    return markdown(head[not guarded :], [r[not guarded :] for r in rows])

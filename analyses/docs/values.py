@@ -37,7 +37,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 OVER = ("min", "max", "mean", "range", "ends", "each", "count")
 UNSAID = {"language": "all", "measure": "share"}
 SIGNED = ("difference", "gain", "change", "test_gain", "dev_gain")
-WITH_INTERVAL = (*SIGNED, "value", "share", "cosine", "nats")
+WITH_INTERVAL = (*SIGNED, "value", "share", "cosine", "nats", "recovered", "of_ceiling")
 Row = Mapping[str, Any]
 
 

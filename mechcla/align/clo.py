@@ -10,6 +10,7 @@ from mechcla.align.losses import preference_loss
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 
 if TYPE_CHECKING:
     from mechcla.align.config import AlignConfig
@@ -33,7 +34,7 @@ def examples(data: TrainingData, config: AlignConfig) -> list[Example]:
         if not fact.questions:
             continue
         for language in data.others:
-            for side in ("en", language):
+            for side in (PIVOT, language):
                 if side not in fact.questions:
                     raise MechclaError(
                         f"{fact.where or fact.id} has no question in {side!r}, so no preference of "
@@ -51,13 +52,13 @@ def examples(data: TrainingData, config: AlignConfig) -> list[Example]:
 def _of_fact(fact: ParallelFact, language: str, separator: str) -> list[Example]:
     made = []
     for answers in (fact.answers, fact.sentences):
-        own, english = answers.get(language), answers.get("en")
+        own, english = answers.get(language), answers.get(PIVOT)
         if own is None or english is None or own == english:
             continue
-        for side, chosen, rejected in ((language, own, english), ("en", english, own)):
+        for side, chosen, rejected in ((language, own, english), (PIVOT, english, own)):
             where = f"{fact.where} ({fact.id!r}, asked in {side}, en-{language})"
             texts = _pair(fact.questions[side], separator, chosen, rejected)
-            made.append(Example(where, fact.id, language, texts, fit=side != "en"))
+            made.append(Example(where, fact.id, language, texts, fit=side != PIVOT))
     return made
 
 

@@ -92,6 +92,10 @@ class AlignConfig(Given):
     rank: int = Field(16, ge=1, le=65_536, description="of LoRA")
     alpha: float = Field(32.0, gt=0, allow_inf_nan=False, description="of LoRA")
     dropout: float = Field(0.0, ge=0, lt=1, description="of LoRA; the base's own is off")
+    adapter_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="dtype of the saved adapter, which trains in float32; bfloat16 halves the file",
+    )
     modules: Words = Field(
         ["all"],
         description="what LoRA adapts: all (projections), attention, "

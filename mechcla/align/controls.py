@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mechcla.align import midalign, mist
 from mechcla.align.methods import METHODS, AlignMethod, Task
 from mechcla.align.rows import Example
+from mechcla.items.item import PIVOT
 
 if TYPE_CHECKING:
     from mechcla.align.config import AlignConfig
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def english_examples(data: TrainingData, config: AlignConfig) -> list[Example]:
     """MIST's examples in English alone: the same facts, no other language."""
-    return [example for example in mist.examples(data, config) if example.language == "en"]
+    return [example for example in mist.examples(data, config) if example.language == PIVOT]
 
 
 def broken_pairs(data: TrainingData, config: AlignConfig) -> list[Example]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import PIVOT
 from mechcla.items.texts import check_language, text_fault
 from mechcla.sources.tables import Row, read_rows
 from mechcla.storage import sha256
@@ -126,7 +127,7 @@ class TrainingData:
     @property
     def others(self) -> tuple[str, ...]:
         """The languages beside English."""
-        return tuple(language for language in self.languages if language != "en")
+        return tuple(language for language in self.languages if language != PIVOT)
 
     def texts(self) -> Iterable[tuple[str, str, str]]:
         """Every text: where it stands, its language, the text."""
@@ -152,14 +153,14 @@ def training_data(
     there = dict.fromkeys(lang for fact in facts for lang in fact.languages)
     there |= dict.fromkeys(p.language for p in preferences)
     wanted = list(languages or there)
-    if "en" not in wanted and (facts or "en" in there):  # pairs of one language need no English
-        wanted = ["en", *wanted]
+    if PIVOT not in wanted and (facts or PIVOT in there):  # pairs of one language need no English
+        wanted = [PIVOT, *wanted]
     for language in wanted:
         if language not in there:
             raise MechclaError(
                 f"{name} has no text in language {language!r}; {nearest(language, there, 40)}"
             )
-    kept = tuple(sorted(wanted, key=lambda lang: (lang != "en", wanted.index(lang))))
+    kept = tuple(sorted(wanted, key=lambda lang: (lang != PIVOT, wanted.index(lang))))
     return TrainingData(
         name,
         kept,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.align.config import AlignConfig
+from mechcla.align.kept import keep
 from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import localization, transfer
@@ -81,6 +82,8 @@ class DevLooks:
     def _save(self, folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         self.adapted.save_pretrained(str(folder), save_embedding_layers=False)
+        if self.config.adapter_dtype != "float32":
+            keep(folder, self.config.adapter_dtype)
         return folder
 
     def _add(self, step: int, folder: Path | None) -> None:

@@ -22,6 +22,7 @@ from mechcla.align.data import (
     training_data,
 )
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 from mechcla.items.texts import check_language
 from mechcla.sources.hugging_face import hub_rows
 from mechcla.sources.tables import Row, long_cells, read_rows
@@ -104,7 +105,7 @@ def from_rows(
     if have & set(ASKED) and have & set(ANSWERED):
         return _instructions(every), []
     languages = {c: c for c in first.values if c not in ("id", "topic")}
-    if "en" in languages and len(languages) > 1:
+    if PIVOT in languages and len(languages) > 1:
         if odd := [c for c in languages if not LANGUAGE_CODE.fullmatch(c)]:
             named = ",".join(f"{c}={c}" for c in languages if c not in odd)
             raise MechclaError(
@@ -128,7 +129,7 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
     for number, row in enumerate(rows, start=1):
         asked = row.cell(next((c for c in ASKED if c in row.values), "question"))
         answer = row.cell(next((c for c in ANSWERED if c in row.values), "answer"))
-        language = check_language(row.values.get("language", "en"), row.where)
+        language = check_language(row.values.get("language", PIVOT), row.where)
         id_ = str(row.values.get("id") or f"row-{number}")
         fact = grouped.setdefault(id_, {"questions": {}, "answers": {}, "where": row.where})
         if language in fact["questions"]:
@@ -141,7 +142,7 @@ def _instructions(rows: Iterable[Row]) -> list[ParallelFact]:
 
 
 def _preference(row: Row, number: int) -> Preference:
-    language = check_language(row.values.get("language", "en"), row.where)
+    language = check_language(row.values.get("language", PIVOT), row.where)
     asked = next((c for c in ASKED if c in row.values), "prompt")
     return Preference(
         str(row.values.get("id") or number),
@@ -149,7 +150,7 @@ def _preference(row: Row, number: int) -> Preference:
         row.cell(asked),
         row.cell("chosen"),
         row.cell("rejected"),
-        language != "en",
+        language != PIVOT,
         row.where,
     )
 

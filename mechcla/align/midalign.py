@@ -11,6 +11,7 @@ from mechcla.align.losses import info_nce
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 
 if TYPE_CHECKING:
     from mechcla.align.config import AlignConfig
@@ -22,7 +23,7 @@ def task_examples(data: TrainingData, config: AlignConfig) -> list[Example]:
     """MIST's examples; in English alone if `task_languages` says so."""
     found = mist.examples(data, config)
     if config.task_languages == "english":
-        found = [example for example in found if example.language == "en"]
+        found = [example for example in found if example.language == PIVOT]
     return found
 
 
@@ -36,13 +37,13 @@ def pairs(data: TrainingData, config: AlignConfig) -> list[Example]:
         if not fact.sentences:
             continue
         for language in data.others:
-            for side in ("en", language):
+            for side in (PIVOT, language):
                 if side not in fact.sentences:
                     raise MechclaError(
                         f"{fact.where or fact.id} has no sentence in {side!r}, so it is no pair of "
                         f"en and {language}; every row needs its translations to be aligned"
                     )
-            texts = tuple(Text("", "", fact.sentences[side]) for side in ("en", language))
+            texts = tuple(Text("", "", fact.sentences[side]) for side in (PIVOT, language))
             made.append(
                 Example(f"{fact.where} ({fact.id!r}, en-{language})", fact.id, language, texts)
             )

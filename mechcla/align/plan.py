@@ -91,8 +91,9 @@ def make_plan(
         key = f"{config.seed}/{task.name}"
         drawn.append(step_rows(rows, mine, per_step, task.distinct, key) if mine else [])
     parts = max(parts_needed(steps, config.batch_tokens) for steps in drawn if steps)
-    parts = min(parts, *(len(rows) // (2 if t.distinct else 1) or 1 for t, steps in zip(
-        method.tasks, drawn, strict=True) for rows in steps))  # fmt: skip
+    for task, rows_of in zip(method.tasks, drawn, strict=True):
+        least = 2 if task.distinct else 1  # rows in a part
+        parts = min(parts, *(max(1, len(rows) // least) for rows in rows_of))
     steps = []
     for number in turns:
         turn, place = number % len(method.tasks), number // len(method.tasks)

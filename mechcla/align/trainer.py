@@ -26,12 +26,13 @@ ENTRIES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "adapter_model.
 
 
 def train(
-    adapted: Any, plan: Plan, config: AlignConfig, work: Path
+    adapted: Any, plan: Plan, config: AlignConfig, work: Path, stop_after: int | None = None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Train the adapter in place; returns the losses by step, and the looks at dev.
 
-    Checkpoints lie in `work`; the last whole one is gone on from. Raises MechclaError for a loss or
-    a weight that is not finite, naming step and row, and the checkpoint that stays.
+    Checkpoints lie in `work`; the last whole one is gone on from. stop_after: a step of the plan
+    after which to stop; the schedule is still that of the whole plan. Raises MechclaError for a
+    loss or a weight that is not finite, naming step and row, and the checkpoint that stays.
     """
     from torch.utils.data import SequentialSampler
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -98,6 +99,10 @@ def train(
             ):
                 control.should_training_stop |= looks.look(state.global_step)
 
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_training_stop |= state.global_step == stop_after
+
     arguments = TrainingArguments(
         output_dir=str(work),
         per_device_train_batch_size=1,  # one micro-batch of the plan
@@ -135,7 +140,7 @@ def train(
             args=arguments,
             train_dataset=plan,
             data_collator=_the_one,
-            callbacks=[Finite(), Progress(), Dev()],
+            callbacks=[Finite(), Progress(), Dev(), Stop()],
         )
         trainer.parts = []
         trainer.model_accepts_loss_kwargs = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from mechcla.align.config import AlignConfig, make
 from mechcla.align.curves import loss_curve, write_losses
 from mechcla.align.data import TrainingData
+from mechcla.align.kept import keep
 from mechcla.align.loaders import load_data
 from mechcla.align.modules import check_trainable, target_modules
 from mechcla.align.plan import Plan, make_plan
@@ -116,6 +118,40 @@ def _aligned(config: AlignConfig, data: TrainingData) -> AlignResult:
     return _write(adapted, record, config, out, work)
 
 
+def losses_again(
+    trained: AlignResult, steps: int = 2, data: TrainingData | None = None
+) -> list[dict[str, Any]]:
+    """The losses of a recorded training's first steps, trained anew from its seed and settings.
+
+    Nothing is written that stays; on this machine's own device. data: the texts, where the record
+    does not name them. Raises MechclaError for other texts than the record's. On other processors
+    and thread counts sums round otherwise, so losses agree to about 1e-5 of their size, not to the
+    bit. The base is not compared: its digest differs between versions of transformers, too.
+
+    >>> losses_again(read_result(Path("data/adapters/clo")))[0]["loss"]       # doctest: +SKIP
+    """
+    _check_packages()
+    config = make(dict(trained.settings) | {"dev_items": None, "device": None})
+    texts = load_data(config) if data is None else data
+    base = load_model(
+        config.model, device=config.device, dtype=config.dtype, revision=config.revision
+    )
+    there = trained.record["data"]["digest"]
+    if texts.digest != there:
+        raise MechclaError(
+            f"{str(trained.folder)!r} was trained with texts of digest {there[:12]}..., and those "
+            f"here have {texts.digest[:12]}...; its losses cannot be had again with them"
+        )
+    plan = make_plan(config, texts, base.tokenizer, base.window, base.vocab_size, base.pad_id)
+    device = base.device
+    del base
+    with _own_chance(config.seed), tempfile.TemporaryDirectory() as work:
+        adapted, _ = _adapted(config)
+        adapted.to(device)
+        losses, _ = train(adapted, plan, config, Path(work), stop_after=steps)
+    return losses
+
+
 def _check_packages() -> None:
     try:
         import accelerate  # noqa: F401
@@ -187,7 +223,9 @@ def _start(config: AlignConfig, work: Path, mine: Mapping[str, Any]) -> None:
 def _other(there: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """How what is there differs from this training; "" if it does not."""
     old, new = there["settings"], mine["settings"]
-    odd = [f"{k} {old.get(k)!r}, not {new[k]!r}" for k in new if old.get(k) != new[k]]
+    # A setting that came later had its default before.
+    was = {k: old.get(k, AlignConfig.model_fields[k].get_default()) for k in new}
+    odd = [f"{k} {was[k]!r}, not {new[k]!r}" for k in new if was[k] != new[k]]
     return ", ".join(
         odd[:4] or [what for name, what in OTHER.items() if there.get(name) != mine.get(name)]
     )
@@ -208,11 +246,15 @@ def _own_chance(seed: int) -> Iterator[None]:
 
 def _adapted(config: AlignConfig) -> tuple[Any, list[str]]:
     """The base with a fresh adapter in it, its own dropout off, and the modules adapted."""
+    return with_adapter(base_weights(config.model, DTYPES[config.dtype], config.revision), config)
+
+
+def with_adapter(model: Any, config: AlignConfig) -> tuple[Any, list[str]]:
+    """The same of a transformers model that is here already, in place."""
     import warnings
 
     from peft import LoraConfig, get_peft_model
 
-    model = base_weights(config.model, DTYPES[config.dtype], config.revision)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -261,6 +303,8 @@ def _write(
         for name in (CONFIG, WEIGHTS):
             if not (part / name).exists():
                 raise MechclaError(f"peft wrote no {name} into {str(part)!r}")
+        if config.adapter_dtype != "float32":
+            keep(part, config.adapter_dtype)
         record["adapter"] = file_sha256(part / WEIGHTS)
         write_losses(part / LOSSES, record["losses"])
         loss_curve(part / "losses", record["losses"], config.method)

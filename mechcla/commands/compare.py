@@ -11,7 +11,7 @@ from pydantic_settings import CliPositionalArg
 from mechcla import plots
 from mechcla.commands.command import COMMANDS, Command, Flags, flags, parse
 from mechcla.metrics.estimates import RESAMPLES
-from mechcla.runs.compare import compare_runs
+from mechcla.runs.compare import SUMMARY, compare_runs
 from mechcla.runs.tables import csv_text
 from mechcla.storage import user_path, write_text
 from mechcla.sweep.setting_types import Words
@@ -33,6 +33,11 @@ class CompareConfig(Flags):
     conditions: Words | None = Field(
         None, description="these only, such as unsteered,SUR; default: all but the control arms"
     )
+    metrics: Words | None = Field(
+        None,
+        description="registered metrics, such as localization,collision_aware_bias; default: "
+        + ", ".join(SUMMARY),
+    )
     resamples: int = Field(RESAMPLES, ge=100, le=100_000, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of the bootstrap and the tests")
 
@@ -45,6 +50,7 @@ def main(arguments: list[str]) -> int:
         config.runs,
         config.measure,
         conditions=config.conditions,
+        metrics=SUMMARY if config.metrics is None else config.metrics,
         resamples=config.resamples,
         seed=config.seed,
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcla.engine.capability import LOOSE, TOLERANCE
+from mechcla.engine.gating import Readings
 from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 Ids = Sequence[Sequence[int]]
 Special = Sequence[int | frozenset[int]]  # a row's, as Packed has it
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What decoding keeps between tokens: the model's key-value cache, and what gates read."""
+
+    cache: Any
+    readings: Readings
 
 
 def _chunk(heads: Ids, tails: Ids, special: Special, begin: int) -> Layout:
@@ -78,12 +88,12 @@ def cached_logits(
     special: Special,
     answers: Ids,
     edits: Sequence[Intervention] = (),
-    past: Any = None,
-) -> tuple[Float[Tensor, "row vocab"], Any]:
+    past: Past | None = None,
+) -> tuple[Float[Tensor, "row vocab"], Past]:
     """The same from a cache: past=None runs the prompts (answers must be empty), else the answers'
     last tokens.
 
-    Returns the logits and the cache that the next call is given.
+    Returns the logits and what the next call is given. Gates are read on the prompts, and stay.
     """
     before = 0 if past is None else len(prompts[0]) + len(answers[0]) - 1
     nothing: Ids = [()] * len(prompts)
@@ -94,10 +104,13 @@ def cached_logits(
     )
     device = model.device
     seen = torch.ones(len(prompts), before + layout.ids.shape[1], dtype=torch.long, device=device)
-    return run_hooked(
-        edit_places(model, edits, layout),
-        lambda: model.next_logits(layout.ids.to(device), seen, layout.positions.to(device), past),
+    readings: Readings = {} if past is None else past.readings
+    cache = None if past is None else past.cache
+    logits, cache = run_hooked(
+        edit_places(model, edits, layout, readings),
+        lambda: model.next_logits(layout.ids.to(device), seen, layout.positions.to(device), cache),
     )
+    return logits, Past(cache, readings)
 
 
 def cache_fits(model: HookedModel) -> bool:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from mechcla.engine.gating import SITE, PromptGate, Readings, gates_of, weight_of
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.packing import Layout
 from mechcla.models.hooking import Place
@@ -37,14 +38,26 @@ def token_mask(layout: Layout, positions: str) -> Bool[Tensor, "row seq"]:
     return chosen & layout.real
 
 
-def edit_places(model: HookedModel, edits: Sequence[Intervention], layout: Layout) -> list[Place]:
-    """The edits as hooks, for `run_hooked`.
+def edit_places(
+    model: HookedModel,
+    edits: Sequence[Intervention],
+    layout: Layout,
+    readings: Readings | None = None,
+) -> list[Place]:
+    """The edits as hooks, for `run_hooked`, and before them those that read their gates.
+
+    readings: what gates have read already; those that are read on the way are added to it.
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the
     MLP branch reads it; the skip connection gets the same change at the end of the block, so the
     edit reaches both, as the stream's name says.
     """
-    places: list[Place] = []
+    readings = {} if readings is None else readings
+    places = [
+        _reader(model, gate, layout, readings)
+        for gate in gates_of(edits)
+        if gate.key not in readings
+    ]
     # The end of a block comes after its inside.
     for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
         where = token_mask(layout, edit.positions).to(model.device)
@@ -57,7 +70,7 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], layout: Layou
             where: Tensor = where,
             change: list[Tensor] = change,
         ) -> Tensor:
-            new = edit.apply(h, where)
+            new = edit.apply(h, where, weight_of(edit, readings))
             if edit.site == "resid_mid":
                 change.append(new - h)
             return new
@@ -71,3 +84,12 @@ def edit_places(model: HookedModel, edits: Sequence[Intervention], layout: Layou
 
             places.append(("site", end, carry))
     return places
+
+
+def _reader(model: HookedModel, gate: PromptGate, layout: Layout, readings: Readings) -> Place:
+    """A hook that reads a gate and changes nothing."""
+
+    def read(h: Tensor) -> None:
+        readings[gate.key] = gate.read(h, layout.prompt)
+
+    return "site", model.hook_point(gate.layer, SITE), read

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcla.engine.gating import PromptGate, check_gates
 from mechcla.engine.operators import OPERATORS, Strength
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.chat import Chat, chat_settings
@@ -55,7 +56,8 @@ class Intervention:
     made_with: digest of the model that the vector was made with, if known. made_in: whether its
     prompts stood in a chat template, and in which, if known. matrix: W of the operator map, or of
     another that takes one. language: whose rows the vector is for; None suits any. It decides what
-    is refused, no number. A zero vector without a matrix changes nothing. Raises MechclaError for a
+    is refused, no number. gate: which rows it acts on (`gating`); None is all. A zero vector
+    without a matrix changes nothing. Raises MechclaError for a
     strength or vector that is not finite, an unknown name, or the relative unit with an operator
     (ablate, map) for whose strength it has no meaning.
     """
@@ -73,6 +75,7 @@ class Intervention:
     matrix: Float[Tensor, "d_model d_model"] | None = None
     made_in: Mapping[str, Any] | None = None
     language: str | None = None
+    gate: PromptGate | None = None
 
     def __post_init__(self) -> None:
         operation = OPERATORS.get(self.operator)
@@ -111,9 +114,21 @@ class Intervention:
             )
 
     def apply(
-        self, h: Float[Tensor, "row seq d_model"], where: Bool[Tensor, "row seq"]
+        self,
+        h: Float[Tensor, "row seq d_model"],
+        where: Bool[Tensor, "row seq"],
+        weight: Float[Tensor, " row"] | None = None,
     ) -> Float[Tensor, "row seq d_model"]:
-        """The edited activation; tokens outside `where` keep their values to the last bit."""
+        """The edited activation; tokens outside `where` keep their values to the last bit.
+
+        weight: how much of the edit each row gets, where it has a gate; a row of weight 0 keeps its
+        values too. Raises MechclaError for an edit with a gate that is given none.
+        """
+        if self.gate is not None and weight is None:
+            raise MechclaError(
+                f"the {self.label or 'steering'} edit has a gate; expected `weight`, what the gate "
+                "makes of each row"
+            )
         v = self.vector.to(device=h.device, dtype=torch.float32)
         matrix, scale = self.matrix, cast(Strength, self.strength)
         if matrix is not None:
@@ -131,6 +146,12 @@ class Intervention:
                 f"operator {self.operator!r} made {made} of an activation {tuple(h.shape)}; "
                 "expected the same shape"
             )
+        if weight is not None:
+            where = where & (weight > 0).unsqueeze(-1)
+            if self.gate is not None and self.gate.scale is not None:
+                precise = torch.promote_types(h.dtype, torch.float32)
+                before = h.to(precise)
+                new = before + weight[:, None, None].to(precise) * (new.to(precise) - before)
         return torch.where(where.unsqueeze(-1), new.to(h.dtype), h)
 
     @property
@@ -163,6 +184,7 @@ class Intervention:
             "vector_sha256": sha256(self.vector),
             "language": self.language,
             **more,
+            **(self.gate.describe() if self.gate is not None else {}),
         }
 
 
@@ -172,8 +194,8 @@ def active(
     """The interventions that do something, checked against the model.
 
     One of strength 0 is no intervention and is left out, so its scores are the unsteered ones to
-    the last bit. Raises MechclaError for a vector of another width or a layer or site that the
-    model lacks.
+    the last bit. Raises MechclaError for a vector of another width, a layer or site that the model
+    lacks, or a gate that would read a steered stream.
     """
     listed = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     for one in listed:
@@ -195,7 +217,9 @@ def active(
                 "dataclasses.replace(vectors, record={})"
             )
         model.hook_name(one.layer, one.site)
-    return tuple(one for one in listed if not one.idle)
+    acting = tuple(one for one in listed if not one.idle)
+    check_gates(acting, model)
+    return acting
 
 
 def chat_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -211,13 +235,14 @@ def check_chat(
     """Raises MechclaError for a vector whose prompts stood in another template, or in none."""
     asked = chat_settings(chat, model.tokenizer)
     given = (interventions,) if isinstance(interventions, Intervention) else interventions
-    for one in given:
-        if not isinstance(one, Intervention) or one.idle or one.made_in is None:
-            continue
-        if dict(one.made_in) == asked:
+    acting = [one for one in given if isinstance(one, Intervention) and not one.idle]
+    parts = [(f"{one.label or 'steering'} vector", one.made_in) for one in acting]
+    parts += [(one.gate.label, one.gate.made_in) for one in acting if one.gate is not None]
+    for what, made_in in parts:
+        if made_in is None or dict(made_in) == asked:
             continue
         made, now = (
-            {"chat": how["chat"], **how.get("chat_template", {})} for how in (one.made_in, asked)
+            {"chat": how["chat"], **how.get("chat_template", {})} for how in (made_in, asked)
         )
         keys = [key for key in dict.fromkeys([*made, *now]) if made.get(key) != now.get(key)]
         keys = ["chat"] if "chat" in keys else keys
@@ -227,7 +252,7 @@ def check_chat(
             for key in keys
         )
         raise MechclaError(
-            f"the {one.label or 'steering'} vector was made with prompts put another way than "
+            f"the {what} was made with prompts put another way than "
             f"these: {listed}. Make it again with this chat, or pass the chat that it was made "
             "with; to use it all the same, take the record off: dataclasses.replace(vectors, "
             "record={})"

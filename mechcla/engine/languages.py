@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mechcla.engine.gating import PromptGate
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.chat import Chat
@@ -77,7 +78,9 @@ def _listed(steps: Any) -> tuple[Intervention, ...]:
 
 def _check(edits: tuple[Intervention, ...], rows: tuple[str, ...]) -> None:
     """Refuse an edit with a language beside rows, or another edit, of another one."""
-    made = {e.language: e for e in edits if e.language is not None}
+    parts: list[Intervention | PromptGate] = [*edits]
+    parts += [e.gate for e in edits if e.gate is not None]
+    made = {part.language: part for part in parts if part.language is not None}
     if len(made) > 1:
         both = " and ".join(f"{e.label or 'steering'} of {k!r}" for k, e in made.items())
         raise MechclaError(

@@ -15,7 +15,7 @@ its plain forward pass (`fits`); one that is not runs on the plain path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcla.engine.gating import PromptGate, Readings, gates_of, weight_of
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.packing import Batch
 from mechcla.errors import MechclaError
@@ -41,7 +42,8 @@ class State:
     resid_pre edits of `layer` are not yet applied; all edits of earlier blocks are. Two things the
     recording pass leaves behind, so that nothing unsteered runs again; a State that was steered has
     neither. trunk: what each block was given, and what the last one gave, where there is memory for
-    it. unsteered: the rows for the unembedding; it belongs to block 0 alone.
+    it. unsteered: the rows for the unembedding; it belongs to block 0 alone. readings: what gates
+    read at the blocks that were run.
     """
 
     model: HookedModel
@@ -51,6 +53,7 @@ class State:
     calls: tuple[dict[str, Any], ...]
     trunk: tuple[Float[Tensor, "row seq d_model"], ...] = ()
     unsteered: Scored | None = None
+    readings: Readings = field(default_factory=dict)
 
 
 def tree_mask(
@@ -94,16 +97,23 @@ def start(model: HookedModel, batch: Batch) -> State:
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     for edit in edits:
-        h = edit.apply(h, token_mask(state.batch.layout, edit.positions).to(h.device))
+        where = token_mask(state.batch.layout, edit.positions).to(h.device)
+        h = edit.apply(h, where, weight_of(edit, state.readings))
     return h
 
 
 @torch.inference_mode()
-def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> State:
+def advance(
+    state: State,
+    layer: int,
+    edits: Sequence[Intervention] = (),
+    gates: Sequence[PromptGate] = (),
+) -> State:
     """Run blocks state.layer .. layer-1 under the edits that belong to them.
 
     A resid_post edit of block layer-1 is included; a resid_pre edit of block `layer` is not yet.
-    Edits of other blocks are ignored here, so the same list can be passed to every step.
+    Edits of other blocks are ignored here, so the same list can be passed to every step; their
+    gates are read where their block is run. gates: more of them to be read, for edits to come.
     """
     model = state.model
     if not state.layer <= layer <= model.n_layers:
@@ -114,15 +124,24 @@ def advance(state: State, layer: int, edits: Sequence[Intervention] = ()) -> Sta
     first = min((e.layer for e in edits if state.layer <= e.layer < layer), default=layer)
     known = min(first, len(state.trunk) - 1) if state.trunk else state.layer
     h = (state.trunk[known] if known > state.layer else state.resid).to(model.device)
+    layout = state.batch.layout
+    unread = [g for g in (*gates_of(edits), *gates) if g.key not in state.readings]
+    readings = state.readings | {
+        g.key: g.read(state.trunk[g.layer + 1].to(model.device), layout.prompt)
+        for g in unread
+        if g.layer < max(known, state.layer) and state.trunk
+    }
+    state = replace(state, readings=readings)
     for k in range(max(known, state.layer), layer):
         mine = [e for e in edits if e.layer == k]
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
         out = run_hooked(
-            edit_places(model, inner, state.batch.layout),
+            edit_places(model, inner, layout, readings),
             partial(model.blocks[k], h, **_on(state.calls[k], h.device)),
         )
         h = out[0] if isinstance(out, tuple) else out
+        readings |= {g.key: g.read(h, layout.prompt) for g in unread if g.layer == k}
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
     return replace(
         state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None
@@ -176,7 +195,12 @@ def join(states: Sequence[State]) -> State | None:
         return None
     calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
     return replace(
-        first, resid=torch.cat([s.resid for s in states]), calls=calls, trunk=(), unsteered=None
+        first,
+        resid=torch.cat([s.resid for s in states]),
+        calls=calls,
+        trunk=(),
+        unsteered=None,
+        readings={},
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.engine.gating import gates_of
 from mechcla.engine.head import HEAD_ROWS, Scored, log_probs
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.state import State, advance, advance_together, scored, steer_here
@@ -52,6 +53,7 @@ def run_variants(
     edges, a tensor a batch), the shallow layers first.
     """
     queue = _Queue(max_tokens)
+    gates = gates_of([edit for _, todo in branches for _, step in todo for edit in step])
     done = [i for i, todo in branches if not todo]
     if done and all(s.unsteered is not None for s in states):  # the recording pass ran it already
         gathered = _Gathered([s.unsteered for s in states if s.unsteered is not None])
@@ -71,7 +73,7 @@ def run_variants(
         key=lambda x: x[:2],
     )
     for (layer, after), same in groupby(ordered, key=lambda x: x[:2]):
-        states = tuple(keep(advance(s, layer + 1 if after else layer)) for s in states)
+        states = tuple(keep(advance(s, layer + 1 if after else layer, gates=gates)) for s in states)
         last: list[tuple[list[int], Edits]] = []
         for _, _, group in same:
             step = group[0][1][0][1]

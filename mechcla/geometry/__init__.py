@@ -26,7 +26,13 @@ from mechcla.geometry.directions import (
     reliability,
     without_common,
 )
-from mechcla.geometry.similarity import Retrieval, linear_cka, retrieval
+from mechcla.geometry.similarity import (
+    Retrieval,
+    cka_with_english,
+    linear_cka,
+    retrieval,
+    retrieval_of_english,
+)
 from mechcla.geometry.subspaces import (
     SubspaceAngles,
     principal_angles,
@@ -41,6 +47,7 @@ __all__ = [
     "SharedDirections",
     "SubspaceAngles",
     "across_languages",
+    "cka_with_english",
     "convergence",
     "cosine_by_layer",
     "linear_cka",
@@ -51,6 +58,7 @@ __all__ = [
     "random_perpendicularity",
     "reliability",
     "retrieval",
+    "retrieval_of_english",
     "subspace_angles",
     "top_directions",
     "without_common",

@@ -17,7 +17,7 @@ from torch import Tensor
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
-from mechcla.items.item import Item
+from mechcla.items.item import PIVOT, Item
 from mechcla.items.item_set import ItemSet, pair_ids
 from mechcla.vectors.residuals import cache_residuals
 
@@ -43,7 +43,7 @@ def english_share(
     language: str,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    pivot: str = "en",
+    pivot: str = PIVOT,
 ) -> Curve:
     """p(English answer) / (p(English answer) + p(local answer)) at the prompt's end, by layer, on
     universal items.

@@ -2,7 +2,17 @@
 
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
+from mechcla.items.lint_rules import RULES, Finding
 from mechcla.items.open_item import OpenItem
 from mechcla.items.study import FrozenChoice, Study
 
-__all__ = ["Candidate", "FrozenChoice", "Item", "ItemSet", "OpenItem", "Study"]
+__all__ = [
+    "RULES",
+    "Candidate",
+    "Finding",
+    "FrozenChoice",
+    "Item",
+    "ItemSet",
+    "OpenItem",
+    "Study",
+]

@@ -17,6 +17,7 @@ Split = str  # one of SPLITS
 Role = str  # one of ROLES of the kind
 PromptForm = str  # one of FORMS
 
+PIVOT = "en"  # the language that others are paired with; it is not steered
 KINDS: tuple[str, ...] = ("universal", "cultural")
 SPLITS: tuple[str, ...] = ("dev", "test")
 # No cue, the item's own country named, the United States named.

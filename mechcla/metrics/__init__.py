@@ -2,6 +2,7 @@
 
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.metrics import (
+    collision_aware_bias,
     difference,
     english_bias,
     localization,
@@ -15,6 +16,7 @@ __all__ = [
     "POOLED",
     "Estimate",
     "PlanePoint",
+    "collision_aware_bias",
     "difference",
     "english_bias",
     "localization",

@@ -108,6 +108,26 @@ def english_bias(
     return metric(scores, "english_bias", measure, normalisation)
 
 
+def collision_aware_bias(
+    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+) -> dict[str, Estimate]:
+    """English bias less what is expected because other places give the American answer too, by
+    language and pooled.
+
+    An item counts as in `english_bias`: where the American and the local answer are one, it does
+    not. Its American answer's value v (share, or 1 or 0) becomes v - v(k-1)/k = v/k, with k the
+    places that give that answer, the US among them, as the candidate's `country` lists them ("US CA
+    MX"). Without such lists it equals `english_bias`. The limits: the k places are taken to draw
+    alike, whatever their size; only places that the source lists are known. Source: ours, after
+    LocQA's idea of a collision-aware bias; their formula is another or unknown to us.
+
+    >>> aware = mechcla.metrics.collision_aware_bias(scores)
+    >>> aware["es"] == mechcla.english_bias(scores)["es"]  # the demo items list no sharing places
+    True
+    """
+    return metric(scores, "collision_aware_bias", measure, normalisation)
+
+
 @dataclass(frozen=True)
 class Metric:
     """What a metric measures: the candidates of one role, on the items of one kind that offer it.
@@ -134,6 +154,39 @@ METRICS.register("localization", Metric("cultural", "local"))
 METRICS.register("english_bias", Metric("cultural", "english"))
 
 
+def unshared_english(measure: Measure = "share", normalisation: str = "sum") -> ItemValue:
+    """A function of an item: its American answer's value, less what shared answers explain.
+
+    With k places that give the American answer, the United States among them, its value v is v/k:
+    each of the k is taken to be as good a reason for that answer, so v(k-1)/k is expected without
+    the United States. k is read from the candidate's `country` ("US CA MX" is 3; one, or nothing,
+    is 1).
+    """
+    english = item_value("english", measure, normalisation)
+
+    def value(row: ItemScore) -> float:
+        observed = english(row)
+        k = np.asarray([max(1, len((whose or "").split())) for whose in row.countries])
+        has = np.asarray([r == "english" for r in row.roles])
+        if (k[has] == 1).all():
+            return observed
+        if measure == "share":
+            parts = row.shares(normalisation)
+        else:
+            scores = row.values(normalisation)
+            best = scores == scores.max()
+            parts = best / best.sum()
+        return float((parts / k)[has].sum())
+
+    return value
+
+
+# No row of a sweep's summary: where no item says who shares an answer it repeats english_bias.
+METRICS.register(
+    "collision_aware_bias", Metric("cultural", "english", unshared_english, summary=False)
+)
+
+
 def _metric_table(
     scores: Scores, name: str, measure: Measure, normalisation: str
 ) -> dict[str, dict[str, float]]:
@@ -157,7 +210,8 @@ def metric(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """A metric by its name ("transfer", "localization", "english_bias"), by language and pooled."""
+    """A registered metric by its name ("transfer", "localization", "english_bias",
+    "collision_aware_bias", or your own), by language and pooled."""
     table = _metric_table(scores, name, measure, normalisation)
     return _estimates(table, measure, resamples, seed)
 
@@ -187,6 +241,21 @@ def difference(
 
     Only items that both have are compared. Raises MechclaError if there are none.
     """
+    table = paired_differences(scores, base, name, measure, normalisation)
+    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
+
+
+def paired_differences(
+    scores: Scores,
+    base: Scores,
+    name: str,
+    measure: Measure = "share",
+    normalisation: str = "sum",
+) -> dict[str, dict[str, float]]:
+    """What `difference` is the mean of: each item's change in the metric, {language: {id: change}}.
+
+    Raises MechclaError if the tables have no item in common.
+    """
     new, old = (_metric_table(s, name, measure, normalisation) for s in (scores, base))
     table = {
         lang: {i: new[lang][i] - old[lang][i] for i in new[lang] if i in old[lang]}
@@ -198,7 +267,7 @@ def difference(
         raise MechclaError(
             "the two score tables have no item in common, so there is nothing to compare"
         )
-    return _estimates(table, f"difference in {name} {measure}", resamples, seed)
+    return table
 
 
 def recoverable_fraction(

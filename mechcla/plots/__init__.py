@@ -5,10 +5,13 @@ geometry.py   curves, projections, reliabilities, gains, matrices
 contrast.py   contrasts
 answers.py    answers
 runs.py       compared
+aligned.py    aligned_plane, aligned_bias, before_after
+labels.py     labels that cover nothing
 style.py      one look for all
 fonts.py      a glyph for every script
 """
 
+from mechcla.plots.aligned import aligned_bias, aligned_plane, before_after
 from mechcla.plots.answers import answers
 from mechcla.plots.contrast import contrasts
 from mechcla.plots.geometry import curves, gains, matrices, projections, reliabilities
@@ -17,8 +20,11 @@ from mechcla.plots.runs import compared
 from mechcla.plots.style import save
 
 __all__ = [
+    "aligned_bias",
+    "aligned_plane",
     "answers",
     "arms",
+    "before_after",
     "compared",
     "contrasts",
     "curves",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from mechcla.metrics.estimates import Estimate
 from mechcla.plots.fonts import families
@@ -28,6 +30,8 @@ STYLE: Any = {
     "svg.hashsalt": "mechcla",
     "svg.fonttype": "none",
     "axes.axisbelow": True,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,  # figures name their own layout
 }
 OWN = ("es", "zh", "id", "ko", "el", "fa", "en")
 
@@ -40,12 +44,31 @@ def save(figure: Figure, stem: str | Path) -> Path:
     """
     stem = user_path(stem)
     # Resolution, ids and text are decided here, not on drawing.
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), _laid_out(figure) as box:
         for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             target = stem.with_name(f"{stem.name}.{kind}")
-            options: dict[str, Any] = {"bbox_inches": "tight", "metadata": metadata, "format": kind}
+            options: dict[str, Any] = {"bbox_inches": box, "metadata": metadata, "format": kind}
             write_whole(target, partial(figure.savefig, **options))
     return target
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[Bbox]:
+    """One layout for every format, in the PNG's resolution; savefig would make one for each.
+
+    Yields what the figure fills, in inches, with the margin that bbox_inches="tight" leaves.
+    """
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+    try:
+        if engine is not None:
+            engine.execute(figure)  # all of a first drawing that what follows needs
+        box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
+        figure.set_layout_engine(None)  # by STYLE: no engine at all
+        yield box
+    finally:
+        figure.set_dpi(dpi)
+        figure.set_layout_engine(engine)
 
 
 def new_figure(

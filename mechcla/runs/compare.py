@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import Item
+from mechcla.items.item import PIVOT, Item
 from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate
 from mechcla.metrics.metrics import METRICS, Measure, difference, metric
 from mechcla.results import Rows
@@ -29,7 +29,6 @@ from mechcla.steering.families import BOTH, Condition
 if TYPE_CHECKING:
     import pandas as pd
 
-PIVOT = "en"  # not steered, so not in what is pooled
 SUMMARY = (*BOTH, "english_bias")
 LIMIT = (
     "a run's layers and strengths are its own dev's choice, so a difference between two runs under "
@@ -153,7 +152,7 @@ class RunComparison:
                 table.append((v.condition, v.metric, v.run, str(v.value), change, p))
         lines += in_columns(table)
         for key, values in self.differing.items():
-            shown = " | ".join(_short(value) for value in values)
+            shown = " | ".join(shortened(value) for value in values)
             lines.append(f"the runs differ in {key}: {shown}")
         for row in self.left_out:
             where = " ".join(filter(None, (row["condition"], row["language"], row["kind"])))
@@ -186,10 +185,10 @@ def compare_runs(
 
     >>> comparison = mechcla.compare_runs(["runs/base", "runs/midalign"])
     """
-    read = _read(runs)
+    read = read_runs(runs)
     names, first = list(read), next(iter(read.values()))
-    _same_questions(read)
-    metrics = _once(metrics, "metrics")
+    same_questions(read)
+    metrics = each_once(metrics, "metrics")
     for name in metrics:
         METRICS.get(name)
     left_out: list[dict[str, Any]] = []
@@ -200,12 +199,12 @@ def compare_runs(
         tables = {name: run.scores(condition) for name, run in have.items()}
         if names[0] not in have or len(have) < 2:
             why = f"{', '.join(map(repr, lack))} has no such condition"
-            left_out += [_left(name, condition, len(t), why) for name, t in tables.items()]
+            left_out += [left_record(name, condition, len(t), why) for name, t in tables.items()]
             continue
-        left_out += [_left(k, condition, 0, f"{k!r} has no such condition") for k in lack]
+        left_out += [left_record(k, condition, 0, f"{k!r} has no such condition") for k in lack]
         tables, others = _common(tables, condition)
         left_out += others
-        for table in _parts(tables):
+        for table in steered_and_english(tables):
             values += _values(table, condition, metrics, measure, resamples, seed)
     if not values:
         raise MechclaError(
@@ -223,10 +222,10 @@ def compare_runs(
         "seed": seed,
     }
     rows = Rows(tuple(left_out), settings)
-    return RunComparison(_corrected(values), tuple(names), rows, _differing(read), settings)
+    return RunComparison(_corrected(values), tuple(names), rows, differing_settings(read), settings)
 
 
-def _read(runs: Sequence[Run | str | Path]) -> dict[str, Run]:
+def read_runs(runs: Sequence[Run | str | Path]) -> dict[str, Run]:
     """The runs by a name for each: the last parts of its folder that tell them apart."""
     if isinstance(runs, str | Path | Run) or len(runs) < 2:
         given = [runs] if isinstance(runs, str | Path | Run) else list(runs)
@@ -237,7 +236,7 @@ def _read(runs: Sequence[Run | str | Path]) -> dict[str, Run]:
     return complete_runs(runs, "compared")
 
 
-def _once(names: Sequence[str], what: str) -> tuple[str, ...]:
+def each_once(names: Sequence[str], what: str) -> tuple[str, ...]:
     if isinstance(names, str) or not names or len(set(names)) < len(names):
         raise MechclaError(f"{what}={names!r}; expected different names, e.g. {what}=('EN',)")
     return tuple(names)
@@ -247,13 +246,13 @@ def _conditions(read: Mapping[str, Run], asked: Sequence[str] | None) -> tuple[s
     known = tuple(dict.fromkeys(c for run in read.values() for c in run.conditions))
     if asked is None:
         return tuple(c for c in known if not Condition.parse(c).is_arm)
-    for name in _once(asked, "conditions"):
+    for name in each_once(asked, "conditions"):
         if name not in known:
             raise MechclaError(f"no run has a condition {name!r}; {nearest(name, known, 30)}")
     return tuple(asked)
 
 
-def _same_questions(read: Mapping[str, Run]) -> None:
+def same_questions(read: Mapping[str, Run]) -> None:
     """Refuse runs in which one id, language and kind stands for different test questions."""
     (first, one), *rest = (
         (name, {(i.id, i.language, i.kind): i for i in run.item_set.test})
@@ -280,7 +279,7 @@ def _asks(item: Item) -> dict[str, Any]:
     return {name: getattr(item, name) for name in names}
 
 
-def _left(
+def left_record(
     run: str, condition: str, items: int, why: str, language: str = "", kind: str = ""
 ) -> dict[str, Any]:
     place = {"run": run, "condition": condition, "language": language, "kind": kind}
@@ -291,7 +290,7 @@ def _common(
     tables: Mapping[str, Scores], condition: str
 ) -> tuple[dict[str, Scores], list[dict[str, Any]]]:
     """The rows that all runs have, and what each has beside them, by language and kind."""
-    keyed = {name: {_key(row): row for row in table} for name, table in tables.items()}
+    keyed = {name: {row_key(row): row for row in table} for name, table in tables.items()}
     shared = [k for k in next(iter(keyed.values())) if all(k in rows for rows in keyed.values())]
     left = []
     for name, rows in keyed.items():
@@ -301,17 +300,17 @@ def _common(
             place = (key[1], key[2], f"not scored by {', '.join(others)}")
             lacking[place] = lacking.get(place, 0) + 1
         left += [
-            _left(name, condition, n, why, language, kind)
+            left_record(name, condition, n, why, language, kind)
             for (language, kind, why), n in sorted(lacking.items())
         ]
     return {n: Scores(tuple(rows[k] for k in shared)) for n, rows in keyed.items()}, left
 
 
-def _key(row: ItemScore) -> Key:
+def row_key(row: ItemScore) -> Key:
     return (row.id, row.language, row.kind, row.prompt_form)
 
 
-def _parts(tables: Mapping[str, Scores]) -> Iterator[dict[str, Scores]]:
+def steered_and_english(tables: Mapping[str, Scores]) -> Iterator[dict[str, Scores]]:
     """The steered languages, which are pooled, and English, which is not."""
     tests: tuple[Callable[[ItemScore], bool], ...] = (
         lambda row: row.language != PIVOT,
@@ -367,7 +366,7 @@ def _corrected(values: Sequence[ComparedValue]) -> tuple[ComparedValue, ...]:
     return tuple(replace(v, p_holm=corrected.get(k)) for k, v in enumerate(values))
 
 
-def _differing(read: Mapping[str, Run]) -> dict[str, tuple[Any, ...]]:
+def differing_settings(read: Mapping[str, Run]) -> dict[str, tuple[Any, ...]]:
     """The settings, and what else decides a run, in which the runs are not alike."""
     records = [
         {**{f"{k} digest": v for k, v in run.record["identity"].items()}, **run.config}
@@ -382,6 +381,6 @@ def _same(x: Mapping[str, Estimate], y: Mapping[str, Estimate]) -> bool:
     return set(x) - {PIVOT} == set(y) - {PIVOT}
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

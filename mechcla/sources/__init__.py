@@ -13,19 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.items.lint import lint
 from mechcla.items.texts import check_language
 from mechcla.registry import Registry
-from mechcla.sources.blend import read_blend
+from mechcla.sources.blend import blend_pairs, blend_questions, blend_report, read_blend
 from mechcla.sources.demo import demo_items
 from mechcla.sources.files import read_items
 from mechcla.sources.global_mmlu import read_global_mmlu
 from mechcla.sources.hub import read_hub
 from mechcla.sources.loaded import LeftOut, Loaded
+from mechcla.sources.locqa import locqa_questions, read_locqa
+from mechcla.sources.splits import half
 from mechcla.storage import user_path
 
-__all__ = ["SOURCES", "LeftOut", "Loaded", "Source", "load", "load_items", "register_source"]
+__all__ = [
+    "SOURCES",
+    "LeftOut",
+    "Loaded",
+    "Source",
+    "blend_pairs",
+    "blend_questions",
+    "blend_report",
+    "half",
+    "load",
+    "load_items",
+    "locqa_questions",
+    "register_source",
+]
 
 Source = Callable[..., ItemSet | Loaded]
 SOURCES: Registry[Source] = Registry("source")
@@ -33,6 +49,7 @@ SOURCES.register("demo", demo_items)
 SOURCES.register("blend", read_blend)
 SOURCES.register("global_mmlu", read_global_mmlu)
 SOURCES.register("hub", read_hub)
+SOURCES.register("locqa", read_locqa)
 
 
 def register_source(name: str, source: Source) -> None:
@@ -47,8 +64,8 @@ def register_source(name: str, source: Source) -> None:
 def load_items(
     source: str | Path, languages: Sequence[str] | None = None, **options: Any
 ) -> ItemSet:
-    """Items from a named source ("demo", "global_mmlu", "blend", "hub") or a file (.jsonl, .csv,
-    .parquet); docs/sources.md.
+    """Items from a named source ("demo", "global_mmlu", "blend", "locqa", "hub") or a file (.jsonl,
+    .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults
@@ -120,7 +137,7 @@ def load(source: str | Path, languages: Sequence[str] | None = None, **options: 
                 f"the {str(source)!r} items have no language {language!r}; "
                 f"{nearest(language, items.languages, 50)}"
             )
-    keep = set(languages) | ({"en"} & set(items.languages))
+    keep = set(languages) | ({PIVOT} & set(items.languages))
     return replace(
         found,
         items=items.where(lambda item: item.language in keep),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate, bootstrap_means
 from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import Table, estimate_of, values_of
@@ -12,7 +13,7 @@ from mechcla.statistics.differences import Table, estimate_of, values_of
 
 def consistency(
     scores: Scores,
-    pivot: str = "en",
+    pivot: str = PIVOT,
     normalisation: str = "sum",
     *,
     reverse: bool = False,

@@ -156,8 +156,9 @@ def _answered(
     rows = unique_rows([r for r in scores if r.kind == "cultural"], what)
     found = {}
     for key, row in rows.items():
-        whose = row.roles if countries == ROLE_PAIR else row.countries
-        counts = [whose.count(country) for country in countries]
+        whose = _whose(row, countries)
+        places = [[k for k, codes in enumerate(whose) if country in codes] for country in countries]
+        counts = [len(stand) for stand in places]
         if max(counts) > 1 and countries == ROLE_PAIR:
             continue  # two American answers: which one is meant cannot be told
         if max(counts) > 1:
@@ -165,16 +166,11 @@ def _answered(
                 f"{what}: item {row.id!r} ({row.language}) "
                 f"has several answers of one of {countries}; a contrast needs one"
             )
-        if min(counts) == 1:
-            found[key] = (row, whose.index(countries[0]), whose.index(countries[1]))
+        if min(counts) == 1 and places[0] != places[1]:  # else both give one answer
+            found[key] = (row, places[0][0], places[1][0])
     if not found:
         have = sorted(
-            {
-                c
-                for row in rows.values()
-                for c in (row.roles if countries == ROLE_PAIR else row.countries)
-                if c
-            }
+            {c for row in rows.values() for codes in _whose(row, countries) for c in codes}
         )
         raise MechclaError(
             f"{what}: none of {len(rows)} cultural items "
@@ -183,3 +179,10 @@ def _answered(
             f"are {', '.join(have) or 'not given'}"
         )
     return found
+
+
+def _whose(row: ItemScore, countries: tuple[str, str]) -> list[list[str]]:
+    """Per candidate, its role, or the countries whose answer it is: several where they share it."""
+    if countries == ROLE_PAIR:
+        return [[role] for role in row.roles]
+    return [(whose or "").split() for whose in row.countries]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 from mechcla.registry import Registry
 from mechcla.vectors.steering_vectors import SteeringVectors, like
 
@@ -101,7 +102,7 @@ def us_country(vectors: Vectors) -> SteeringVectors:
     return like(vectors["LOC US"], vectors["LOC"], "LOC of the US")
 
 
-def other_country(loc: SteeringVectors, pivot: str = "en") -> SteeringVectors:
+def other_country(loc: SteeringVectors, pivot: str = PIVOT) -> SteeringVectors:
     """In each steered language the v_LOC of the next one (the last takes the first's)."""
     steered = [k for k in loc.languages if k != pivot]
     if len(steered) < 2:

@@ -51,6 +51,9 @@ class DevSearch(Protocol):
         named.
         """
 
+    def gate_layers(self) -> list[int]:
+        """Blocks by how well a gate there tells dev's prompts, best first; none without a gate."""
+
     def restored(self) -> list[Method]:
         """EN with restoration, where it is asked for."""
 
@@ -67,10 +70,10 @@ class Family:
 
     name: one word, since `Condition` writes an arm behind it. axes: the metrics that it is for, of
     `mechcla.metrics.metrics.METRICS`; its dev gain is their sum, and its arms are scored on them.
-    vectors: which it needs ("EN", "LOC"). arms: names of `mechcla.steering.controls.ARMS`. search:
-    what dev tries, given a DevSearch, after the families registered before it. build: its
-    interventions; None: EN's part, then LOC's. guarded: on dev neither gain may fall below
-    -tolerance. mark, colour: how figures draw it.
+    vectors: which it needs ("EN", "LOC", "GATE"). arms: names of
+    `mechcla.steering.controls.ARMS`. search: what dev tries, given a DevSearch, after the families
+    registered before it. build: its interventions; None: EN's part, then LOC's. guarded: on dev
+    neither gain may fall below -tolerance. mark, colour: how figures draw it.
     """
 
     name: str

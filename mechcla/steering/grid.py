@@ -4,9 +4,34 @@ methods.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mechcla.steering.method import Method
+
+
+def upper_layers(n_layers: int) -> list[int]:
+    """Every layer of the upper two thirds, where steering was found to act.
+
+    >>> upper_layers(18) == list(range(6, 18)), upper_layers(2)
+    (True, [0, 1])
+    """
+    return list(range(n_layers // 3, n_layers))
+
+
+NAMED: dict[str, Callable[[int], list[int]]] = {
+    "upper": upper_layers,
+    "all": lambda n_layers: list(range(n_layers)),
+}
+
+
+def named_layers(layers: Sequence[int] | str, n_layers: int) -> list[int]:
+    """The layers of a name ("upper", "all"), or these, in order, each once.
+
+    >>> named_layers("upper", 6), named_layers([3, 1, 3], 6)
+    ([2, 3, 4, 5], [1, 3])
+    """
+    return NAMED[layers](n_layers) if isinstance(layers, str) else sorted(set(layers))
 
 
 def coarse_layers(n_layers: int, step: int) -> list[int]:

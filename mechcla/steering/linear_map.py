@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mechcla.engine.intervention import Intervention, Positions, chat_of
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 from mechcla.vectors.residuals import Residuals
 
 
@@ -39,7 +40,7 @@ class LinearMap:
 
 
 def fit_map(
-    universal: Residuals, language: str, layer: int, ridge: float = 1.0, pivot: str = "en"
+    universal: Residuals, language: str, layer: int, ridge: float = 1.0, pivot: str = PIVOT
 ) -> LinearMap:
     """The ridge regression of the pivot's residuals on the language's, over the questions that both
     have.

@@ -43,7 +43,9 @@ class Method:
     en_layer, loc_layer: blocks, counted from 0. strengths: in the manner's unit. restore_layer:
     where v_EN is subtracted again. arm: a control arm that stands in for it
     (`mechcla.steering.controls.ARMS`). en_positions, loc_positions: None is the manner's. named:
-    the family, where it cannot be told from the parts.
+    the family, where it cannot be told from the parts. gate_layer: the block that a gate reads, so
+    that EN acts on universal prompts and LOC on cultural ones. gate_scale: a soft gate's.
+    gate_constant: "EN" or "LOC", the part that did better alone on dev, for the arm gate_language.
     """
 
     en_layer: int | None = None
@@ -55,12 +57,17 @@ class Method:
     en_positions: str | None = None
     loc_positions: str | None = None
     named: str = ""
+    gate_layer: int | None = None
+    gate_scale: float | None = None
+    gate_constant: str = ""
 
     @property
     def family(self) -> str:
-        """unsteered, EN, EN+restore, LOC, SUR, or the one that it is named after."""
+        """unsteered, EN, EN+restore, LOC, SUR, GATED, or the one that it is named after."""
         if self.named:
             return self.named
+        if self.gate_layer is not None:
+            return "GATED"
         if self.en_layer is None:
             return "unsteered" if self.loc_layer is None else "LOC"
         if self.loc_layer is not None:
@@ -77,6 +84,9 @@ class Method:
             parts.append(f"R{self.restore_layer}")
         if self.loc_layer is not None:
             parts.append(f"LOC{self.loc_layer}x{self.loc_strength:g}")
+        if self.gate_layer is not None:
+            soft = "" if self.gate_scale is None else f"s{self.gate_scale:g}"
+            parts.append(f"G{self.gate_layer}{soft}")
         for label, positions in (("EN", self.en_positions), ("LOC", self.loc_positions)):
             if positions is not None:
                 parts.append(f"{label}@{positions}")
@@ -95,11 +105,13 @@ class Method:
 
         After these two come all other settings, so that of two methods one always comes first, in
         whatever order they were tried: the deeper edits' layers, positive strengths before negative
-        ones, positions by name.
+        ones, positions by name. Of gates the hard one comes first.
         """
         layers = [layer for layer in (self.en_layer, self.loc_layer) if layer is not None]
-        rest = tuple(-1 if k is None else k for k in (self.restore_layer, self.loc_layer))
-        words = (self.en_positions or "", self.loc_positions or "", self.arm, self.named)
+        deeper = (self.restore_layer, self.loc_layer, self.gate_layer, self.gate_scale)
+        rest = tuple(-1 if k is None else k for k in deeper)
+        positions = (self.en_positions or "", self.loc_positions or "")
+        words = (*positions, self.arm, self.named, self.gate_constant)
         total = abs(self.en_strength) + abs(self.loc_strength)
         return (total, min(layers, default=0), *rest, -self.en_strength, -self.loc_strength, *words)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.steering.families import AXIS_OF, FAMILIES, Family
-from mechcla.sweep.cells import KINDS, PIVOT
 
 MADE_OF = {"EN": "universal", "LOC": "cultural"}  # the kind that a vector is made of
 

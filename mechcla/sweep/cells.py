@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mechcla.items.item import PromptForm
+from mechcla.items.item import PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.steering.method import Method
 from mechcla.sweep.config import SweepConfig
 
-PIVOT = "en"
-KINDS = ("universal", "cultural")
 UNSTEERED = Method()
 
 

@@ -7,15 +7,26 @@ import sys
 from pathlib import Path
 
 from mechcla.errors import MechclaError
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.runs.folder import RECORD
 from mechcla.runs.identity import versions
 from mechcla.steering.families import FAMILIES
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import PIVOT, sample
+from mechcla.sweep.cells import sample
 from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.extract import en_prompts
 from mechcla.vectors.recipes import UNPAIRED
+
+
+def check_one_model(config: SweepConfig) -> None:
+    """Refuse a run of several models."""
+    if config.adapters:
+        raise MechclaError(
+            f"adapters={config.adapters!r}: one run is one model; expected "
+            "python -m mechcla.sweep --adapters, or mechcla.run_sweep(..., adapters=[...]), which "
+            "make a run per adapter"
+        )
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:

@@ -5,6 +5,7 @@ record.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,39 +22,28 @@ from mechcla.engine.operators import acting, check_use
 from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
+from mechcla.steering.grid import NAMED
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
+from mechcla.sweep.choosing import CONSTRAINTS, RULES, Limits
 from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
+from mechcla.sweep.presets import PRESETS
 from mechcla.sweep.setting_types import (
     MINUS,
     MOST_SEED,
     MOST_THREADS,
     Given,
-    Layers,
+    LayersOrName,
     Numbers,
     Variables,
+    Where,
     Words,
     whole_path,
 )
 from mechcla.vectors.recipes import RECIPES
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "quick": {
-        "languages": ["es", "ko"],
-        "coarse_step": 6,
-        "refine": 0,
-        "restore": False,
-        "dev_items": 10,
-        "test_items": 20,
-        "pair_layers": 1,
-        "en_strengths": [0.3],
-        "loc_strengths": [2.0],
-        "controls": False,
-        "out": "runs/quick",
-    },
-}
+WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib"}
 
 
 class SweepConfig(Given):
@@ -72,13 +62,25 @@ class SweepConfig(Given):
     config: Path | None = Field(
         None, description="YAML, TOML or JSON file with any of these settings; flags win over it"
     )
-    preset: Literal["default", "quick"] = Field(
-        "default", description="quick: two languages, coarse layers"
+    preset: Literal["default", "quick", "fine"] = Field(
+        "default",
+        description="quick: two languages, coarse layers; fine: small strengths too, at every "
+        "layer of the upper two thirds",
     )
     out: str = Field(
         "runs/demo", description="run folder; the same command again does only what is missing"
     )
     model: str = Field("demo", description="'demo', a Hugging Face id, or a folder")
+    adapters: Words = Field(
+        [],
+        description="adapters of the model, as adapters/mist,adapters/clo: a run each beside the "
+        "model's own, in OUT/base and OUT/NAME, and one comparison of all in OUT",
+    )
+    with_adapters: bool = Field(
+        False,
+        description="after the run, the shipped aligned models of this base beside it on one plane "
+        "in OUT-aligned: unsteered, and under Surgical Steering as recorded",
+    )
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="weights' dtype"
@@ -98,22 +100,17 @@ class SweepConfig(Given):
     unit: Literal["raw", "relative"] = Field(
         "raw", description="strength: multiples of v, or of the mean norm there"
     )
-    en_positions: Literal[
-        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
-    ] = Field("prompt", description="tokens that EN-steering edits")
-    loc_positions: Literal[
-        "last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"
-    ] = Field("prompt", description="tokens that LOC-steering edits")
+    en_positions: Where = Field("prompt", description="tokens that EN-steering edits")
+    loc_positions: Where = Field("prompt", description="tokens that LOC-steering edits")
     en_strengths: Numbers = Field([0.3], description="strengths of v_EN")
     loc_strengths: Numbers = Field([2.0, 4.0], description="strengths of v_LOC")
-    layers: Layers | None = Field(
-        None, description="layers to sweep, as 3,9,15; default: coarse to fine"
+    layers: LayersOrName | None = Field(
+        None,
+        description=f"layers to sweep, as 3,9,15, or {' or '.join(NAMED)} (upper: the upper two "
+        "thirds); default: coarse to fine",
     )
     coarse_step: int = Field(
-        4,
-        ge=1,
-        le=1_000,
-        description="coarse pass: every so many layers, and the last; 1 is every layer",
+        4, ge=1, le=1_000, description="coarse pass: every so many layers, and the last"
     )
     refine: int = Field(
         1,
@@ -122,6 +119,9 @@ class SweepConfig(Given):
         description="fine pass: so many layers on either side of the best coarse one",
     )
     restore: bool = Field(True, description="also try EN with restoration, alone and within SUR")
+    gated: bool = Field(
+        False, description="also try gated SUR: a gate tells universal prompts from cultural ones"
+    )
     restore_strength: float | None = Field(
         0.6, description="EN strength with restoration; null: the largest of en_strengths"
     )
@@ -141,8 +141,23 @@ class SweepConfig(Given):
     test_items: int | None = Field(
         63, ge=2, le=1_000_000, description="test items per kind and language; null: all"
     )
-    choose: Literal["language", "pooled"] = Field(
-        "language", description="one choice per language, or one for all"
+    choose: str = Field(
+        "language", description=f"whose dev gains decide for a language: {', '.join(RULES)}"
+    )
+    constraint: str = Field(
+        "tolerance",
+        description=f"what SUR may lose on dev: {', '.join(CONSTRAINTS)} (bounded: most "
+        "localization, transfer's lower bound above -max_loss)",
+    )
+    max_loss: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="bounded: how much transfer may be lost",
+    )
+    confidence: float = Field(
+        0.9, gt=0, lt=1, description="bounded: of the one-sided bound of transfer"
     )
     measure: Literal["share", "accuracy"] = Field(
         "share", description="what selection maximises on dev"
@@ -173,7 +188,7 @@ class SweepConfig(Given):
     plugins: Words = Field(
         [],
         description="Python files or modules that register sources, recipes, operators, families, "
-        "metrics, control arms",
+        "metrics, control arms, choice rules, constraints",
     )
     chat: bool = Field(
         False,
@@ -236,7 +251,7 @@ class SweepConfig(Given):
     @classmethod
     def _in_order(cls, values: Any) -> Any:
         """Sorted, each once: in which order they were given decides nothing."""
-        return values if values is None else sorted(set(values))
+        return sorted(set(values)) if isinstance(values, list) else values
 
     @field_validator("en_strengths", "loc_strengths", "restore_strength")
     @classmethod
@@ -268,11 +283,13 @@ class SweepConfig(Given):
             raise ValueError(nearest(value, acting()))
         return value
 
-    @field_validator("recipe")
+    @field_validator("recipe", "choose", "constraint")
     @classmethod
-    def _registered(cls, value: str) -> str:
-        if value not in RECIPES:
-            raise ValueError(nearest(value, RECIPES))
+    def _registered(cls, value: str, info: Any) -> str:
+        known: dict[str | None, Iterable[str]]
+        known = {"recipe": RECIPES, "choose": RULES, "constraint": CONSTRAINTS}
+        if value not in (names := known[info.field_name]):
+            raise ValueError(nearest(value, names))
         return value
 
     @field_validator("en_strengths", "loc_strengths", "languages", "layers")
@@ -290,6 +307,11 @@ class SweepConfig(Given):
         )
 
     @property
+    def limits(self) -> Limits:
+        """What SUR may lose on dev."""
+        return Limits(self.tolerance, self.constraint, self.max_loss, self.confidence)
+
+    @property
     def chat_form(self) -> bool | Chat:
         """What `chat=` of `mechcla.score` and of the vectors takes."""
         if not self.chat:
@@ -297,9 +319,12 @@ class SweepConfig(Given):
         return Chat(self.system_prompt, self.chat_template_args, self.chat_date)
 
     def resolved(self) -> dict[str, Any]:
-        """What decides the results: every setting but where they are written and how fast."""
+        """What decides the results: every setting but where they are written and how fast.
+
+        Nor the adapters: each is the model of a run of its own.
+        """
         return self.model_dump(
-            mode="json", exclude={"config", "preset", "out", "threads", "cache_mib"}
+            mode="json", exclude={*WHERE_AND_HOW_FAST, "adapters", "with_adapters"}
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
+from mechcla.items.item import KINDS
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import FrozenChoice
 from mechcla.models.chat import Chat
@@ -19,7 +20,7 @@ from mechcla.models.hooked_model import HookedModel
 from mechcla.steering.grid import restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import MADE_OF
-from mechcla.sweep.cells import KINDS, pivot
+from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.finite import listed
 from mechcla.sweep.held import held_settings, item_settings

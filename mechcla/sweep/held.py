@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.models.adapters import find_shipped
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.hooking import users_hooks
 from mechcla.models.load import load_model
@@ -107,6 +108,8 @@ def _parts(name: str) -> tuple[str, str | None]:
     if not user_path(name).exists():
         for place in (k for k, letter in enumerate(name) if letter == "+"):
             base, adapter = name[:place], name[place + 1 :]
+            if base and find_shipped(adapter) is not None:
+                return base, adapter
             if base and (user_path(adapter) / "adapter_config.json").is_file():
                 return base, str(Path(user_path(adapter)))
     return name, None

@@ -4,18 +4,20 @@ control arms.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
+from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
-from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
 from mechcla.vectors.extract import extract
+from mechcla.vectors.gates import GATE, SHUFFLED, gates
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -33,16 +35,30 @@ def shuffles(config: SweepConfig) -> bool:
     return config.controls and not config.vectors
 
 
+def gate_names(items: ItemSet, config: SweepConfig) -> list[str]:
+    """The gate and its control, if asked for and a steered language has two dev items per kind."""
+    if not config.gated:
+        return []
+    counted = Counter((i.language, i.kind) for i in items.dev)
+    able = [k for k in Axes.of(items).steered if all(counted[k, kind] > 1 for kind in KINDS)]
+    return [GATE, *([SHUFFLED] if config.controls else [])] if able else []
+
+
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    """EN and LOC, whichever the items allow, and what the control arms need.
+    """EN and LOC, whichever the items allow, the gate between them, and what the control arms need.
 
     Raises MechclaError for a vector that is not finite.
     """
+    asked = dev
     if "EN" not in (wanted := Axes.of(dev).vectors):
         dev = dev.cultural  # English may have universal items all the same
     elif "LOC" not in wanted:
         dev = dev.universal
     made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
+    if names := gate_names(asked, config):
+        how: dict[str, Any] = {"chat": config.chat_form, "seed": config.seed}
+        found = gates(model, asked, shuffled=SHUFFLED in names, **how)
+        made |= {name: gate.to_vectors() for name, gate in found.items()}
     check_vectors(made, model)
     return made
 

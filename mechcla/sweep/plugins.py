@@ -1,5 +1,5 @@
 """Plugins: a user's own files that register sources, recipes, operators, families, metrics, control
-arms or alignment methods.
+arms, choice rules, constraints or alignment methods.
 
     python -m mechcla.sweep --plugins my_family.py
 
@@ -20,6 +20,7 @@ from mechcla.errors import MechclaError
 from mechcla.steering.controls import ARMS
 from mechcla.steering.families import FAMILIES
 from mechcla.storage import user_path
+from mechcla.sweep.choosing import CONSTRAINTS, RULES
 from mechcla.user_code import user_code
 from mechcla.vectors.recipes import RECIPES
 
@@ -75,8 +76,9 @@ def plugin_digests() -> dict[str, str]:
 
 
 def users_code(recipe: str, operator: str) -> dict[str, str]:
-    """Digests of the recipe and the operator of these names, and of all families and control arms,
-    where they are a user's own: registered from Python they are in no plugin's digest.
+    """Digests of the recipe and the operator of these names, and of all families, control arms,
+    choice rules and constraints, where they are a user's own: registered from Python they are in no
+    plugin's digest.
     """
     named: list[tuple[str, object]] = [
         (f"recipe {recipe}", RECIPES.get(recipe)),
@@ -84,6 +86,8 @@ def users_code(recipe: str, operator: str) -> dict[str, str]:
     ]
     named += [(f"family {name}", family) for name, family in FAMILIES.items()]
     named += [(f"arm {name}", arm) for name, arm in ARMS.items()]
+    named += [(f"choice rule {name}", rule) for name, rule in RULES.items()]
+    named += [(f"constraint {name}", guard) for name, guard in CONSTRAINTS.items()]
     found = ((f"code of {name}", user_code(value)) for name, value in named)
     return {name: digest for name, digest in found if digest is not None}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mechcla import plots
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
+from mechcla.items.item import KINDS
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.runs.folder import (
     ARMS,
@@ -31,7 +32,6 @@ from mechcla.scoring.scores import Scores
 from mechcla.statistics import Contrast
 from mechcla.steering.families import is_steered
 from mechcla.storage import write_json, write_text
-from mechcla.sweep.cells import KINDS
 from mechcla.sweep.evidence import (
     Tested,
     against_arms,

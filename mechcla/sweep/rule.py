@@ -6,12 +6,17 @@ together.
 
     EN, EN+restore  the largest gain in transfer
     LOC             the largest gain in localization
-    SUR             among pairs for which neither gain falls below -tolerance, the largest sum
+    SUR             among pairs that the constraint admits, the largest sum, or what the constraint
+                    maximises (`mechcla.sweep.choosing.constraint`)
     a user's own    the largest sum of the gains on its axes, of any registered metric
 
+Whose gains these are, a language's own or those of all, is the choice rule's
+(`mechcla.sweep.choosing.choice_rule`).
+
 A family whose best value is not above 0 is left out there: the choice is then the unsteered model,
-Method(). Ties go to the smaller total strength, then to the shallower layer. Since the sum is
-monotone in both gains, the chosen SUR is on the Pareto front of the pairs that qualify.
+Method(). Ties go to the smaller total strength, then to the shallower layer. Where the sum
+decides, which is monotone in both gains, the chosen SUR is on the Pareto front of the pairs that
+qualify.
 
 A method with a cell that is not finite is never chosen, ranked or averaged: its point says which
 cells they are.
@@ -27,10 +32,14 @@ from typing import Any
 import numpy as np
 
 from mechcla.errors import MechclaError
-from mechcla.metrics.metrics import METRICS, Measure, difference
+from mechcla.metrics.estimates import bootstrap_means
+from mechcla.metrics.metrics import METRICS, Measure, paired_differences
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import AXIS_OF, FAMILIES, axes_of
 from mechcla.steering.method import Method
+from mechcla.sweep.choosing.constraint import CONSTRAINTS, LIMITS, Limits
+
+Changes = Mapping[str, Mapping[str, float]]  # {axis: {id: change}} of one language
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class DevPoint:
 
     not_finite: its cells (language and kind) that are not finite; such a point has gains of nan and
     is never chosen. others: gains on its family's further axes, {axis: {language: gain}}.
+    covariances: sampling covariances of two languages' gains by axis, {(l, m): value}; at (l, l)
+    the squared standard error. Empty where the items are not known.
     """
 
     method: Method
@@ -47,12 +58,37 @@ class DevPoint:
     by_language: dict[str, tuple[float, float]]
     not_finite: tuple[tuple[str, str], ...] = ()
     others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    covariances: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     @property
     def gains(self) -> dict[str, float]:
         """The gain on each axis, over languages."""
         others = {axis: float(np.mean(list(by.values()))) for axis, by in self.others.items()}
         return {"transfer": self.d_transfer, "localization": self.d_localization, **others}
+
+    @property
+    def gains_by_axis(self) -> dict[str, dict[str, float]]:
+        """{axis: {language: gain}}, where it was measured."""
+        plane = {
+            axis: {k: v[n] for k, v in self.by_language.items() if not math.isnan(v[n])}
+            for n, axis in enumerate(AXIS_OF.values())
+        }
+        return plane | {axis: dict(by) for axis, by in self.others.items()}
+
+    @property
+    def errors(self) -> dict[str, dict[str, float]]:
+        """Standard errors of the gains, {axis: {language: error}}."""
+        return {
+            axis: {a: math.sqrt(v) for (a, b), v in found.items() if a == b}
+            for axis, found in self.covariances.items()
+        }
+
+    def error(self, axis: str) -> float:
+        """The standard error of the gain over languages, questions as clusters; nan if unknown."""
+        found = self.covariances.get(axis, {})
+        n = sum(a == b for a, b in found)
+        total = math.fsum(found.values())
+        return math.sqrt(max(0.0, total)) / n if n and not math.isnan(total) else math.nan
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -62,24 +98,69 @@ class DevPoint:
             "by_language": self.by_language,
             **({"not_finite": self.not_finite} if self.not_finite else {}),
             **({"others": self.others} if self.others else {}),
+            **({"errors": self.errors} if self.covariances else {}),
         }
 
 
-def gains(
+def changes(
     family: str, scores: Scores, base: Scores, kind: str, measure: Measure
-) -> dict[str, float]:
-    """A cell's gains over the unsteered cell of its language and kind, by axis: the plane's of this
-    kind, and the family's own ones on it. nan if the cell is not finite.
+) -> dict[str, dict[str, float]]:
+    """What each item of a cell gains over the unsteered cell of its language and kind, {axis: {id:
+    gain}}: on the plane's axis of this kind, and on the family's own ones. nan for all if the cell
+    is not finite.
     """
     own = (axis for axis in axes_of(family) if METRICS.get(axis).kind == kind)
     axes = dict.fromkeys((AXIS_OF[kind], *own))
     if scores.not_finite:
-        return dict.fromkeys(axes, math.nan)
+        return {axis: {row.id: math.nan for row in scores} for axis in axes}
     found = {}
     for axis in axes:
-        (value, *_) = difference(scores, base, axis, measure, resamples=1).values()
-        found[axis] = value.value
+        (found[axis],) = paired_differences(scores, base, axis, measure).values()
     return found
+
+
+def gains(items: Changes) -> dict[str, float]:
+    """A cell's gain on each axis, of its items' `changes`.
+
+    >>> gains({"transfer": {"a": 0.25, "b": 0.75}})
+    {'transfer': 0.5}
+    """
+    return {
+        axis: float(bootstrap_means({"": column}, resamples=1)[""][0])
+        for axis, column in items.items()
+    }
+
+
+def covariances(by_language: Mapping[str, Mapping[str, float]]) -> dict[tuple[str, str], float]:
+    """Sampling covariances of languages' mean changes, {language: {id: change}}: a question that
+    two languages share varies in both at once. nan where a language has one item.
+
+    >>> covariances({"es": {"a": 0.0, "b": 0.2}, "ko": {"a": 0.2, "b": 0.0}})[("es", "ko")]
+    -0.01
+    """
+    ids = list(dict.fromkeys(i for column in by_language.values() for i in column))
+    there = np.asarray([[i in c for i in ids] for c in by_language.values()], float)
+    values = np.asarray([[c.get(i, 0.0) for i in ids] for c in by_language.values()])
+    n = there.sum(axis=1)
+    centred = (values - (values.sum(axis=1) / n)[:, None]) * there
+    shared = there @ there.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = centred @ centred.T * shared / (shared - 1) / np.outer(n, n)
+    found = np.where(shared > 1, found, np.where(np.eye(len(n)) > 0, np.nan, 0.0))
+    names = list(by_language)
+    return {(a, b): float(found[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)}
+
+
+def point_of(method: Method, cells: Mapping[tuple[str, str], Changes]) -> DevPoint:
+    """The point of a method from the `changes` of its cells, by (language, kind)."""
+    columns: dict[str, dict[str, Mapping[str, float]]] = {}
+    for (language, _), items in cells.items():
+        for axis, column in items.items():
+            columns.setdefault(axis, {})[language] = column
+    found = dev_point(method, {key: gains(items) for key, items in cells.items()})
+    if found.not_finite:
+        return found
+    return replace(found, covariances={axis: covariances(by) for axis, by in columns.items()})
 
 
 def dev_point(method: Method, cells: Mapping[tuple[str, str], Mapping[str, float]]) -> DevPoint:
@@ -134,7 +215,14 @@ def within(point: DevPoint, languages: Container[str]) -> DevPoint | None:
         for k in kept:
             if k in by_language:
                 cells[k, METRICS.get(axis).kind][axis] = by_language[k]
-    return replace(dev_point(point.method, cells), not_finite=point.not_finite)
+    return replace(
+        dev_point(point.method, cells),
+        not_finite=point.not_finite,
+        covariances={
+            axis: {(a, b): v for (a, b), v in found.items() if a in kept and b in kept}
+            for axis, found in point.covariances.items()
+        },
+    )
 
 
 def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
@@ -152,7 +240,7 @@ def pareto_front(points: Sequence[DevPoint]) -> list[DevPoint]:
     return sorted(front, key=lambda p: (-p.d_transfer, p.method.size))
 
 
-def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
+def best(points: Sequence[DevPoint], family: str, limits: Limits = LIMITS) -> DevPoint:
     """The chosen point of a family, by the rule above. Raises MechclaError if it has none."""
     mine = [p for p in points if p.method.family == family]
     if not mine:
@@ -161,11 +249,11 @@ def best(points: Sequence[DevPoint], family: str, tolerance: float) -> DevPoint:
         )
     mine = [p for p in mine if not p.not_finite]
     kind = FAMILIES.get(family)
-    if kind.guarded:
-        mine = [p for p in mine if min(p.d_transfer, p.d_localization) >= -tolerance]
+    guard = CONSTRAINTS.get(limits.constraint) if kind.guarded else CONSTRAINTS["none"]
+    mine = [p for p in mine if guard.admits(p, limits)]
 
     def value(p: DevPoint) -> float:
-        return kind.gain(p.gains)
+        return kind.gain(p.gains) if guard.value is None else guard.value(p, kind)
 
     found = min(mine, key=lambda p: (-round(value(p), 12), p.method.size), default=None)
     return found if found is not None and value(found) > 0 else DevPoint(Method(), 0.0, 0.0, {})

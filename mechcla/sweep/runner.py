@@ -21,7 +21,7 @@ from mechcla.engine.memory import limit
 from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
-from mechcla.items.item import PromptForm
+from mechcla.items.item import KINDS, PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
 from mechcla.models.chat import chat_settings
@@ -35,14 +35,14 @@ from mechcla.steering.controls import ARMS, Arm
 from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import KINDS, PIVOT, UNSTEERED, Job, sample
-from mechcla.sweep.checks import check_items, note_threads
+from mechcla.sweep.cells import UNSTEERED, Job, sample
+from mechcla.sweep.checks import check_items, check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
-from mechcla.sweep.making import imported_digests, make, names_us, shuffles
+from mechcla.sweep.making import gate_names, imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests, users_code
-from mechcla.sweep.rule import DevPoint, dev_point, gains
+from mechcla.sweep.rule import DevPoint, changes, point_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 US = "us_country"  # the control arm that names the United States
@@ -217,12 +217,12 @@ class Sweep:
         wanted = [Job(m, k, kind, "dev") for k, kind in groups for m in methods]
         base = {(k, kind): self.unsteered(k, kind) for k, kind in groups}
         measure = self.config.measure
-        found = {  # of each cell no more than its gains is kept
-            j: gains(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
+        found = {  # of each cell no more than its items' gains is kept
+            j: changes(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
             for j, scores in self.run(wanted)
         }
         return [
-            dev_point(m, {(j.language, j.kind): found[j] for j in wanted if j.method == m})
+            point_of(m, {(j.language, j.kind): found[j] for j in wanted if j.method == m})
             for m in methods
         ]
 
@@ -247,6 +247,7 @@ def open_sweep(
 def _opened(
     config: SweepConfig, model: HookedModel | None, items: ItemSet | None, held: ExitStack
 ) -> Sweep:
+    check_one_model(config)
     Store.check(config.out)  # before a model is loaded for a folder that is not to be had
     if items is None:
         items = find_items(config)
@@ -255,9 +256,10 @@ def _opened(
     check_items(items, config)
     axes = Axes.of(items)
     pairs = bool(axes.having(*KINDS))
-    if pairs and config.layers and len(set(config.layers)) < 2:
+    given = config.layers if isinstance(config.layers, list) else []
+    if pairs and given and len(set(given)) < 2:
         raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {config.layers} were to be "
+            f"Surgical Steering needs EN above LOC, but only layers {given} were to be "
             "swept; give --layers at least two"
         )
     if model is None:
@@ -267,7 +269,7 @@ def _opened(
             f"Surgical Steering needs EN above LOC, but {model.name} has {model.n_layers} block; "
             "expected two or more"
         )
-    for layer in config.layers or ():
+    for layer in given:
         model.hook_name(layer, config.site)
     model.hook_name(0, config.site)
     for item in items:  # whatever a text can do wrong is said before anything is written
@@ -330,6 +332,7 @@ def _vectors(
         real
         + (["LOC US"] if names_us(items, config) else [])
         + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
+        + gate_names(items, config)
     )
     return store.vectors(names, lambda: make(model, items.dev, config))
 

@@ -1,33 +1,39 @@
 """The dev part of a sweep: coarse to fine, then restoration and pairs, then one method per family.
 
-With `choose: language` (the default) this is done for each language on its own: vectors are a
-language's own, and the same strength helps one language and harms another. With `choose: pooled`
-one choice serves all.
+The choice rule (`choose`, `mechcla.sweep.choosing`) says whether this is done for each language on
+its own or for all together, and whose gains decide: with `language` its own, since vectors are a
+language's own and the same strength helps one and harms another; with `pooled` the mean over
+languages; with `shrunken` something between, language by language.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechcla.steering.families import steered
-from mechcla.steering.grid import around, coarse_layers, restorations
+from mechcla.items.item import KINDS
+from mechcla.steering.families import FAMILIES, steered
+from mechcla.steering.grid import around, coarse_layers, named_layers, restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import KINDS, UNSTEERED
+from mechcla.sweep.cells import UNSTEERED
+from mechcla.sweep.choosing import CONSTRAINTS, RULES
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
 from mechcla.sweep.runner import Sweep
+from mechcla.vectors.gates import GATE, Gate
+
+Look = Callable[[Sequence[DevPoint]], Sequence[DevPoint]]  # points as a language sees them
 
 
 @dataclass(frozen=True)
 class Choice:
     """What dev decided for some languages, with the evidence it was decided on.
 
-    compared: the points with both gains over the same languages, those that have both kinds; the
-    front is theirs.
+    points: as they were measured. chosen: as the choice rule sees them. compared: the points with
+    both gains over the same languages, those that have both kinds; the front is theirs.
     """
 
     languages: tuple[str, ...]
@@ -47,7 +53,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Choices:
-    """Every language's choice; one and the same in pooled mode. axes: what each language allows."""
+    """Every language's choice; one and the same where the rule makes one for all. axes: what each
+    language allows.
+    """
 
     by_language: dict[str, Choice]
     axes: Axes
@@ -80,6 +88,7 @@ class Choices:
             for c in self.each
             for p in c.points
             for language, kind in p.not_finite
+            if language in c.languages
         ]
 
     def chosen(self) -> dict[str, dict[str, Any]]:
@@ -124,9 +133,8 @@ def _measured(value: Any) -> Any:
 
 def choose(sweep: Sweep) -> Choices:
     """Sweep dev and choose; writes selection.json."""
-    groups = (
-        [[k] for k in sweep.languages] if sweep.config.choose == "language" else [sweep.languages]
-    )
+    config, rule = sweep.config, RULES.get(sweep.config.choose)
+    groups = rule.groups(sweep.languages)
     both = planned_cells(sweep.config, sweep.model.n_layers)
     sweep.bar.total = sum(both * len(sweep.axes.kinds[k]) // len(KINDS) for k in sweep.languages)
     made: dict[str, Choice] = {}
@@ -139,15 +147,18 @@ def choose(sweep: Sweep) -> Choices:
         if len(groups) > 1:
             sweep.forget()
     for languages in groups:
-        choice = _choose(sweep, languages)
-        made |= dict.fromkeys(languages, choice)
+        dev = _search(sweep, languages)
+        for part in [[k] for k in languages] if rule.seen else [languages]:
+            made |= dict.fromkeys(part, _choose(dev, part))
         sweep.forget()
     choices = Choices(made, sweep.axes)
     sweep.store.select(
         {
-            "rule": "mechcla.sweep.rule: EN by transfer, LOC by localization, SUR by their sum, "
-            "on dev",
-            "choose": sweep.config.choose,
+            "rule": "mechcla.sweep.rule: on dev, EN by transfer, LOC by localization, SUR and "
+            f"GATED by their sum or what the constraint says; {rule.does}; "
+            f"{CONSTRAINTS.get(config.constraint).does}",
+            "choose": config.choose,
+            "constraint": config.constraint,
             "chosen": choices.chosen(),
             "not_finite": choices.not_finite,
             "choices": [c.describe() for c in choices.each],
@@ -183,7 +194,11 @@ class DevSearch:
         return config.en_strengths if vector == "EN" else config.loc_strengths
 
     def of(self, family: str) -> DevSearch | None:
-        """The same for the languages that allow a family; None where none does."""
+        """The same for the languages that allow a family; None where none does, or where the run
+        has made no gate.
+        """
+        if GATE in FAMILIES.get(family).vectors and GATE not in self.sweep.vectors:
+            return None
         able = [k for k in self.languages if k in self.sweep.axes.languages(family)]
         return DevSearch(self.sweep, able, self.points) if able else None
 
@@ -191,6 +206,12 @@ class DevSearch:
         config = self.sweep.config
         reach = 0 if config.layers else config.refine
         return around(self.layers, [best], reach, self.n_layers) if reach else []
+
+    def gate_layers(self) -> list[int]:
+        made = self.sweep.vectors.get(GATE)
+        if made is None or not set(self.languages) <= set(made.languages):
+            return []
+        return Gate.from_vectors(made).ranked(self.languages)
 
     def restored(self) -> list[Method]:
         config = self.sweep.config
@@ -217,9 +238,9 @@ def over(points: Iterable[DevPoint], languages: Sequence[str]) -> list[DevPoint]
 
 def coarse(config: SweepConfig, n_layers: int) -> list[int]:
     """The layers of the coarse pass, or those that were named."""
-    return (
-        sorted(set(config.layers)) if config.layers else coarse_layers(n_layers, config.coarse_step)
-    )
+    if config.layers:
+        return named_layers(config.layers, n_layers)
+    return coarse_layers(n_layers, config.coarse_step)
 
 
 def restored(config: SweepConfig, layers: list[int], n_layers: int) -> list[Method]:
@@ -242,34 +263,49 @@ def planned_cells(config: SweepConfig, n: int) -> int:
     return both * len(KINDS) + back + (config.pair_layers if back else 0)
 
 
-def _choose(sweep: Sweep, languages: list[str]) -> Choice:
-    dev, config = DevSearch(sweep, languages), sweep.config
+def _search(sweep: Sweep, languages: list[str]) -> DevSearch:
+    """Every family's search, over these languages together."""
+    dev = DevSearch(sweep, languages)
     for family in steered():
         if family.search is not None and (mine := dev.of(family.name)):
             family.search(mine)
+    return dev
+
+
+def _choose(dev: DevSearch, languages: list[str]) -> Choice:
+    """What is chosen for some of the languages that were searched together: all of them, or one,
+    which then sees all their points as the choice rule shows them.
+    """
+    sweep, config = dev.sweep, dev.sweep.config
+    seen = RULES.get(config.choose).seen
+    own = DevSearch(sweep, languages, dev.points)
+
+    def look(points: Sequence[DevPoint]) -> Sequence[DevPoint]:
+        return points if seen is None else seen(points, languages[0])
 
     def decide() -> dict[str, DevPoint]:
-        points = list(dev.points.values())
+        points = look(list(dev.points.values()))
         tried = {p.method.family for p in points}
         return {
-            f.name: best(points, f.name, config.tolerance)
+            f.name: best(points, f.name, config.limits)
             if f.name in tried
             else DevPoint(UNSTEERED, 0.0, 0.0, {})  # no finite EN above a finite LOC
             for f in steered()
-            if f.name in tried or (len(f.vectors) > 1 and dev.of(f.name))
+            if f.name in tried or (len(f.vectors) > 1 and own.of(f.name))
         }
 
     chosen = decide()
     if config.try_positions:
-        _elsewhere(dev, chosen)
+        _elsewhere(dev, chosen, look)
         chosen = decide()
-    points = tuple(dev.points.values())
+    found = (within(p, languages) for p in dev.points.values())
+    points = tuple(p for p in found if p is not None)
     able = [k for k in languages if k in sweep.axes.having(*KINDS)]
     both = tuple(p for p in over(points, able) if not math.isnan(p.d_transfer + p.d_localization))
     return Choice(tuple(languages), points, both, tuple(pareto_front(both)), chosen)
 
 
-def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
+def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint], look: Look) -> None:
     """The chosen methods at other positions: what one vector makes, then what uses both at the
     better ones.
     """
@@ -281,8 +317,8 @@ def _elsewhere(dev: DevSearch, chosen: dict[str, DevPoint]) -> None:
         mine = dev.of(name)
         if mine and method != UNSTEERED:
             others = [p for p in config.try_positions if p != positions]
-            tried = mine.score([method.at_positions({name: p}) for p in others])
-            found = best([chosen[name], *tried], name, config.tolerance).method
+            tried = look(mine.score([method.at_positions({name: p}) for p in others]))
+            found = best([chosen[name], *tried], name, config.limits).method
             moved = found.en_positions if name == "EN" else found.loc_positions
             better |= {name: moved} if moved else {}
     for family in (f for f in steered() if f.name in chosen and f.name not in own):

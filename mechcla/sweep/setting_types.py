@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+
+from mechcla.errors import nearest
+from mechcla.steering.grid import NAMED
+
+Where = Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"]
 
 
 class Given(BaseSettings):
@@ -73,3 +78,20 @@ Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
 Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
+
+
+def _named(value: Any, validated: Callable[[Any], Any]) -> Any:
+    """The name of layers as it is, and a word that is none refused; numbers as a list."""
+    one = value[0] if isinstance(value, list) and len(value) == 1 else value  # a flag's is a list
+    name = one.strip(" []'\"") if isinstance(one, str) else None
+    if name and name.isalpha():
+        if name not in NAMED:
+            raise ValueError(f"{nearest(name, NAMED)}, or blocks such as 3,9,15")
+        return name
+    return validated(value)
+
+
+if TYPE_CHECKING:
+    LayersOrName = list[int] | str
+else:  # a list whose errors name its place, and beside it the names
+    LayersOrName = Annotated[Layers, WrapValidator(_named), PlainSerializer(lambda value: value)]

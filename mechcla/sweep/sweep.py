@@ -7,21 +7,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.report import document
 from mechcla.report.rendering import EXTRA, installed
+from mechcla.runs.aligned_values import AlignedComparison
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
+from mechcla.sweep.adapters import compare_siblings, siblings
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.report import draw, report, tabulate, write_tables
 from mechcla.sweep.runner import open_sweep, report_test
 from mechcla.sweep.search import choose
+from mechcla.sweep.shipped import compare_shipped
 
 
 def run_config(
@@ -49,6 +52,8 @@ def run_config(
             say(f"  {path}")
     run = read_run(folder)
     draw_page(run, say)
+    if config.with_adapters:
+        compare_shipped(run, config, say)
     return run
 
 
@@ -69,20 +74,58 @@ def draw_page(run: Run, say: Callable[[str], None]) -> None:
         )
 
 
+def run_adapters(
+    config: SweepConfig, items: ItemSet | None = None, say: Callable[[str], None] = print
+) -> AlignedComparison:
+    """A run of the model, one per adapter, and the comparison of all; the same again does only
+    what is missing.
+
+    items: those to use instead of what the config names. Raises MechclaError before any work for
+    what `mechcla.sweep.adapters.siblings` refuses.
+    """
+    found = siblings(config)
+    for name, own in found.items():
+        say(f"\nThe run {name!r}: {own.model}")
+        run_config(own, items=items, say=say)
+    return compare_siblings(config, [own.out for own in found.values()], say)
+
+
+@overload
+def run_sweep(
+    model: HookedModel | str = ...,
+    items: ItemSet | str | Path = ...,
+    *,
+    out: str | Path,
+    languages: Sequence[str] | str | None = ...,
+    adapters: None = ...,
+    **settings: Any,
+) -> Run: ...
+@overload
+def run_sweep(
+    model: str = ...,
+    items: ItemSet | str | Path = ...,
+    *,
+    out: str | Path,
+    languages: Sequence[str] | str | None = ...,
+    adapters: Sequence[str | Path],
+    **settings: Any,
+) -> AlignedComparison: ...
 def run_sweep(
     model: HookedModel | str = "demo",
     items: ItemSet | str | Path = "demo",
     *,
     out: str | Path,
     languages: Sequence[str] | str | None = None,
+    adapters: Sequence[str | Path] | None = None,
     **settings: Any,
-) -> Run:
+) -> Run | AlignedComparison:
     """What `python -m mechcla.sweep` does, as one call; returns the run folder, read back.
 
-    model: a name or folder, or a model that is loaded. items: a source, a file, or items. settings:
-    any of `python -m mechcla.sweep --help`. The same call again does only what is missing. Raises
-    MechclaError for a setting that does not exist or that a loaded model is otherwise, and for a
-    folder of another run.
+    model: a name or folder, or a model that is loaded. items: a source, a file, or items. adapters:
+    of the model, which is then a name or folder; a run of each lies beside the base's in `out`,
+    and what is returned is their comparison. settings: any of `python -m mechcla.sweep --help`.
+    The same call again does only what is missing. Raises MechclaError for a setting that does not
+    exist or that a loaded model is otherwise, and for a folder of another run.
 
     >>> run = mechcla.run_sweep("demo", out="runs/demo", languages=["es"])          # doctest: +SKIP
     >>> say(run.tests.where(language="all", measure="share"))                      # doctest: +SKIP
@@ -95,6 +138,13 @@ def run_sweep(
             )
     languages = [languages] if isinstance(languages, str) else languages
     given: dict[str, Any] = {"out": str(out), **settings}
+    if adapters:
+        if isinstance(model, HookedModel):
+            raise MechclaError(
+                f"run_sweep got adapters and a loaded model ({model.name!r}); expected the base's "
+                "name or folder, since each adapter is merged into a base of its own"
+            )
+        given["adapters"] = [adapters] if isinstance(adapters, str) else [*map(str, adapters)]
     if languages is not None:
         given["languages"] = list(languages)
     held_items = items if isinstance(items, ItemSet) else None
@@ -106,7 +156,10 @@ def run_sweep(
         given["items"] = str(items)
     held = model if isinstance(model, HookedModel) else None
     given |= held_settings(held, settings) if held is not None else {"model": str(model)}
-    return run_config(make(given), held, held_items, say=_silent)
+    config = make(given)
+    if config.adapters:
+        return run_adapters(config, held_items, say=_silent)
+    return run_config(config, held, held_items, say=_silent)
 
 
 def _silent(_text: str) -> None:

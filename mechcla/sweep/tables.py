@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mechcla.items.item import PIVOT
 from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.runs.tables import csv_text, in_columns
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
-from mechcla.sweep.cells import PIVOT
 from mechcla.sweep.evidence import Tested, erased
 
 
@@ -48,7 +48,11 @@ class Row:
 
 
 def summarise(
-    tables: Mapping[str, Scores], languages: list[str], resamples: int, seed: int, pivot: str = "en"
+    tables: Mapping[str, Scores],
+    languages: list[str],
+    resamples: int,
+    seed: int,
+    pivot: str = PIVOT,
 ) -> list[Row]:
     """All rows; "all" pools the steered languages and leaves English out."""
     rows: list[Row] = []

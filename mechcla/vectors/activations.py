@@ -1,15 +1,15 @@
-"""Residuals at the last prompt token of many prompts, reduced as they come.
+"""Residuals at the last prompt token of many prompts, or their mean, reduced as they come.
 
 Nothing of shape batch x length x d_model outlives the block that made it: a hook picks the last
-token's row, and the sums are float64, so memory depends on layers and languages and not on the
-number of prompts. The unembedding never runs.
+token's row, or takes the mean, and the sums are float64, so memory depends on layers and languages
+and not on the number of prompts. The unembedding never runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 MAX_TOKENS = 4096
+Position = Literal["last_prompt_token", "mean_prompt_token"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,14 @@ def last_token_residuals(
     edits: Sequence[Intervention] = (),
     chat: bool | Chat = False,
     packed: bool = False,
+    position: Position = "last_prompt_token",
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's
     dtype.
+
+    position: "mean_prompt_token" takes the mean over a prompt's tokens, in float32, in the last
+    one's place: over those that the text wrote, since what was added around it, such as BOS, has
+    one vector in every text, in some models one so long that all means point its way.
 
     edits: the model is steered meanwhile; what a site shows is behind its own edit. chat: each text
     is a user's turn in the model's chat template, whose last token is then the one before the
@@ -105,7 +111,7 @@ def last_token_residuals(
     while waiting:
         group = waiting.pop()
         try:
-            found = _forward(model, [rows[i] for i in group], site, edits)
+            found = _forward(model, [rows[i] for i in group], site, edits, position)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -119,13 +125,27 @@ def last_token_residuals(
 
 @torch.inference_mode()
 def _forward(
-    model: HookedModel, rows: Sequence[Tokens], site: str, edits: Sequence[Intervention]
+    model: HookedModel,
+    rows: Sequence[Tokens],
+    site: str,
+    edits: Sequence[Intervention],
+    position: Position,
 ) -> Float[Tensor, "layer prompt d_model"]:
     layout = collate([Packed(None, row.ids, (), row.added) for row in rows], model.pad_id).layout
     last = torch.tensor([len(row.ids) - 1 for row in rows])
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
+    written = torch.zeros(layout.ids.shape)
+    for k, row in enumerate(rows):
+        own = [place for place in range(len(row.ids)) if place not in row.added]
+        written[k, own or list(range(len(row.ids)))] = 1.0
+    shares = (written / written.sum(1, keepdim=True)).unsqueeze(1)
 
     def see(layer: int, activation: Tensor) -> None:
+        if position == "mean_prompt_token":
+            # A product with shares would take a padding's inf or nan along as nan.
+            real = torch.where(shares.mT.to(activation.device) > 0, activation.float(), 0.0)
+            kept[layer] = (shares.to(activation.device) @ real).squeeze(1)
+            return
         kept[layer] = activation[
             torch.arange(len(rows), device=activation.device), last.to(activation.device)
         ]

@@ -5,14 +5,15 @@
 
 h_l is the activation at one site of block l (default resid_post) at the last prompt token. The
 means are streaming float64 sums; other recipes (`RECIPES`) take the same prompts' activations, kept
-item by item. Source: the mean-difference contrasts of Lim et al. (2505.13141) and Veselovsky et al.
-(2504.10191); that these are the source paper's own recipes is our inference. A direction found this
-way separates two sets of prompts; whether it causes anything is what steering tests.
+item by item, and every recipe those of `cache_residuals`. Source: the mean-difference contrasts of
+Lim et al. (2505.13141) and Veselovsky et al. (2504.10191); that these are the source paper's own
+recipes is our inference. A direction found this way separates two sets of prompts; whether it
+causes anything is what steering tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ import torch
 from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest, unknown
-from mechcla.items.item import PromptForm
+from mechcla.items.item import PIVOT, Item, PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.vectors.activations import Request, last_token_residuals, streaming_means
 from mechcla.vectors.recipes import RECIPES, UNPAIRED, Recipe
+from mechcla.vectors.residuals import Residuals
 from mechcla.vectors.steering_vectors import SteeringVectors, like
 
 if TYPE_CHECKING:
@@ -38,20 +40,24 @@ MEAN = "mean_difference"
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt on one side of one vector. id: the question's.
+    """One item's prompt on one side of one vector.
 
     Where a recipe takes pairs, a question has one prompt on each side, and the order is the same on
     both.
     """
 
-    text: str
+    item: Item
+    form: PromptForm
     name: str
-    language: str
+    language: str  # the vector's, which for EN's English side is not the item's
     side: int  # +1 or -1
-    id: str
+
+    @property
+    def text(self) -> str:
+        return self.item.prompt_text(self.form)
 
 
-def en_prompts(items: ItemSet, pivot: str = "en", paired: bool = True) -> list[Prompt]:
+def en_prompts(items: ItemSet, pivot: str = PIVOT, paired: bool = True) -> list[Prompt]:
     """The prompts of v_EN. paired: parallel ones only; else all of both languages.
 
     Raises MechclaError where there is no language beside the pivot, or nothing parallel.
@@ -76,10 +82,10 @@ def en_prompts(items: ItemSet, pivot: str = "en", paired: bool = True) -> list[P
                 f"no universal item of {language!r} shares its id with one of {pivot!r}"
             )
         for one, two in pairs if paired else ():
-            prompts += _pair(one.prompt, two.prompt, "EN", language, one.id)
+            prompts += _pair((one, "implicit"), (two, "implicit"), "EN", language)
         if not paired:
-            prompts += [Prompt(i.prompt, "EN", language, +1, i.id) for i in left]
-            prompts += [Prompt(i.prompt, "EN", language, -1, i.id) for i in right]
+            prompts += [Prompt(i, "implicit", "EN", language, +1) for i in left]
+            prompts += [Prompt(i, "implicit", "EN", language, -1) for i in right]
     return prompts
 
 
@@ -91,13 +97,16 @@ def loc_prompts(items: ItemSet, cue: PromptForm = "explicit") -> list[Prompt]:
         raise unknown("cue", cue, LOC_NAMES)
     prompts: list[Prompt] = []
     for item in items.cultural:
-        name, cued = LOC_NAMES[cue], item.prompt_text(cue)
-        prompts += _pair(cued, item.prompt, name, item.language, item.id)
+        item.prompt_text(cue)  # refuses an item that has no such prompt
+        prompts += _pair((item, cue), (item, "implicit"), LOC_NAMES[cue], item.language)
     return prompts
 
 
-def _pair(plus: str, minus: str, name: str, language: str, id_: str) -> list[Prompt]:
-    return [Prompt(plus, name, language, +1, id_), Prompt(minus, name, language, -1, id_)]
+Asked = tuple[Item, PromptForm]
+
+
+def _pair(plus: Asked, minus: Asked, name: str, language: str) -> list[Prompt]:
+    return [Prompt(*plus, name, language, +1), Prompt(*minus, name, language, -1)]
 
 
 def half_signs(items: ItemSet, seed: int = 0) -> dict[str, int]:
@@ -124,6 +133,7 @@ def extract(
     seed: int = 0,
     chat: bool | Chat = False,
     packed: bool = False,
+    cached: Sequence[Residuals] = (),
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
@@ -134,11 +144,16 @@ def extract(
     last token, where the answer begins, is read. packed: while hooks of your own are in place,
     prompts run one by one, unpadded; True pads them to batches all the same. With the mean
     difference memory does not grow with the number of items; other recipes keep items x layers x
-    d_model in float32. Raises MechclaError for an unknown recipe or control.
+    d_model in float32. cached: what `cache_residuals` kept of items.universal and items.cultural,
+    in the prompt forms that the vectors need; no prompt is run then, so several recipes share one
+    pass. Raises MechclaError for an unknown recipe or control, and for cached residuals that are
+    not of this model, site, template and items.
 
     >>> made = extract(model, items.dev, "lda", ["shuffled"])
     >>> sorted(made)
     ['EN', 'EN shuffled', 'LOC', 'LOC shuffled']
+    >>> sorted(extract(model, items.universal.dev, "lda", cached=[h]))  # h: cache_residuals'
+    ['EN']
     """
     for control in controls:
         if control not in CONTROLS:
@@ -147,12 +162,12 @@ def extract(
 
     def shuffled(prompts: list[Prompt]) -> list[Prompt]:
         return [
-            replace(p, name=f"{p.name} shuffled", side=p.side * signs[p.id])
+            replace(p, name=f"{p.name} shuffled", side=p.side * signs[p.item.id])
             for p in (prompts if signs else ())
         ]
 
     prompts: list[Prompt] = []
-    if any(language != "en" for language in items.universal.languages):
+    if any(language != PIVOT for language in items.universal.languages):
         en = en_prompts(items, paired=recipe not in UNPAIRED)
         prompts += en + shuffled(en)
     if len(items.cultural):
@@ -160,7 +175,7 @@ def extract(
         prompts += loc + shuffled(loc)
         us = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
         prompts += loc_prompts(us, cue="us") if len(us) else []
-    made = _make(model, items, prompts, recipe, site, chat, packed)
+    made = _make(model, items, prompts, recipe, site, chat, packed, cached)
     for name in ("EN", "LOC") if signs else ():
         if name in made:
             arm = f"{name} shuffled"
@@ -223,21 +238,19 @@ def _make(
     site: str,
     chat: bool | Chat,
     packed: bool,
+    cached: Sequence[Residuals] = (),
 ) -> dict[str, SteeringVectors]:
     by_rows = RECIPES.get(recipe)
     parts: Mapping[Group, Part]
-    if recipe == MEAN:
+    if cached:
+        parts = _by_rows(prompts, by_rows, _kept(model, items, site, chat, prompts, cached))
+    elif recipe == MEAN:
         parts = _by_sums(model, prompts, site, chat, packed)
     else:
-        parts = _by_rows(model, prompts, by_rows, site, chat, packed)
-    record: dict[str, Any] = {
-        "model": model.describe(),
-        "items": items.digest,
-        "site": site,
-        "position": "last_prompt_token",
-        **chat_settings(chat, model.tokenizer),
-        **({} if recipe == MEAN else {"recipe": recipe}),
-    }
+        parts = _by_rows(prompts, by_rows, _run(model, prompts, site, chat, packed))
+    record = {"items": items.digest, **_how(model, site, chat)}
+    if recipe != MEAN:
+        record["recipe"] = recipe
     result = {}
     for name in dict.fromkeys(group[0] for group in parts):
         mine = {group[1]: part for group, part in parts.items() if group[0] == name}
@@ -250,6 +263,16 @@ def _make(
             record,
         )
     return result
+
+
+def _how(model: HookedModel, site: str, chat: bool | Chat) -> dict[str, Any]:
+    """What a record says about where activations were read."""
+    return {
+        "model": model.describe(),
+        "site": site,
+        "position": "last_prompt_token",
+        **chat_settings(chat, model.tokenizer),
+    }
 
 
 def _by_sums(
@@ -271,23 +294,64 @@ def _by_sums(
     }
 
 
-def _by_rows(
-    model: HookedModel,
-    prompts: Sequence[Prompt],
-    make: Recipe,
-    site: str,
-    chat: bool | Chat,
-    packed: bool,
-) -> dict[Group, Part]:
-    """A recipe on the prompts' activations, kept item by item; every distinct prompt runs once."""
+Row = Callable[[Prompt], Tensor]  # a prompt's activations, [layer, d_model]
+
+
+def _run(
+    model: HookedModel, prompts: Sequence[Prompt], site: str, chat: bool | Chat, packed: bool
+) -> Row:
+    """Activations kept item by item; every distinct prompt runs once."""
     texts = list(dict.fromkeys(p.text for p in prompts))
     rows: dict[str, Tensor] = {}
     for indices, residuals in last_token_residuals(model, texts, site, chat=chat, packed=packed):
         rows |= {texts[i]: residuals[:, k].float().cpu() for k, i in enumerate(indices)}
+    return lambda prompt: rows[prompt.text]
+
+
+def _kept(
+    model: HookedModel,
+    items: ItemSet,
+    site: str,
+    chat: bool | Chat,
+    prompts: Sequence[Prompt],
+    cached: Sequence[Residuals],
+) -> Row:
+    """The rows of cached residuals. Raises MechclaError for other ones than these vectors need."""
+    kinds = {items.universal.digest: "universal", items.cultural.digest: "cultural"}
+    wanted = _how(model, site, chat)
+    rows: dict[tuple[str, PromptForm, str, str], Tensor] = {}
+    for given in cached:
+        found = given.record | {"site": given.site}
+        kind = kinds.get(found.pop("items", ""))
+        if kind is None:
+            raise MechclaError(
+                f"the cached {given.prompt} residuals of {', '.join(given.languages)} are of other "
+                "items; expected cache_residuals of items.universal and of items.cultural"
+            )
+        for key in {**wanted, **found}:
+            if found.get(key) != wanted.get(key):
+                raise MechclaError(
+                    f"the cached {given.prompt} residuals of {kind} items have {key} "
+                    f"{found.get(key)!r}; expected {wanted.get(key)!r}"
+                )
+        for language, ids in given.ids.items():
+            keys = [(kind, given.prompt, language, i) for i in ids]
+            rows |= dict(zip(keys, given[language], strict=True))
+    asked = {(p.item.kind, p.form, p.item.language, p.item.id): p for p in prompts}
+    for kind, form, language, _ in asked.keys() - rows.keys():
+        raise MechclaError(
+            f"the cached residuals have none of {kind} items in {language!r} asked {form}; "
+            f"expected cache_residuals(model, items.{kind}, {form!r}) too"
+        )
+    return lambda p: rows[p.item.kind, p.form, p.item.language, p.item.id]
+
+
+def _by_rows(prompts: Sequence[Prompt], make: Recipe, row: Row) -> dict[Group, Part]:
+    """A recipe on the prompts' activations."""
     sides: dict[Group, dict[int, list[Tensor]]] = {}
     for p in prompts:
         group = sides.setdefault((p.name, p.language), {+1: [], -1: []})
-        group[p.side].append(rows[p.text])
+        group[p.side].append(row(p))
     found: dict[Group, Part] = {}
     for key, side in sides.items():
         plus, minus = torch.stack(side[+1]), torch.stack(side[-1])

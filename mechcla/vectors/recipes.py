@@ -14,17 +14,15 @@ last prompt tokens). The scaling is ours. mechcla.steering.linear_map goes beyon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.errors import MechclaError
 from mechcla.registry import Registry
-from mechcla.vectors.residuals import Residuals, differences, top_directions
-from mechcla.vectors.steering_vectors import SteeringVectors
+from mechcla.vectors.residuals import differences, top_directions
 
 Recipe = Callable[[Tensor, Tensor], Tensor]
 
@@ -104,49 +102,3 @@ RECIPES.register("logistic", logistic)
 RECIPES.register("lda", lda)
 RECIPES.register("language_mean", language_mean)
 UNPAIRED = ("language_mean",)  # for EN: these take all prompts of both languages
-
-
-def en_vectors_by(name: str, residuals: Residuals, pivot: str = "en") -> SteeringVectors:
-    """EN vectors of every language and layer by a named recipe. language_mean takes all prompts,
-    the others parallel ones.
-
-    >>> en_vectors_by("lda", h)["es"].shape
-    torch.Size([18, 64])
-    """
-    sides = {
-        lang: (residuals[pivot], residuals[lang])
-        if name in UNPAIRED
-        else residuals.paired(pivot, lang)
-        for lang in residuals.languages
-        if lang != pivot
-    }
-    return _vectors("EN", name, sides, residuals)
-
-
-def loc_vectors_by(name: str, explicit: Residuals, implicit: Residuals) -> SteeringVectors:
-    """LOC vectors of every language and layer by a named recipe, from the same questions in both
-    prompt forms.
-    """
-    for language in implicit.languages:
-        if explicit.ids.get(language) != implicit.ids[language]:
-            raise MechclaError(
-                f"explicit and implicit residuals of {language!r} are not of the same questions"
-            )
-    return _vectors(
-        "LOC", name, {k: (explicit[k], implicit[k]) for k in implicit.languages}, implicit
-    )
-
-
-def _vectors(
-    label: str, name: str, sides: Mapping[str, tuple[Tensor, Tensor]], residuals: Residuals
-) -> SteeringVectors:
-    make = RECIPES.get(name)
-    record = residuals.record | {"site": residuals.site, "recipe": name}
-    return SteeringVectors(
-        label,
-        residuals.site,
-        {k: make(plus, minus) for k, (plus, minus) in sides.items()},
-        {k: minus.double().norm(dim=-1).mean(0).float() for k, (_, minus) in sides.items()},
-        {k: len(minus) for k, (_, minus) in sides.items()},
-        record,
-    )

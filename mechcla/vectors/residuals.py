@@ -18,10 +18,10 @@ from torch import Tensor
 
 from mechcla.engine.languages import Interventions, by_language
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import PromptForm
+from mechcla.items.item import PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
-from mechcla.vectors.activations import last_token_residuals
+from mechcla.vectors.activations import Position, last_token_residuals
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Last-prompt-token activations of one site: by language, one row per item, in the order of
-    `ids`.
+    """Activations of one site: by language, one row per item, in the order of `ids`.
+
+    record["position"] says of which tokens: a prompt's last, or the mean of those it wrote.
     """
 
     values: dict[str, Float[Tensor, "item layer d_model"]]
@@ -76,8 +77,12 @@ def cache_residuals(
     chat: bool | Chat = False,
     packed: bool = False,
     any_language: bool = False,
+    position: Position = "last_prompt_token",
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
+
+    position: "mean_prompt_token" keeps the mean over the prompt's own tokens instead, in float32,
+    which is what sentences are compared by.
 
     prompt: "implicit", or "explicit" for cultural items with their country cue. interventions: by
     language, how the model is steered meanwhile; languages that are not named run unsteered. One,
@@ -105,7 +110,7 @@ def cache_residuals(
     for places, steps in groups:
         texts = [items[k].prompt_text(prompt) for k in places]
         for indices, residuals in last_token_residuals(
-            model, texts, site, edits=steps, chat=chat, packed=packed
+            model, texts, site, edits=steps, chat=chat, packed=packed, position=position
         ):
             for row, i in enumerate(indices):
                 rows[places[i]] = residuals[:, row].float().cpu()
@@ -117,7 +122,7 @@ def cache_residuals(
     record = {
         "model": model.describe(),
         "items": items.digest,
-        "position": "last_prompt_token",
+        "position": position,
         **chat_settings(chat, model.tokenizer),
     }
     named = given if isinstance(given, Mapping) else edits if given else ()
@@ -157,7 +162,7 @@ def top_directions(
 
 
 def en_differences(
-    universal: Residuals, language: str, pivot: str = "en"
+    universal: Residuals, language: str, pivot: str = PIVOT
 ) -> Float[Tensor, "item layer d_model"]:
     """h(English prompt) - h(prompt in the language), a row per parallel question."""
     return differences(*universal.paired(pivot, language))

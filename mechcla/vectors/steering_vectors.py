@@ -5,7 +5,7 @@ safetensors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,38 @@ class SteeringVectors:
             raise MechclaError(
                 f"layer {layer!r}: the {self.name} vectors have layers 0 to {len(stack) - 1}"
             )
+        if layer not in (there := self.layers(language)):
+            raise MechclaError(
+                f"layer {layer} was left out of these {self.name} vectors, which have only "
+                f"{', '.join(map(str, there))} in {language!r}; make them anew for other layers"
+            )
         return stack[layer], float(self.norms[language][layer])
+
+    def layers(self, language: str) -> tuple[int, ...]:
+        """The layers that are there: all, but after `only`."""
+        stack = self[language]
+        kept = self.record.get(ONLY, {}).get(language)
+        return tuple(range(len(stack))) if kept is None else tuple(kept)
+
+    def only(self, layers: Mapping[str, Collection[int]]) -> SteeringVectors:
+        """These languages and layers alone. The others' rows are nan, and `at` refuses them; `save`
+        leaves them out, so that a choice travels with the vectors that it needs.
+
+        Raises MechclaError for a language or layer that is not there.
+
+        >>> loc.only({"es": [13]}).layers("es")
+        (13,)
+        """
+        vectors, norms = {}, {}
+        for language, kept in layers.items():
+            for layer in kept:
+                self.at(language, layer)
+            gone = torch.tensor([k not in kept for k in range(len(self[language]))])
+            vectors[language] = self[language].masked_fill(gone[:, None], torch.nan)
+            norms[language] = self.norms[language].masked_fill(gone, torch.nan)
+        counts = {k: self.counts[k] for k in vectors}
+        record = self.record | {ONLY: {k: sorted(v) for k, v in layers.items()}}
+        return replace(self, vectors=vectors, norms=norms, counts=counts, record=record)
 
     def save(self, path: str | Path, bound: str = "") -> None:
         """Write one safetensors file, whole or not at all; `load` reads it back to the last bit.
@@ -106,10 +137,13 @@ class SteeringVectors:
         file belongs, for `load` to check. Raises MechclaError where the operating system refuses to
         write, or for a record that JSON cannot hold.
         """
-        tensors = {f"vectors.{k}": _own(v) for k, v in self.vectors.items()}
-        tensors |= {f"norms.{k}": _own(v) for k, v in self.norms.items()}
+        kept = {k: list(self.layers(k)) for k in self.vectors}
+        tensors = {f"vectors.{k}": _own(v[kept[k]]) for k, v in self.vectors.items()}
+        tensors |= {f"norms.{k}": _own(v[kept[k]]) for k, v in self.norms.items()}
         meta = {"name": self.name, "site": self.site, "counts": self.counts, "record": self.record}
         meta |= {"bound": bound} if bound else {}
+        if ONLY in self.record:
+            meta |= {"n_layers": {k: len(v) for k, v in self.vectors.items()}}
         what = f"the {self.name} vectors' settings"
         text = json_meta(meta, what)
         # One key of metadata: safetensors writes several in an order that changes from run to run.
@@ -158,6 +192,8 @@ class SteeringVectors:
                 part, language = key.split(".", 1)
                 parts[part][language] = tensor
             name, site, counts, record = (meta[k] for k in _FIELDS)
+            if ONLY in record:
+                parts = {k: _spread(v, record[ONLY], meta["n_layers"]) for k, v in parts.items()}
         except (KeyError, ValueError, TypeError) as error:
             raise MechclaError(
                 f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
@@ -190,7 +226,19 @@ def _resized(
     return (unit * size).float()
 
 
+ONLY = "only_layers"  # in a record: those that `SteeringVectors.only` kept, by language
 _FIELDS = ("name", "site", "counts", "record")  # all the metadata that mechcla 0.1 wrote
+
+
+def _spread(
+    held: Mapping[str, Tensor], kept: Mapping[str, list[int]], n_layers: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Rows at their layers again, nan at the others."""
+    made = {}
+    for language, rows in held.items():
+        made[language] = rows.new_full((n_layers[language], *rows.shape[1:]), torch.nan)
+        made[language][kept[language]] = rows
+    return made
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 
 import mechcla
 from tests.docs.pages import PAGES, ROOT, commands, entry_of, python_blocks, table
-from tests.sources import blend_folder, global_mmlu_folder
+from tests.sources import blend_folder, global_mmlu_folder, locqa_file
 from tests.sources.global_mmlu_folder import parallel
 
 KNOWN = table()
@@ -121,13 +121,23 @@ def test_every_extra_is_installed_in_ci():
 
 @pytest.fixture
 def copies(tmp_path, monkeypatch) -> Path:
-    """A working folder with small copies of BLEnD and Global-MMLU where the pages have the user's
-    own.
+    """A working folder with small copies of BLEnD, LocQA and Global-MMLU where the pages have the
+    user's own.
     """
     monkeypatch.chdir(tmp_path)
     blend_folder.write(tmp_path / "BLEnD" / "data")
+    locqa_file.write(tmp_path)
     global_mmlu_folder.save(tmp_path / "global", parallel("en", "es", "ko"))
     return tmp_path
+
+
+def test_the_block_on_locqa_runs(copies, capsys):
+    names: dict[str, object] = {}
+    (code,) = python_blocks("docs/locqa.md")
+    exec(compile(code, "docs/locqa.md", "exec"), names)
+    assert names["items"].languages == ("en", "en-GB", "en-CA", "es", "es-MX", "fr")
+    assert {q.language for q in names["open_"]} == {"fr", "fr-CA", "fr-ML", "fr-HT"}
+    assert "in 49 places" in capsys.readouterr().out
 
 
 def test_the_block_on_blend_runs(copies, capsys):

@@ -26,7 +26,7 @@ from mechcla.steering.linear_map import fit_map
 from mechcla.vectors.residuals import cache_residuals
 from tests.conftest import save_tiny, tiny_items
 from tests.runs.harness import settings, warm
-from tests.sources import blend_folder, global_mmlu_folder
+from tests.sources import blend_folder, global_mmlu_folder, locqa_file
 
 ROOT = Path(mechcla.__file__).parent
 LIST = Path(__file__).with_name("skipped_examples.txt")
@@ -91,6 +91,10 @@ class StandIns:
     def loc(self) -> Any:
         return mechcla.loc_vectors(self.model, self.items.cultural.dev)
 
+    @cached_property
+    def gate(self) -> Any:
+        return mechcla.gate_vectors(self.model, self.items.dev)
+
     def _sur(self, language: str) -> Any:
         layers = {"en_layer": 5, "en_strength": 0.3, "loc_layer": 13, "loc_strength": 2.0}
         return mechcla.surgical_steering(self.en, self.loc, language=language, **layers)
@@ -150,6 +154,11 @@ class StandIns:
         return mechcla.compare_runs([self.folder / "runs" / n for n in ("base", "midalign")])
 
     @cached_property
+    def aligned(self) -> Any:
+        self.runs  # noqa: B018  (made once)
+        return mechcla.compare_aligned(self.folder / "runs/base", [self.folder / "runs/midalign"])
+
+    @cached_property
     def learnt(self) -> Any:
         return fit_map(self.h, "es", layer=9)
 
@@ -183,6 +192,7 @@ def stand_ins(tmp_path_factory) -> StandIns:
             )
     (folder / "parallel.tsv").write_text("en\tes\nThe sea.\tEl mar.\n", encoding="utf-8")
     blend_folder.write(folder / "BLEnD/data")
+    locqa_file.write(folder)
     data = global_mmlu_folder.parallel("en", "es", "ko")
     data["es"] = [row for n, row in enumerate(data["es"]) if n != 2]  # a question that is missing
     global_mmlu_folder.save(folder / "my_copy", data)

@@ -58,10 +58,18 @@ ITEM = replace(
     licence="MIT",
 )
 OPEN = OpenItem(
-    "q", "es", "ES", "dev", "drink", "¿Qué bebemos?", "¿Qué se bebe en España?",
-    (AnswerGroup(("vino",), ("wine",), 3),), (AnswerGroup(("café",), ("coffee",), 2),),
-    "ours", "MIT",
-)  # fmt: skip
+    "q",
+    "es",
+    "ES",
+    "dev",
+    "drink",
+    "¿Qué bebemos?",
+    "¿Qué se bebe en España?",
+    (AnswerGroup(("vino",), ("wine",), 3),),
+    (AnswerGroup(("café",), ("coffee",), 2),),
+    "ours",
+    "MIT",
+)
 
 
 @pytest.mark.parametrize("code", NO_CODES, ids=repr)
@@ -235,8 +243,11 @@ def test_values_of_another_type_are_shown_not_stumbled_over(tmp_path):
     """In a process of its own, where no type checker stands before mechcla's own checks."""
     done = subprocess.run(
         [sys.executable, "-c", OTHER_TYPES, str(tmp_path / "i.jsonl")],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.stderr == ""
     code = "expected a code of 1 to 35 letters"
     expected = [
@@ -280,9 +291,14 @@ def test_half_a_character_in_a_foreign_table_is_a_bad_row(column):
     }
     cells |= {"cue": "En Perú. La capital es", "right": 0}
     mapping = Columns(
-        prompt="{q}\n-", choices=("a", "b"), answer="right", id="key", topic="topic",
-        country="where", prompt_explicit="cue",
-    )  # fmt: skip
+        prompt="{q}\n-",
+        choices=("a", "b"),
+        answer="right",
+        id="key",
+        topic="topic",
+        country="where",
+        prompt_explicit="cue",
+    )
     rows = [
         Row("t, row 1", {**cells, "key": "other"}),
         Row("t, row 2", {**cells, column: "x\ud83d"}),

@@ -174,9 +174,13 @@ def test_the_users_words_alone_are_steered(prompt, system, byte_level, tmp_path)
     )
     model = chatty(tmp_path, template, byte_level)
     item = Item(
-        "q", "en", "universal", "test", prompt,
+        "q",
+        "en",
+        "universal",
+        "test",
+        prompt,
         (Candidate("Lima", "correct"), Candidate("Tokyo", "wrong")),
-    )  # fmt: skip
+    )
     how = Chat(system=system)
     packed = pack(item, model.tokenizer, chat=how)
     opens, closes = model.tokenizer.convert_tokens_to_ids(["<turn>", "</turn>"])

@@ -271,9 +271,13 @@ def test_a_token_without_an_embedding_is_refused_by_name(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     model = load_model(str(tmp_path), device="cpu")
     item = Item(
-        "z", "de", "universal", "test", "Bern is",
+        "z",
+        "de",
+        "universal",
+        "test",
+        "Bern is",
         (Candidate("Lima", "correct"), Candidate("Zürich", "wrong")),
-    )  # fmt: skip
+    )
     with pytest.raises(MechclaError, match=r"item 'z' \(de\).*'Zürich' with id 320.*0 to 319"):
         mechcla.score(model, ItemSet((item,)))
     with pytest.raises(MechclaError, match=r"question 'y'.*'Zürich' with id 320"):

@@ -51,6 +51,18 @@ def test_saving_leaves_the_users_settings_alone_and_is_not_led_by_them(tmp_path)
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
+def test_both_files_have_one_layout_and_the_figure_keeps_its_own(tmp_path):
+    figure = plane()
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    png = plots.save(figure, tmp_path / "f")
+    assert (figure.get_layout_engine(), figure.dpi) == (engine, dpi)
+    svg = ElementTree.parse(png.with_suffix(".svg")).getroot()
+    _, _, width, height = (float(x) for x in svg.attrib["viewBox"].split())
+    with Image.open(png) as image:
+        inches = [pixels / 200 for pixels in image.size]
+    assert (width / 72, height / 72) == pytest.approx(inches, abs=1 / 200)  # a pixel
+
+
 def test_every_run_writes_the_same_bytes(tmp_path):
     """Another process with another hash seed, so that an order of a set or an id of an object would
     show.
@@ -62,8 +74,10 @@ def test_every_run_writes_the_same_bytes(tmp_path):
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "there")],
-        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
     plots.save(plane(), tmp_path / "here")
     for kind in ("svg", "png"):
         assert (tmp_path / f"there.{kind}").read_bytes() == (tmp_path / f"here.{kind}").read_bytes()

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,8 +144,8 @@ def test_filters_search_and_sort_find_what_the_run_says(chromium, hostile_page, 
         shares = [float(t) for t in page.locator(".row .change").all_inner_texts()]
         assert shares == sorted(shares, reverse=True)
         assert shares[0] == pytest.approx(max(r["share"] for r in run.items("unsteered")), abs=6e-4)
-        page.fill("#search", "capital JAPÓN".replace("JAPÓN", "JAPAN"))
-        page.wait_for_function("document.querySelectorAll('.row').length < 20")
+        page.fill("#search", "JAPAN capital")
+        page.wait_for_function("LOOK.search === 'JAPAN capital'")
         assert set(rows(page)) == {"La capital de Japan es", "The capital of Japan is"}
         page.fill("#search", "no such words")
         page.wait_for_function("!document.querySelector('.row')")
@@ -160,7 +159,7 @@ def test_the_keyboard_alone_reaches_everything(chromium, both_page):
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "search"
         page.keyboard.type("drink")
-        page.wait_for_function("document.querySelector('#count').textContent.length > 0")
+        page.wait_for_function("LOOK.search === 'drink'")
         page.keyboard.press("Escape")
         page.locator(".row").first.focus()
         page.keyboard.press("ArrowDown")
@@ -174,9 +173,10 @@ def test_the_keyboard_alone_reaches_everything(chromium, both_page):
         page.keyboard.press("Home")
         page.keyboard.press("Enter")
         assert page.locator(".detail:visible").count() == 2
-        for box in page.locator("select, input, button").all():
-            named = "e => e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label')"
-            assert box.evaluate(named)
+        named = "e => e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label')"
+        boxes = page.locator("select, input, button").evaluate_all(f"all => all.map({named})")
+        assert len(boxes) > 30
+        assert all(boxes)
 
 
 def test_hostile_texts_are_shown_as_they_are_and_run_nothing(chromium, hostile_page):
@@ -252,9 +252,8 @@ def test_100_000_items_stay_usable(chromium, plain_run, tmp_path):
     path.write_text(html(data), encoding="utf-8")
     with opened(chromium, path) as page:
         page.select_option("#condition", "unsteered")
-        assert count(page) == n - n % size or count(page) > n * 0.9
+        assert count(page) == n
         assert page.locator(".row").count() == 25
-        begun = time.process_time()
         for flip, sort in (("", "sure"), ("kept", "id"), ("", "unsure")):
             page.select_option("#flip", flip)
             page.select_option("#sort", sort)
@@ -264,5 +263,4 @@ def test_100_000_items_stay_usable(chromium, plain_run, tmp_path):
         took = page.evaluate(
             "() => { const t = performance.now(); search(); return performance.now() - t; }"
         )
-        assert time.process_time() - begun < 60
         assert took < 20_000

@@ -307,3 +307,18 @@ def test_a_figure_is_in_the_comparisons_own_measure(folders):
     assert figure.axes[0].get_ylabel() == "localization (accuracy, test)"
     with pytest.raises(MechclaError, match="measure='share', but the comparison is in 'accuracy'"):
         mechcla.plots.compared(found, "share")
+
+
+def test_a_metric_by_name_on_the_command_line(folders, tmp_path):
+    arguments = ["compare", *map(str, folders), "--out", str(tmp_path), "--resamples", "100"]
+    assert command([*arguments, "--metrics", "english_bias,collision_aware_bias"]) == 0
+    with (tmp_path / "compare.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # These items do not say who shares an answer, so the two metrics are one.
+    values = [
+        [r["value"] for r in rows if r["metric"] == name]
+        for name in ("english_bias", "collision_aware_bias")
+    ]
+    assert len(values[0]) > 0
+    assert values[0] == values[1]
+    assert command([*arguments, "--metrics", "english_bia"]) == 2

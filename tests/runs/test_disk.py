@@ -78,10 +78,14 @@ def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "mechcla.sweep", *unbroken.arguments, "--out", str(out)]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # as `sweep` below
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` ignores it
-    )  # fmt: skip
+    )
     maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 120
 
     def begun() -> bool:
@@ -137,8 +141,11 @@ def test_every_second_cell_lost_gives_the_same_bits(unbroken, copied):
 def test_priors_do_not_depend_on_what_was_measured_before(tiny, small_items):
     """Not to the last bit, for any order of groups."""
     test = small_items.test
-    groups = [test.language(k).where(lambda i, j=j: i.kind == j)
-              for k in ("en", "es") for j in ("universal", "cultural")]  # fmt: skip
+    groups = [
+        test.language(k).where(lambda i, j=j: i.kind == j)
+        for k in ("en", "es")
+        for j in ("universal", "cultural")
+    ]
     alone = [prepare(tiny, group).priors for group in groups]
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)):
         known: dict = {}

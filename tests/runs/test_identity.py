@@ -42,7 +42,7 @@ def test_the_running_package_and_its_copy_are_one(copy):
         ("plots/style.py", "from __future__", "DRAWN = 3\nfrom __future__"),
     ],
     ids=["docstring", "comment", "spaces", "field docstring", "drawing"],
-)  # fmt: skip
+)
 def test_what_decides_no_number_changes_no_digest(copy, name, old, new):
     edit(copy / name, old, new)
     assert code_digest(copy) == code_digest()

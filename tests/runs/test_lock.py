@@ -105,9 +105,15 @@ def test_one_process_may_open_a_folder_again_once_it_is_closed(tmp_path):
 
 @pytest.mark.parametrize(
     "names",
-    [["config.yaml"], ["config.yaml", "thesis.tex"], [".env"], ["frozen.json"], ["cells/a.parquet"],
-     ["selection.json", "config.yaml"]],
-)  # fmt: skip
+    [
+        ["config.yaml"],
+        ["config.yaml", "thesis.tex"],
+        [".env"],
+        ["frozen.json"],
+        ["cells/a.parquet"],
+        ["selection.json", "config.yaml"],
+    ],
+)
 def test_a_folder_that_holds_no_run_is_refused_and_left_as_it_is(names, unbroken, tmp_path, capsys):
     out = tmp_path / "mine"
     for name in names:

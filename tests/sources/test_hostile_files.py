@@ -217,11 +217,22 @@ def test_a_parquet_column_twice_and_text_that_is_not_utf_8_are_named(tmp_path):
 def test_scores_and_answers_come_back_from_a_frame_that_was_filtered(tmp_path):
     rows = tuple(
         ItemScore(
-            f"q{i}", "es", "universal", "dev", "", None, "implicit", ("Lima", "Quito"),
-            ("correct", "wrong"), (None, None), (-1.5 - i, -2.25), (1, 2), (-3.0, -4.0),
+            f"q{i}",
+            "es",
+            "universal",
+            "dev",
+            "",
+            None,
+            "implicit",
+            ("Lima", "Quito"),
+            ("correct", "wrong"),
+            (None, None),
+            (-1.5 - i, -2.25),
+            (1, 2),
+            (-3.0, -4.0),
         )
         for i in range(4)
-    )  # fmt: skip
+    )
     scores, path = Scores(rows), tmp_path / "s.parquet"
     scores.to_parquet(path)
     odd = lambda f: f.id.isin(["q1", "q3"])  # noqa: E731

@@ -53,9 +53,15 @@ def by(table, language: str):
 def test_what_methods_make_knows_its_language(tiny, items, vectors):
     loc = replace(vectors, name="LOC")
     sur = mechcla.surgical_steering(
-        vectors, loc, language="ko", en_layer=0, en_strength=1.0, loc_layer=2, loc_strength=1.0,
+        vectors,
+        loc,
+        language="ko",
+        en_layer=0,
+        en_strength=1.0,
+        loc_layer=2,
+        loc_strength=1.0,
         restore_layer=2,
-    )  # fmt: skip
+    )
     assert len(sur) == 3
     learnt = fit_map(cache_residuals(tiny, items.dev), "ko", layer=1)
     for edit in (*sur, *steering(vectors, "ko"), *map_steering(learnt, 0.5)):

@@ -79,20 +79,37 @@ def test_the_table_says_how_it_was_asked(tmp_path, small_items):
 def sweep(folder: Path, items: Path, out: Path, *more: str) -> int:
     return main(
         [
-            "--model", str(folder), "--items", str(items), "--out", str(out), "--device", "cpu",
-            "--coarse-step", "2", "--refine", "0", "--no-restore", "--no-controls",
-            "--resamples", "100", *more,
+            "--model",
+            str(folder),
+            "--items",
+            str(items),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            "--coarse-step",
+            "2",
+            "--refine",
+            "0",
+            "--no-restore",
+            "--no-controls",
+            "--resamples",
+            "100",
+            *more,
         ]
-    )  # fmt: skip
+    )
 
 
 def test_an_edited_template_or_another_form_is_another_sweep(tmp_path, small_items, capsys):
     folder, items = save_chatty(tmp_path / "model", THINKING), tmp_path / "items.jsonl"
     small_items.to_jsonl(items)
     asked = (
-        "--chat", "--chat-template-args", '{"enable_thinking": false}', "--system-prompt", "Be "
-        "brief.",
-    )  # fmt: skip
+        "--chat",
+        "--chat-template-args",
+        '{"enable_thinking": false}',
+        "--system-prompt",
+        "Be brief.",
+    )
     out = tmp_path / "run"
     assert sweep(folder, items, out, *asked) == 0
     model = load_model(str(folder), device="cpu")

@@ -25,10 +25,20 @@ def scores(n: int, fall: float, kind_of_fall: str = "cultural") -> Scores:
             right = -1.0 - (fall * (1 + 0.01 * k) if kind == kind_of_fall else 0.0)
             rows.append(
                 ItemScore(
-                    f"{kind}{k}", "es", kind, "test", "", "ES", "implicit", ("x", "y", "z"),
-                    (role, *others), ("ES", "US", None), (right, -1.1, -1.3 - 0.1 * k), (1, 1, 1),
+                    f"{kind}{k}",
+                    "es",
+                    kind,
+                    "test",
+                    "",
+                    "ES",
+                    "implicit",
+                    ("x", "y", "z"),
+                    (role, *others),
+                    ("ES", "US", None),
+                    (right, -1.1, -1.3 - 0.1 * k),
+                    (1, 1, 1),
                 )
-            )  # fmt: skip
+            )
     return Scores(tuple(rows))
 
 

@@ -32,9 +32,20 @@ SETTINGS = {"layers": [1, 3], "restore": False, "try_positions": [], "loc_streng
 def row(values, kind="cultural", id="a", prior=()):
     roles = ("local", "english", "other") if kind == "cultural" else ("correct", "wrong", "wrong")
     return ItemScore(
-        id, "es", kind, "test", "", "ES", "implicit", ("x", "y", "z"), roles,
-        ("ES", "US", None), tuple(values), (1, 1, 1), tuple(prior),
-    )  # fmt: skip
+        id,
+        "es",
+        kind,
+        "test",
+        "",
+        "ES",
+        "implicit",
+        ("x", "y", "z"),
+        roles,
+        ("ES", "US", None),
+        tuple(values),
+        (1, 1, 1),
+        tuple(prior),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +115,11 @@ def test_the_rule_passes_over_points_that_are_not_finite():
     lost = DevPoint(two, math.nan, math.nan, {"es": (math.nan, 0.5)}, (("es", "universal"),))
     good = DevPoint(one, 0.1, 0.0, {"es": (0.1, 0.0)})
     for points in ([lost, good], [good, lost]):
-        assert best(points, "EN", 0.01) == good
+        assert best(points, "EN") == good
         assert ranked(points, "EN", 5) == ranked(points, "EN", 5, by="sum") == [good]
         assert pareto_front(points) == [good]
         assert [p.method for p in merge(points, 1)] == [one]
-    assert best([lost], "EN", 0.01).method == Method()
+    assert best([lost], "EN").method == Method()
     assert lost.describe()["not_finite"] == (("es", "universal"),)
 
 
@@ -119,7 +130,7 @@ def test_ties_do_not_depend_on_the_order_in_which_methods_were_tried():
         for s in (0.3, -0.3)
     ]
     for points in (tied, tied[::-1], [tied[1], tied[3], tied[0], tied[2]]):
-        assert best(points, "EN", 0.01).method == Method(en_layer=1, en_strength=0.3)
+        assert best(points, "EN").method == Method(en_layer=1, en_strength=0.3)
         assert [p.method.en_strength for p in ranked(points, "EN", 2)] == [0.3, 0.3]
 
 

@@ -49,16 +49,14 @@ def test_selection_rules():
         point(0.2, 0.0, en_layer=2, en_strength=1.0),
         point(0.1, 0.0, en_layer=0, en_strength=1.0),
     ]
-    assert (
-        best(points, "SUR", 0.01) is points[1]
-    )  # the larger sum loses more localization than allowed
-    assert best(points[:1], "SUR", 0.01).method == Method()  # none qualifies, so nothing is steered
-    assert best([point(-0.1, 0.2, en_layer=1, en_strength=1.0)], "EN", 0.01).method == Method()
-    assert best(points, "EN", 0.01) is points[4]  # a tie goes to the smaller strength
+    assert best(points, "SUR") is points[1]  # the larger sum loses more localization than allowed
+    assert best(points[:1], "SUR").method == Method()  # none qualifies, so nothing is steered
+    assert best([point(-0.1, 0.2, en_layer=1, en_strength=1.0)], "EN").method == Method()
+    assert best(points, "EN") is points[4]  # a tie goes to the smaller strength
     assert ranked(points, "EN", 2) == [points[4], points[5]]
     assert pareto_front(points[:3]) == [points[0], points[1]]
     with pytest.raises(MechclaError, match="no LOC cell was swept"):
-        best(points, "LOC", 0.01)
+        best(points, "LOC")
 
 
 def on_plane(method, gains):

@@ -38,6 +38,7 @@ def arguments(tmp_path_factory, tiny_folders, small_items):
         "2",
         "--resamples",
         "100",
+        "--gated",
         "--out",
         str(folder / "run"),
     ]
@@ -62,6 +63,7 @@ def test_the_run_folder_holds_what_was_promised(run, small_items):
         "items.jsonl",
         "vectors/en.safetensors",
         "vectors/loc.safetensors",
+        "vectors/gate.safetensors",
         "selection.json",
         "summary.csv",
         "summary.json",
@@ -103,12 +105,28 @@ def test_the_cells_are_what_score_gives(run, tiny_models, small_items):
         strength=chosen["en_strength"],
         restore_layer=chosen["restore_layer"],
     )
-    for name, edits in ((pair["name"], sur), (chosen["name"], back)):
+    found = next(p for p in choice["points"] if p["family"] == "GATED")
+    assert (found["gate_constant"] == "EN") == _better_alone(choice["points"], found)
+    gate = mechcla.Gate.load(run / "vectors" / "gate.safetensors")
+    gated = mechcla.gated_steering(en, loc, gate, language="es", **{k: found[k] for k in GATED})
+    for name, edits in ((pair["name"], sur), (chosen["name"], back), (found["name"], gated)):
         (path,) = (run / "cells/dev/es").glob(f"{name}-cultural-*.parquet")
         stored = Scores.from_parquet(path)
         fresh = mechcla.score(model, small_items.cultural.dev.language("es"), edits)
         for a, b in zip(stored, fresh, strict=True):
             assert a.log_likelihood == pytest.approx(b.log_likelihood, abs=1e-4)
+
+
+GATED = ("gate_layer", "en_layer", "en_strength", "loc_layer", "loc_strength")
+
+
+def _better_alone(points: list[dict], pair: dict) -> bool:
+    """Whether EN's part of a gated pair does as well alone as LOC's."""
+    sums = []
+    for part in ("en", "loc"):
+        name = f"{part.upper()}{pair[f'{part}_layer']}x{pair[f'{part}_strength']:g}"
+        sums += [p["d_transfer"] + p["d_localization"] for p in points if p["name"] == name]
+    return sums[0] >= sums[1]
 
 
 def test_the_summary_is_the_metrics_of_the_cells(run):
@@ -136,6 +154,7 @@ def test_the_summary_is_the_metrics_of_the_cells(run):
         "EN+restore",
         "LOC",
         "SUR",
+        "GATED",
     } | arms
 
 
@@ -239,11 +258,12 @@ def test_the_choice_is_the_rules(run):
         "EN+restore": lambda p: p["d_transfer"],
         "LOC": lambda p: p["d_localization"],
         "SUR": lambda p: p["d_transfer"] + p["d_localization"],
+        "GATED": lambda p: p["d_transfer"] + p["d_localization"],
     }
     for family, gain in gains.items():
         mine = [p for p in points if p["family"] == family]
         assert mine
-        if family == "SUR":
+        if family in ("SUR", "GATED"):
             mine = [p for p in mine if min(p["d_transfer"], p["d_localization"]) >= -0.01]
         assert gain(chosen[family]) == max([0.0, *map(gain, mine)])
         assert (chosen[family]["family"] == "unsteered") == (gain(chosen[family]) == 0.0)

@@ -7,7 +7,7 @@ import torch
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.vectors.recipes import RECIPES, en_vectors_by, loc_vectors_by
+from mechcla.vectors.recipes import RECIPES
 from mechcla.vectors.residuals import cache_residuals
 
 
@@ -49,31 +49,6 @@ def test_whitening_and_the_probe_see_past_a_nuisance_that_pca_follows():
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(MechclaError, match="did you mean 'logistic'"):
         RECIPES.get("logistics")
-
-
-def test_vectors_by_the_mean_difference_are_those_of_en_and_loc_vectors(tiny, small_items):
-    dev = small_items.dev
-    universal, implicit, explicit = (
-        cache_residuals(tiny, i, f)
-        for i, f in (
-            (dev.universal, "implicit"),
-            (dev.cultural, "implicit"),
-            (dev.cultural, "explicit"),
-        )
-    )
-    made = (
-        en_vectors_by("mean_difference", universal),
-        loc_vectors_by("mean_difference", explicit, implicit),
-    )
-    for found, expected in zip(
-        made,
-        (mechcla.en_vectors(tiny, dev.universal), mechcla.loc_vectors(tiny, dev.cultural)),
-        strict=True,
-    ):
-        assert found.name == expected.name
-        for language in expected.languages:
-            assert torch.allclose(found[language], expected[language], atol=1e-5)
-            assert torch.allclose(found.norms[language], expected.norms[language], rtol=1e-5)
 
 
 def test_language_means_need_no_pairs():

@@ -1,0 +1,91 @@
+"""The tables of docs/aligned.md, made of docs/reference/align."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyses.docs.tables import AXES, METRICS, NAMES, markdown, named
+from analyses.docs.values import Row, read, with_interval
+
+TABLE = "align/aligned"
+MODELS = {
+    "base": "base",
+    "mist": "MIST",
+    "midalign": "MidAlign",
+    "clo": "CLO",
+    "english_only": "control: English only",
+    "broken_pairing": "control: broken pairing",
+}
+
+
+@named("aligned")
+def aligned(folder: Path) -> str:
+    """Each aligned model, unsteered, against the unsteered base; pooled over languages."""
+    rows = []
+    for model in _models(folder):
+        if model != "base":
+            changes = (_one(folder, model, "unsteered", "base", metric) for metric in AXES)
+            rows.append([MODELS[model], *map(_change, changes)])
+    return markdown(["", *(f"change in {METRICS[m]}" for m in AXES)], rows)
+
+
+@named("aligned-english")
+def aligned_english(folder: Path) -> str:
+    """The same in English, which no vector steers."""
+    rows = []
+    for model in _models(folder):
+        if model != "base":
+            changes = (
+                _one(folder, model, "unsteered", "base", metric, "en") for metric in AXES[:2]
+            )
+            rows.append([MODELS[model], *map(_change, changes)])
+    return markdown(["", *(f"change in {METRICS[m]}" for m in AXES[:2])], rows)
+
+
+@named("aligned-steered")
+def aligned_steered(folder: Path, *conditions: str) -> str:
+    """Conditions on every model: against the model itself, and against the unsteered base."""
+    rows = []
+    for model in _models(folder):
+        for condition in conditions:
+            cells = [MODELS[model], NAMES[condition]]
+            if not _has(folder, model, condition):
+                continue
+            for against in dict.fromkeys((model, "base")):
+                for metric in AXES[:2]:
+                    if (condition, metric) == ("explicit", "transfer") and against == model:
+                        cells.append("")  # explicit prompting leaves universal items as they are
+                    else:
+                        cells.append(_change(_one(folder, model, condition, against, metric)))
+            lost = _one(folder, model, condition, model, "localization")
+            cells += ["", ""] * (model == "base")
+            found = bool(lost and lost["recovered"])
+            rows.append([*cells, with_interval(lost, "recovered", 2) if found and lost else ""])
+    head = [f"{METRICS[m]}, {than}" for than in ("to itself", "to the base") for m in AXES[:2]]
+    return markdown(["model", "", *head, "of the loss came back"], rows)
+
+
+def _models(folder: Path) -> list[str]:
+    there = {r["model"] for r in read(TABLE, folder)}
+    return [name for name in MODELS if name in there]
+
+
+def _has(folder: Path, model: str, condition: str) -> bool:
+    return any((r["model"], r["condition"]) == (model, condition) for r in read(TABLE, folder))
+
+
+def _one(
+    folder: Path, model: str, condition: str, against: str, metric: str, language: str = "all"
+) -> Row | None:
+    wanted = (model, condition, against, metric, language)
+    columns = ("model", "condition", "against", "metric", "language")
+    found = [r for r in read(TABLE, folder) if tuple(r[c] for c in columns) == wanted]
+    return found[0] if found else None
+
+
+def _change(found: Row | None) -> str:
+    """A difference with its interval, bold where p < 0.05 after Holm."""
+    if found is None:
+        return ""
+    shown = with_interval(found, "difference")
+    return f"**{shown}**" if found["p_holm"] and float(found["p_holm"]) < 0.05 else shown

@@ -1,0 +1,168 @@
+"""How well a gate tells universal prompts from cultural ones, by block, on prompts of its own
+source and of others.
+
+The gate is made of the items' dev questions. A row per source, kind, language and block: the share
+of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD and
+Global-MMLU are read from your own copies; what is not named is left out.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mechcla
+from analyses.common import all_items, arguments, write
+from mechcla.align.data import align_data_folder, demo_facts
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
+from mechcla.metrics.estimates import bootstrap_means
+from mechcla.vectors.activations import last_token_residuals
+from mechcla.vectors.gates import GATE, Gate, gates_of_rows, left_out
+
+Right = dict[str, dict[str, list[float]]]  # by language and question: a value per block
+KINDS = ("universal", "cultural")
+
+
+def spread(items: ItemSet, most: int) -> ItemSet:
+    """At most so many questions per language, spread over the file."""
+    chosen: set[tuple[str, str]] = set()
+    for language in items.languages:
+        ids = items.language(language).ids
+        step = max(1.0, len(ids) / most)
+        chosen |= {(language, ids[int(k * step)]) for k in range(min(most, len(ids)))}
+    return items.where(lambda i: (i.language, i.id) in chosen)
+
+
+def facts(frames: dict[str, tuple[str, str]]) -> ItemSet:
+    """The alignment facts' questions, universal all of them, between two texts per language."""
+    made = [
+        Item(
+            f"fact {fact.id}",
+            language,
+            "universal",
+            "test",
+            f"{before}{fact.questions[language]}{after}",
+            (Candidate(fact.answers[language], "correct"), Candidate("?", "wrong")),
+            topic=fact.topic,
+        )
+        for fact in demo_facts()
+        for language, (before, after) in frames.items()
+        if language in fact.questions
+    ]
+    return ItemSet(tuple(made))
+
+
+def frame(items: ItemSet, language: str) -> tuple[str, str]:
+    """What all prompts of a language begin and end with."""
+    prompts = [i.prompt for i in items.language(language)]
+    before = _begin(prompts)
+    return before, _begin([p[len(before) :][::-1] for p in prompts])[::-1]
+
+
+def _begin(texts: Sequence[str]) -> str:
+    """The letters that all texts begin with."""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*texts, strict=False))
+    return "".join(letters[0] for letters in alike)
+
+
+def sources(args: argparse.Namespace, gate: Gate) -> Iterator[tuple[str, ItemSet]]:
+    """Names and items, in the gate's languages; of the user's own copies those that were named."""
+    test = all_items(args).test
+    yield "test", spread(test.universal, args.most) + spread(test.cultural, args.most)
+    if args.blend:
+        blend = mechcla.load_items("blend", path=args.blend)
+        blend = spread(blend.where(lambda i: i.language in gate.languages), args.most)
+        yield "BLEnD", blend
+        framed = facts({k: frame(blend, k) for k in blend.languages})
+        yield "facts as BLEnD asks", spread(framed, args.most)
+    heldout = mechcla.load_items(align_data_folder() / "heldout.jsonl")
+    yield "heldout", spread(heldout.where(lambda i: i.language in gate.languages), args.most)
+    yield "facts", spread(facts(dict.fromkeys(gate.languages, ("", ""))), args.most)
+    if args.global_mmlu:
+        steered = [k for k in gate.languages if k != "en"]
+        found = mechcla.load_items("global_mmlu", steered, path=args.global_mmlu)
+        yield "Global-MMLU", spread(found, args.most)
+
+
+def rows_of(model: mechcla.HookedModel, items: ItemSet) -> torch.Tensor:
+    """Residuals at the last prompt token, [item, layer, d_model]."""
+    rows = [torch.empty(0)] * len(items)
+    for indices, h in last_token_residuals(model, [i.prompt for i in items]):
+        for column, i in enumerate(indices):
+            rows[i] = h[:, column].float().cpu()
+    return torch.stack(rows)
+
+
+def by_kind(items: ItemSet, language: str, right: torch.Tensor, into: dict[str, Right]) -> None:
+    for item, values in zip(items, right, strict=True):
+        into.setdefault(item.kind, {}).setdefault(language, {})[item.id] = values.tolist()
+
+
+def judged(model: mechcla.HookedModel, gate: Gate, items: ItemSet) -> dict[str, Right]:
+    """Whether each prompt is told rightly, at every block, by kind."""
+    found: dict[str, Right] = {}
+    for language in (k for k in items.languages if k in gate.languages):
+        asked = items.language(language)
+        universal = torch.tensor([i.kind == "universal" for i in asked]).unsqueeze(-1)
+        right = (gate.margins(language, rows_of(model, asked)) > 0) == universal
+        by_kind(asked, language, right.double(), found)
+    return found
+
+
+def own(rows: torch.Tensor, dev: ItemSet) -> dict[str, Right]:
+    """The same on the gate's own prompts, each by means without the prompts of its topic."""
+    found: dict[str, Right] = {}
+    for language in dev.languages:
+        asked = dev.language(language)
+        mine = rows[torch.tensor([i.language == language for i in dev])]
+        universal = torch.tensor([i.kind == "universal" for i in asked])
+        by_kind(asked, language, left_out(mine, universal, [i.topic for i in asked]), found)
+    return found
+
+
+def table(source: str, found: dict[str, Right], resamples: int) -> Iterator[dict[str, Any]]:
+    """A row per kind, language (and all of them) and block."""
+    for kind, right in found.items():
+        blocks = len(next(iter(next(iter(right.values())).values())))
+        for block in range(blocks):
+            values = {k: {i: v[block] for i, v in by.items()} for k, by in right.items()}
+            for language, drawn in bootstrap_means(values, resamples).items():
+                low, high = (float(q) for q in _quantiles(drawn[1:]))
+                yield {
+                    "source": source,
+                    "kind": kind,
+                    "language": language,
+                    "layer": block,
+                    "value": round(float(drawn[0]), 4),
+                    "low": round(low, 4),
+                    "high": round(high, 4),
+                    "n": len(values[language])
+                    if language in values
+                    else sum(map(len, values.values())),
+                }
+
+
+def _quantiles(draws: Any) -> Any:
+    return torch.from_numpy(draws).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--blend", type=Path, help="your copy of BLEnD's data folder")
+    parser.add_argument("--global-mmlu", type=Path, help="your folder of Global-MMLU's files")
+    parser.add_argument(
+        "--most", type=int, default=60, help="questions per kind, language and source beside dev"
+    )
+    args = arguments(__doc__, parent=parser)
+    model, dev = mechcla.load_model(args.model), all_items(args).dev
+    rows = rows_of(model, dev)
+    gate = gates_of_rows(model, dev, rows)[GATE]
+    listed = list(table("dev, its topic left out", own(rows, dev), args.resamples))
+    for name, items in sources(args, gate):
+        listed += table(name, judged(model, gate, items), args.resamples)
+        print(f"{name}: {items!r}", flush=True)
+        write(args.out, "gate", listed)
