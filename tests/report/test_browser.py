@@ -233,7 +233,7 @@ def test_two_runs_stand_side_by_side(chromium, both_page):
         assert count(page) == sum(s is not None for s in scored[condition]["shares"])
         page.locator(".row").first.click()
         captions = page.locator(".detail:visible caption").all_inner_texts()
-        assert len({c.split(": ")[-2] for c in captions}) == 2
+        assert len({c.split(": ")[0] for c in captions}) == 2
 
 
 def test_100_000_items_stay_usable(chromium, plain_run, tmp_path):

@@ -127,16 +127,13 @@ function details(k) {
   const english = language === "en" ? undefined : OF_ENGLISH.get(key(ITEMS.id[k], ITEMS.kind[k]));
   const facts = [["id", ITEMS.id[k]], ["topic", ITEMS.topic[k]], ["country", ITEMS.country[k]]].filter(([, v]) => v);
   const parts = [make("p", { class: "tag" }, ...facts.flatMap(([name, value], at) => [at ? "; " : "", `${name} `, text(value)]))];
-  parts.push(make("div", { class: "asked" }, asked(k, languageName(language)), english === undefined ? null : asked(english, "The same question in English")));
-  for (const run of RUNS) {
-    const table = shares(run, k);
-    if (table) parts.push(table);
-    if (english !== undefined) { const beside = shares(run, english, "The same in English: "); if (beside) parts.push(beside); }
-  }
+  // Each language is a column: what was asked, and what came of it under every condition.
+  const column = (item, heading) => make("div", {}, asked(item, heading), ...RUNS.map((run) => shares(run, item)).filter(Boolean));
+  parts.push(make("div", { class: english === undefined ? "" : "asked" }, column(k, languageName(language)), english === undefined ? null : column(english, "The same question in English")));
   return parts;
 }
 
-function shares(run, k, before = "") {
+function shares(run, k) {
   // A universal item is asked in one form only, so another form's condition says nothing of it.
   const conditions = run.conditions.filter((c) => run.scored[c.name].shares[k] && (ITEMS.kind[k] === "cultural" || run.scored[c.name].form === "implicit"));
   if (!conditions.length) return null;
@@ -157,7 +154,7 @@ function shares(run, k, before = "") {
     const now = roleOf(run.scored[c.name], k);
     return make("td", {}, base !== null && now !== base ? make("span", { class: "flip" }, `${base} \u2192 ${now}`) : "");
   }));
-  const caption = `${before}${SEVERAL ? run.name + ": " : ""}shares of the candidates, \u25B8 the chosen one`;
+  const caption = `${SEVERAL ? run.name + ": " : ""}shares of the candidates, \u25B8 the chosen one`;
   return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, make("table", { class: "shares" }, make("caption", {}, text(caption)), make("thead", {}, head), make("tbody", {}, ...rows, ...(turned ? [turned] : []))));
 }
 
