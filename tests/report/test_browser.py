@@ -58,6 +58,15 @@ def opened(chromium: Any, path: Path, size: Any = WIDE, scheme: str = "light") -
     context.close()
 
 
+def until(page: Any, true: str) -> None:
+    """Wait until an expression is true; the page's policy forbids Playwright's own way, an eval."""
+    for _ in range(WAIT // 100):
+        if page.evaluate(true):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never true: {true}")
+
+
 def rows(page: Any) -> list[str]:
     return page.locator(".row .prompt").all_inner_texts()
 
@@ -145,10 +154,10 @@ def test_filters_search_and_sort_find_what_the_run_says(chromium, hostile_page, 
         assert shares == sorted(shares, reverse=True)
         assert shares[0] == pytest.approx(max(r["share"] for r in run.items("unsteered")), abs=6e-4)
         page.fill("#search", "JAPAN capital")
-        page.wait_for_function("LOOK.search === 'JAPAN capital'")
+        until(page, "LOOK.search === 'JAPAN capital'")
         assert set(rows(page)) == {"La capital de Japan es", "The capital of Japan is"}
         page.fill("#search", "no such words")
-        page.wait_for_function("!document.querySelector('.row')")
+        until(page, "!document.querySelector('.row')")
         assert page.inner_text("#count") == "No item passes these filters."
 
 
@@ -159,7 +168,7 @@ def test_the_keyboard_alone_reaches_everything(chromium, both_page):
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "search"
         page.keyboard.type("drink")
-        page.wait_for_function("LOOK.search === 'drink'")
+        until(page, "LOOK.search === 'drink'")
         page.keyboard.press("Escape")
         page.locator(".row").first.focus()
         page.keyboard.press("ArrowDown")
@@ -183,7 +192,7 @@ def test_hostile_texts_are_shown_as_they_are_and_run_nothing(chromium, hostile_p
     with opened(chromium, hostile_page) as page:
         page.select_option("#language", "en")
         page.fill("#search", "hacked")
-        page.wait_for_function("document.querySelectorAll('.row').length == 2")
+        until(page, "document.querySelectorAll('.row').length == 2")
         assert HOSTILE in rows(page)
         for row in page.locator(".row").all():
             row.click()
@@ -259,7 +268,7 @@ def test_100_000_items_stay_usable(chromium, plain_run, tmp_path):
             page.select_option("#sort", sort)
             assert page.locator(".row").count() == 25
         page.fill("#search", "q99999")
-        page.wait_for_function("document.querySelectorAll('.row').length == 1")
+        until(page, "document.querySelectorAll('.row').length == 1")
         took = page.evaluate(
             "() => { const t = performance.now(); search(); return performance.now() - t; }"
         )

@@ -35,6 +35,7 @@ function draw(id, traces, { x, y, rows, ...more } = {}) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", dragmode: narrow ? false : "zoom",
     font: { family: "system-ui, 'Segoe UI', Roboto, 'Noto Sans', sans-serif", size: narrow ? 12 : 13, color: css("--text") },
     margin: { l: 10, r: 10, t: 30, b: 10 }, hoverlabel: { bgcolor: css("--panel"), bordercolor: css("--soft"), font: { color: css("--text") }, align: "left" },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--text") },
     legend: narrow ? { orientation: "h", y: -0.22, yanchor: "top", x: 0 } : { x: 1.01, y: 1 },
     xaxis: axis(x, xaxis), yaxis: axis(y, yaxis), ...layout,
   };
