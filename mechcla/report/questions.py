@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mechcla.items.item import Item
-from mechcla.runs.compare import PIVOT
+from mechcla.items.item import PIVOT, Item
 from mechcla.runs.run import Run
 from mechcla.scoring.scores import ItemScore, Scores
 
