@@ -77,7 +77,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
             "French": {"France": "577"},
         },
     ),
-}  # fmt: skip
+}
 CHINESE = "China\n(Chinese)"  # as the published file writes it
 
 

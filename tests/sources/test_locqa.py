@@ -209,7 +209,7 @@ def test_bad_options_say_what_was_expected(path, options, message):
         (lambda rows: rows[0]["languages"]["English"]["answers"].update(UK=18), "is 18; exp"),
         (lambda rows: rows[0]["languages"].update(Klingon={}), "no language is 'Klingon'"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_file_names_file_and_question(path, break_, message):
     rows = json.loads(path.read_text(encoding="utf-8"))
     break_(list(rows.values()))
