@@ -11,7 +11,6 @@ from mechcla.scoring.scores import ItemScore, Scores
 
 DIGITS = 10_000  # shares are whole numbers of these parts
 COLUMNS = ("id", "language", "kind", "topic", "country", "prompt", "prompt_explicit", "prompt_us")
-FORM_OF = {"prompt": "implicit", "prompt_explicit": "explicit", "prompt_us": "us"}
 
 
 def questions(runs: Mapping[str, Run]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
