@@ -80,7 +80,7 @@ $(EXTRAS): $(BENCH)
 
 # Chromium is the system's own; Debian and Ubuntu name the package that is missing.
 $(BROWSER): $(STAMP)
-	@command -v "$${CHROMIUM:-chromium}" > /dev/null || apt-get install --yes --no-install-recommends chromium || { echo "make test-browser needs Chromium: apt-get install chromium, or CHROMIUM=path"; exit 1; }
+	@command -v "$${CHROMIUM:-chromium}" > /dev/null || { apt-get update --quiet && apt-get install --yes --no-install-recommends chromium; } || { echo "make test-browser needs Chromium: apt-get install chromium, or CHROMIUM=path"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
