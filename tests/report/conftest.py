@@ -44,9 +44,14 @@ def hostile_items(small: ItemSet) -> ItemSet:
             country = "US" if language == "en" else "IR"
             answers = ("milk", "دوغ", HOSTILE) if language == "en" else ("دوغ", "milk", HOSTILE)
             item = cultural(
-                f"drink{HOSTILE}{split}", language, country, prompt, "I am here.", *answers,
+                f"drink{HOSTILE}{split}",
+                language,
+                country,
+                prompt,
+                "I am here.",
+                *answers,
                 split=split,
-            )  # fmt: skip
+            )
             added.append(replace(item, topic=HOSTILE))
     return ItemSet((*small, *added))
 

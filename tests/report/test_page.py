@@ -53,10 +53,12 @@ def numbers(path: Path) -> list[dict[str, object]]:
     texts = {"method", "against", "metric", "language", "measure", "condition", "exact"}
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {k: v if k in texts else (float(v) if v not in ("", "nan") else None)
-             for k, v in row.items()}
+            {
+                k: v if k in texts else (float(v) if v not in ("", "nan") else None)
+                for k, v in row.items()
+            }
             for row in csv.DictReader(file)
-        ]  # fmt: skip
+        ]
 
 
 @pytest.mark.parametrize("name", ["summary", "tests", "arms", "contrast"])
@@ -161,8 +163,10 @@ def test_nothing_is_loaded_and_only_these_scripts_may_run(hostile_page):
     assert rules["default-src"] == "'none'"
     library = gzip.decompress(base64.b64decode(found.scripts[1])).decode()
     assert library == get_plotlyjs()
-    hashes = [base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()
-              for t in (found.scripts[2], library)]  # fmt: skip
+    hashes = [
+        base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()
+        for t in (found.scripts[2], library)
+    ]
     assert rules["script-src"].split() == [f"'sha256-{h}'" for h in hashes]
     assert not re.search(r"https?://", found.scripts[2])
 
