@@ -49,7 +49,7 @@ def test_what_decides_no_number_changes_no_digest(copy, name, old, new):
 
 
 def test_a_constant_in_any_module_that_does_not_draw_changes_the_digest(copy):
-    """Every module but those of plots/, report/ and align/, one by one; emptied, as a digest reads all."""
+    """Every module but those of plots/, report/ and align/; emptied, as a digest reads all."""
     modules = sorted(copy.rglob("*.py"))
     for path in modules:
         path.write_text("DECIDES = 1\n", encoding="utf-8")
