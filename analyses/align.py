@@ -2,7 +2,8 @@
 
 Resumable: what is whole is not made again. By hand, hours: `make align`.
   ADAPTERS/METHOD-SEED   the adapters
-  RUNS/base, RUNS/METHOD-SEED    a run each, as python -m mechcla.sweep --adapters makes them
+  RUNS/base, RUNS/METHOD-0   a run each, as python -m mechcla.sweep --adapters makes them
+  OUT/unsteered          scores of the controls and of further seeds, which are not steered
   OUT/align_plane        every model, steered or not, against the base and against itself
   OUT/align_bias         English bias per model and condition
   OUT/align_held_out     items that no training text names: relations in training or not
@@ -23,6 +24,10 @@ from mechcla.align.methods import METHODS
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference
 from mechcla.models.adapters import WEIGHTS
+from mechcla.runs.aligned import aligned_tables
+from mechcla.runs.run import Run
+from mechcla.scoring.scores import Scores
+from mechcla.steering.families import Condition
 from mechcla.storage import file_sha256
 from mechcla.sweep.config import make
 from mechcla.sweep.config_file import read_config
@@ -30,6 +35,8 @@ from mechcla.sweep.sweep import run_adapters
 
 TRAINED = ("capital", "symbol")  # relations that the shipped facts have, of other things
 HELD_OUT = "align_held_out"
+SWEEP = Path(__file__).with_name("align_sweep.yaml")
+Tables = dict[str, dict[str, Scores]]  # by model and condition
 
 
 def parsed() -> argparse.Namespace:
@@ -43,7 +50,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/align"))
     parser.add_argument("--out", type=Path, default=Path("runs/align/figures"))
     parser.add_argument("--config", type=Path, help="settings of every training, as a file")
-    parser.add_argument("--sweep-config", type=Path, help="settings of every sweep, as a file")
+    parser.add_argument("--sweep-config", type=Path, default=SWEEP, help="settings of every sweep")
     parser.add_argument("--train-only", action="store_true", help="no sweeps")
     parser.add_argument("--items", default="demo", help="of the geometry: dev, universal")
     parser.add_argument("--languages", default=None, help="of the geometry; default: all")
@@ -124,6 +131,29 @@ def held_out(base: mechcla.HookedModel, adapters: dict[str, Path], out: Path) ->
     say_made(out, HELD_OUT, decides, [f"{HELD_OUT}.csv"])
 
 
+def swept(name: str) -> bool:
+    """Whether an adapter is searched over: a method's first seed. Controls and further seeds say
+    what alignment does by itself, which needs no steering.
+    """
+    method, _, seed = name.rpartition("-")
+    return seed == "0" and not METHODS.get(method).control
+
+
+def unsteered(base: Run, model: str, adapters: dict[str, Path], out: Path) -> Tables:
+    """Unsteered scores of these adapters on the test items that the base's run scored."""
+    there = {(r.id, r.language, r.kind) for r in base.scores("unsteered")}
+    items = base.item_set.test.where(lambda i: (i.id, i.language, i.kind) in there)
+    found = {}
+    for name, folder in adapters.items():
+        path = out / f"{name}-{file_sha256(folder / WEIGHTS)[:12]}-{items.digest[:12]}.parquet"
+        if not path.exists():
+            scores = mechcla.score(mechcla.load_model(model, adapter=folder), items)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scores.to_parquet(path)
+        found[name] = {"unsteered": Scores.from_parquet(path)}
+    return found
+
+
 def main() -> None:
     import sys
 
@@ -139,11 +169,26 @@ def main() -> None:
     del base  # the sweeps load their own
     if args.train_only:
         return
-    folders = [str(folder) for folder in adapters.values()]
-    given = {"model": args.model, "out": str(args.runs), "adapters": folders}
-    compared = run_adapters(make({**settings(args.sweep_config), **given}))
+    steered = {name: folder for name, folder in adapters.items() if swept(name)}
+    given = {"model": args.model, "out": str(args.runs)}
+    given["adapters"] = [str(folder) for folder in steered.values()]
+    run_adapters(make({**settings(args.sweep_config), **given}))
+    compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
     write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))
     print(plots.save(plots.aligned_bias(compared), args.out / "align_bias"))
+
+
+def together(
+    args: argparse.Namespace, plain: dict[str, Path], steered: dict[str, Path]
+) -> mechcla.AlignedComparison:
+    """The runs of the base and of the steered models, and the scores of the others, as one."""
+    runs = {name: mechcla.read_run(args.runs / name) for name in ("base", *steered)}
+    tables: Tables = {
+        name: {c: run.scores(c) for c in run.conditions if not Condition.parse(c).is_arm}
+        for name, run in runs.items()
+    }
+    tables |= unsteered(runs["base"], args.model, plain, args.out / "unsteered")
+    return aligned_tables(tables)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,6 @@ METHODS.register(
             "lambda, beta, learning rate, data and all target languages at once are ours"
         ),
         (CLO,),
-        {"lr": 5e-4, "modules": ["attention"]},
+        {"lr": 5e-4, "modules": ["attention"], "rank": 16, "alpha": 32.0},
     ),
 )

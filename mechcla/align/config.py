@@ -89,8 +89,8 @@ class AlignConfig(Given):
     )
     weight_decay: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="AdamW's")
     max_grad_norm: float = Field(1.0, gt=0, allow_inf_nan=False, description="gradient clipping")
-    rank: int = Field(16, ge=1, le=65_536, description="of LoRA")
-    alpha: float = Field(32.0, gt=0, allow_inf_nan=False, description="of LoRA")
+    rank: int = Field(8, ge=1, le=65_536, description="of LoRA")
+    alpha: float = Field(16.0, gt=0, allow_inf_nan=False, description="of LoRA")
     dropout: float = Field(0.0, ge=0, lt=1, description="of LoRA; the base's own is off")
     adapter_dtype: Literal["float32", "bfloat16"] = Field(
         "float32",

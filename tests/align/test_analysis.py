@@ -83,7 +83,7 @@ def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
         encoding="utf-8",
     )
     arguments = [
-        *("align", "--model", str(model), "--methods", "mist", "--seeds", "1"),
+        *("align", "--model", str(model), "--methods", "mist,english_only", "--seeds", "1"),
         *("--adapters", str(tmp_path / "adapters"), "--out", str(tmp_path / "out")),
         *("--runs", str(tmp_path / "runs"), "--sweep-config", str(sweeps)),
         *("--config", str(config), "--languages", "es", "--questions", "8", "--resamples", "5"),
@@ -96,6 +96,9 @@ def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
     rows = table(tmp_path / "out" / "align_plane.csv")
     held = {(r["model"], r["condition"], r["against"]) for r in rows}
     assert {("mist-0", "SUR", "base"), ("mist-0", "SUR", "mist-0")} <= held
+    control = {(c, against) for m, c, against in held if m == "english_only-0"}
+    assert control == {("unsteered", "base")}  # not steered, and so not swept
+    assert not (tmp_path / "runs" / "english_only-0").exists()
     assert {p.stem for p in (tmp_path / "out").glob("*.png")} == {
         "align_plane",
         "align_bias",
