@@ -31,8 +31,8 @@ class RecordedChoice:
 
     record: what it was chosen for and on, such as the digests of model and items.
 
-    >>> choice = read_choice(folder)
-    >>> mechcla.score(model, items.language("es").test, choice.interventions("es"))
+    >>> choice = read_choice("data/adapters/clo")               # doctest: +SKIP
+    >>> mechcla.score(model, items.language("es").test, choice.interventions("es"))  # doctest: +SKIP
     """
 
     family: str

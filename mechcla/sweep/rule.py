@@ -135,8 +135,8 @@ def covariances(by_language: Mapping[str, Mapping[str, float]]) -> dict[tuple[st
     """Sampling covariances of languages' mean changes, {language: {id: change}}: a question that
     two languages share varies in both at once. nan where a language has one item.
 
-    >>> covariances({"es": {"a": 0.0, "b": 0.2}, "ko": {"a": 0.2, "b": 0.0}})[("es", "ko")]
-    -0.01
+    >>> covariances({"es": {"a": 0.0, "b": 0.5}, "ko": {"a": 0.5, "b": 0.0}})[("es", "ko")]
+    -0.0625
     """
     ids = list(dict.fromkeys(i for column in by_language.values() for i in column))
     there = np.asarray([[i in c for i in ids] for c in by_language.values()], float)

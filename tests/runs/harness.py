@@ -15,6 +15,7 @@ import select
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import jaxtyping
 import torch
+from tqdm import tqdm
 
 from mechcla.interrupts import guard
 from mechcla.items.item_set import ItemSet
@@ -77,6 +79,8 @@ def start(arguments: list[str], limit: int | None = None) -> tuple[int, int]:
         os.close(writes)
         return pid, reads
     code = 1
+    # tqdm's lock is one semaphore for all forks, and a killed one may have died with it in hand.
+    tqdm.set_lock(threading.RLock())
     try:
         os.dup2(writes, 1)
         os.dup2(writes, 2)
