@@ -100,7 +100,7 @@ def card(record: Mapping[str, Any]) -> str:
         f"Source: {method.source}.",
         "",
         "```python",
-        f'model = mechcla.load_model("{settings["model"]}", adapter="...")   # this folder',
+        f'model = mechcla.load_model("{settings["model"]}", adapter="...")  # this folder',
         "```",
         "",
         "| what | value |",

@@ -32,7 +32,7 @@ class RecordedChoice:
     record: what it was chosen for and on, such as the digests of model and items.
 
     >>> choice = read_choice("data/adapters/clo")               # doctest: +SKIP
-    >>> mechcla.score(model, items.language("es").test, choice.interventions("es"))  # doctest: +SKIP
+    >>> edits = choice.interventions("es")                         # doctest: +SKIP
     """
 
     family: str
