@@ -170,6 +170,7 @@ def test_the_keyboard_alone_reaches_everything(chromium, both_page):
         page.keyboard.type("drink")
         until(page, "LOOK.search === 'drink'")
         page.keyboard.press("Escape")
+        until(page, "LOOK.search === ''")
         page.locator(".row").first.focus()
         page.keyboard.press("ArrowDown")
         focus = "[...document.querySelectorAll('.row')].indexOf(document.activeElement)"
