@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
 BROWSER := $(VENV)/.browser
+SITE := $(VENV)/.site
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 WORKERS ?= 2
@@ -54,8 +55,10 @@ lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 docs-check: $(STAMP)  ## every number of README and docs/ is what the tables in docs/reference say
 	$(BIN)/python -m analyses.docs --check
 
-docs: $(STAMP)  ## writes these numbers; ARGS='--take runs/demo runs/figures' takes a new run's tables first
+docs: $(SITE)  ## writes these numbers, then the site into site/; ARGS='--take runs/demo runs/figures' takes a new run's tables first
 	$(BIN)/python -m analyses.docs $(ARGS)
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
@@ -74,7 +77,11 @@ $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors
 	@touch $@
 
-$(EXTRAS): $(BENCH)
+$(SITE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(EXTRAS): $(BENCH) $(SITE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko]'
 	@touch $@
 
@@ -92,4 +99,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

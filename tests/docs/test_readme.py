@@ -35,7 +35,7 @@ def test_the_python_block_prints_what_readme_shows(demo, tmp_path, monkeypatch, 
 def test_every_name_of_the_api_that_readme_and_docs_use_exists():
     import mechcla
 
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for name in re.findall(r"mechcla\.([A-Za-z_]+)", page.read_text(encoding="utf-8")):
             assert (
                 hasattr(mechcla, name)
@@ -60,7 +60,7 @@ def test_sweep_flags_that_readme_names_exist():
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data/README.md"]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "data/README.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
