@@ -8,6 +8,7 @@ BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
 BROWSER := $(VENV)/.browser
 SITE := $(VENV)/.site
+PACKAGE := $(VENV)/.package
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 WORKERS ?= 2
@@ -18,7 +19,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test test-browser lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test test-browser lint docs docs-check package-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +61,9 @@ docs: $(SITE)  ## writes these numbers, then the site into site/; ARGS='--take r
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 
+package-check: $(PACKAGE)  ## builds sdist and wheel, installs the wheel in an empty environment, runs a sweep and an analysis
+	$(BIN)/python -m tests.package
+
 bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
 
@@ -79,6 +83,10 @@ $(BENCH): $(STAMP)
 
 $(SITE): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(PACKAGE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[package]'
 	@touch $@
 
 $(EXTRAS): $(BENCH) $(SITE)
