@@ -20,7 +20,7 @@ from tests.conftest import save_tiny
 from tests.docs.pages import ROOT
 
 FEW = ["--dev-items", "4", "--test-items", "4", "--resamples", "100"]
-SETTINGS = [*FEW, "--no-restore", "--no-controls", "--languages", "es", "--layers", "1"]
+SETTINGS = [*FEW, "--no-restore", "--no-controls", "--languages", "es", "--layers", "0,2"]
 
 
 def run(*words: str | Path, where: Path, path: str = "") -> str:

@@ -13,9 +13,11 @@ from mechcla.runs.run import Run
 
 WHY_NOT = "beside this run is damaged or of another run"
 TEXTS = ("model", "condition", "against", "language", "metric", "measure")
-NUMBERS = ("value", "low", "high", "n", "p_holm")
-NUMBERS += ("difference", "difference_low", "difference_high")
-NUMBERS += ("recovered", "recovered_low", "recovered_high")
+NUMBERS = (
+    *("value", "low", "high", "n", "p_holm"),
+    *("difference", "difference_low", "difference_high"),
+    *("recovered", "recovered_low", "recovered_high"),
+)
 
 
 def aligned_models(run: Run) -> dict[str, Any] | None:
