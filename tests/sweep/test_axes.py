@@ -19,7 +19,7 @@ from mechcla.steering.families import AXIS_OF
 from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make
-from mechcla.sweep.rule import dev_point
+from mechcla.sweep.dev_point import dev_point
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import DevSearch
 from tests.sweep.test_held import chosen
