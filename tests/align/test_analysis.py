@@ -21,6 +21,7 @@ def written(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.st_mtime_ns, stat.st_ino) for path, stat in found.items()}
 
 
+@pytest.mark.slow
 def test_the_analysis_trains_each_method_and_scores_the_held_out_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +69,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
     tmp_path: Path, small_items: ItemSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,13 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="module", params=NAMES)
+SLOW = ("cultural", "cultural without English")  # in `make test` the mixed set has both cases
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES],
+)
 def case(request, mixed, tiny_models, tmp_path_factory):
     """(name, items, run, what the run said on stderr)"""
     items, out = sets(mixed)[request.param], tmp_path_factory.mktemp("axes") / "run"
