@@ -22,9 +22,17 @@ from mechcla.results import Rows
 from mechcla.runs.run import Run
 from mechcla.runs.several import complete_runs
 from mechcla.runs.tables import in_columns
-from mechcla.runs.written import change_text, columns, not_compared, p_text, pooled_alike, tested
+from mechcla.runs.written import (
+    after_holm,
+    change_text,
+    columns,
+    not_compared,
+    p_text,
+    pooled_alike,
+    tested,
+)
 from mechcla.scoring.scores import ItemScore, Scores
-from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
+from mechcla.statistics import TestResult, minimum_detectable_effect, permutation_test
 from mechcla.steering.families import BOTH, Condition
 
 if TYPE_CHECKING:
@@ -339,14 +347,9 @@ def _values(
 
 
 def _corrected(values: Sequence[ComparedValue]) -> tuple[ComparedValue, ...]:
-    """The same with p-values after Holm: over the pooled tests, and over those of languages."""
-    p_values = {k: v.test.p_value for k, v in enumerate(values) if v.test is not None}
-    corrected: dict[int, float] = {}
-    for pooled in (True, False):
-        corrected |= correct(
-            {k: p for k, p in p_values.items() if (values[k].language == POOLED) == pooled}
-        )
-    return tuple(replace(v, p_holm=corrected.get(k)) for k, v in enumerate(values))
+    """The same with p-values after Holm."""
+    p_holm = after_holm([(v.language, v.test) for v in values])
+    return tuple(replace(v, p_holm=p) for v, p in zip(values, p_holm, strict=True))
 
 
 def differing_settings(read: Mapping[str, Run]) -> dict[str, tuple[Any, ...]]:

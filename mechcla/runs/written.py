@@ -1,16 +1,16 @@
-"""What `compare_runs` and `compare_aligned` write alike: a difference as columns and as text, and
-what was not compared.
+"""What `compare_runs` and `compare_aligned` write alike: a difference as columns and as text, its
+corrected p-value, and what was not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.results import Rows
-from mechcla.statistics import TestResult
+from mechcla.statistics import TestResult, correct
 
 
 def columns(name: str, found: Estimate | None) -> dict[str, float | None]:
@@ -34,6 +34,22 @@ def tested(
         "questions": test.clusters if test else None,
         "changed": test.changed if test else None,
     }
+
+
+def after_holm(tests: Sequence[tuple[str, TestResult | None]]) -> list[float | None]:
+    """Each test's p-value after Holm, given its language: over the pooled tests, and over those of
+    single languages. None where there is no test.
+    """
+    found: dict[int, float] = {}
+    for pooled in (True, False):
+        found |= correct(
+            {
+                k: test.p_value
+                for k, (language, test) in enumerate(tests)
+                if test is not None and (language == POOLED) == pooled
+            }
+        )
+    return [found.get(k) for k in range(len(tests))]
 
 
 def change_text(difference: Estimate | None) -> str:
