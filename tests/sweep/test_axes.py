@@ -53,7 +53,8 @@ def sets(mixed: ItemSet) -> dict[str, ItemSet]:
     }
 
 
-NAMES = ["universal", "cultural", "cultural without English", "mixed"]
+SLOW = [pytest.param(n, marks=pytest.mark.slow) for n in ("cultural", "cultural without English")]
+NAMES = ["universal", "mixed", *SLOW]  # the mixed set has languages of either kind
 FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},
@@ -63,13 +64,7 @@ FAMILIES = {
 }
 
 
-SLOW = ("cultural", "cultural without English")  # in `make test` the mixed set has both cases
-
-
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES],
-)
+@pytest.fixture(scope="module", params=NAMES)
 def case(request, mixed, tiny_models, tmp_path_factory):
     """(name, items, run, what the run said on stderr)"""
     items, out = sets(mixed)[request.param], tmp_path_factory.mktemp("axes") / "run"
