@@ -81,6 +81,7 @@ def test_every_public_name_has_its_place_in_the_reference_with_its_docstring(sit
     for path in listed:  # a function named as its room is (mechcla.align) stands with its file
         above, name = path.rsplit(".", 1)
         assert getattr(importlib.import_module(above), name) is getattr(mechcla, name)
+        assert f'id="{path}.{name}"' not in html, f"{path} is its module, which has its name"
         first = re.split(r"[`<'\"\n]", getattr(mechcla, name).__doc__)[0].strip()[:40]
         at = html.index(f'id="{path}"')
         assert first in " ".join(re.sub(r"<[^>]+>", "", html[at : at + 60_000]).split()), name
