@@ -77,7 +77,7 @@ PROMPTS: dict[str, dict[str, str]] = {
     },
     "scientist": {
         "en": "The scientist known for {x} is",
-        "es": "El nombre de la ciencia que se asocia con {x} es",
+        "es": "La figura de la ciencia que se asocia con {x} es",
         "zh": "与{x}联系在一起的科学家是",
         "id": "Ilmuwan yang terkenal karena {x} adalah",
         "ko": "업적: {x}. 과학자:",
