@@ -36,8 +36,8 @@ TABLES, ITEMS = HERE / "confirm", HERE / "items" / "confirm"
 SOURCE, LICENCE = "mechcla", "CC-BY-4.0"
 N_WRONG = 4
 
-# One wording per relation and language: {x} is what the fact is about, {X} the same with a capital.
-# Greek and Persian have "key: value", as in data/prompts.py, so that no ending gives an answer away.
+# One wording per relation and language: {x} is what a fact is about, {X} the same with a capital.
+# Greek and Persian have "key: value", as in data/prompts.py: no ending gives an answer away.
 PROMPTS: dict[str, dict[str, str]] = {
     "author": {
         "en": "{x} was written by",
@@ -269,8 +269,8 @@ def card(items: ItemSet) -> str:
         "A second set of items, `split: confirm`, to be scored once under a choice that was",
         "frozen before ([docs/confirmation.md](../../docs/confirmation.md)). Written by",
         "`python data/confirm.py` (`--check` fails if a committed file differs) from",
-        "`concepts/*.json` and `facts.json`; `mechcla.load_items(\"confirm\")` reads them, and",
-        "`load_items(\"demo\")` does not. Facts as they stood in November 2026.",
+        '`concepts/*.json` and `facts.json`; `mechcla.load_items("confirm")` reads them, and',
+        '`load_items("demo")` does not. Facts as they stood in November 2026.',
         "",
         "Cultural concepts are made into items as those of the demo are ([data/README.md]"
         "(../README.md)),",
