@@ -11,238 +11,53 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scipy.special import ndtri
-
 import mechcla
 from analyses.common import one_message
-from mechcla.items.study import Study
+from analyses.confirm_plan import (
+    ALPHA,
+    BASE,
+    FOLDER,
+    HYPOTHESES,
+    LANGUAGES,
+    RESAMPLES,
+    SEED,
+    Cell,
+    cells,
+    freeze,
+    frozen_plan,
+    frozen_study,
+    named_method,
+)
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
 from mechcla.models.adapters import shipped_adapters
 from mechcla.runs.tables import csv_text
+from mechcla.scoring.prepared import prepare
+from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import correct, minimum_detectable_effect, sign_flip
 from mechcla.statistics.differences import clustered, paired_differences
-from mechcla.steering.method import Manner, Method
-from mechcla.steering.recorded import method_of, read_choice
-from mechcla.storage import digest, read_sealed, write_sealed, write_text
+from mechcla.steering.method import Method
+from mechcla.steering.recorded import read_choice
+from mechcla.storage import write_text
 
-ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "reference"
-FOLDER = REFERENCE / "confirm"
-FROZEN = "frozen.json"
-BASE = "base"
-ADAPTERS = ("mist", "midalign", "clo")
-LANGUAGES = ("es", "zh", "id", "ko", "el", "fa")
-ALPHA, POWER, MARGIN = 0.05, 0.8, 0.02
-RESAMPLES, SEED = 10_000, 0
 METRICS = ("transfer", "localization", "english_bias")
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """What is expected of a pooled paired difference: above `-margin`, or below 0.
-
-    model and condition against model and condition; direction: "up" or "down"; margin: what a
-    non-inferiority hypothesis allows to be lost, else 0.
-    """
-
-    id: str
-    says: str
-    metric: str
-    model: str
-    condition: str
-    than_model: str
-    than_condition: str
-    direction: str
-    margin: float = 0.0
-
-    @property
-    def kind(self) -> str:
-        return "universal" if self.metric == "transfer" else "cultural"
-
-
-HYPOTHESES = tuple(
-    Hypothesis(f"H{number}", *rest)
-    for number, rest in enumerate(
-        [
-            ("LOC raises it", "localization", BASE, "LOC", BASE, "unsteered", "up"),
-            ("SUR raises it", "localization", BASE, "SUR", BASE, "unsteered", "up"),
-            ("SUR does not lower it", "transfer", BASE, "SUR", BASE, "unsteered", "up", MARGIN),
-            ("it is lower", "localization", "mist", "unsteered", BASE, "unsteered", "down"),
-            (
-                "MidAlign lowers it",
-                "localization",
-                "midalign",
-                "unsteered",
-                BASE,
-                "unsteered",
-                "down",
-            ),
-            ("SUR raises it", "localization", "midalign", "SUR", "midalign", "unsteered", "up"),
-            ("SUR raises it", "localization", "mist", "SUR", "mist", "unsteered", "up"),
-            ("it is higher", "transfer", "clo", "unsteered", BASE, "unsteered", "up"),
-        ],
-        start=1,
-    )
-)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One language of one kind, of one model under one condition."""
-
-    model: str
-    condition: str
-    kind: str
-    language: str
-
-    @property
-    def file(self) -> str:
-        return f"{self.model}-{self.condition}-{self.kind}-{self.language}.parquet"
-
-
-def cells(primary: bool) -> list[Cell]:
-    """What the hypotheses need; or all else that is frozen: EN, explicit, the other kind."""
-    needed = dict.fromkeys(
-        Cell(model, condition, h.kind, language)
-        for h in HYPOTHESES
-        for model, condition in ((h.model, h.condition), (h.than_model, h.than_condition))
-        for language in LANGUAGES
-    )
-    every = [
-        Cell(model, condition, kind, language)
-        for model in (BASE, *ADAPTERS)
-        for condition in conditions(model)
-        for kind in ("universal", "cultural")
-        if (condition, kind) != ("explicit", "universal")
-        for language in LANGUAGES
-    ]
-    wanted = [c for c in every if (c in needed) == primary]
-    return sorted(wanted, key=lambda c: (BASE, *ADAPTERS).index(c.model))
-
-
-def conditions(model: str) -> tuple[str, ...]:
-    """What a model is scored under: those for which a choice is recorded, and the controls."""
-    chosen = ("EN", "LOC", "SUR") if model == BASE else ("SUR",)
-    return ("unsteered", *chosen, "explicit")
-
-
-def methods(model: str) -> dict[str, dict[str, Method]]:
-    """The methods by family and language, as they were recorded on dev before this set was made."""
-    if model != BASE:
-        return {"SUR": dict(read_choice(shipped_adapters()[model]).methods)}
-    chosen = json.loads((REFERENCE / "demo" / "selection.json").read_text("utf-8"))["chosen"]
-    return {f: {k: method_of(m) for k, m in chosen[f].items()} for f in ("EN", "LOC", "SUR")}
-
-
-def plan() -> dict[str, Any]:
-    """All that decides the numbers of the confirmation: what `Study.freeze` gets."""
-    return {
-        "model": "demo",
-        "adapters": {
-            name: digest(read_choice(shipped_adapters()[name]).record) for name in ADAPTERS
-        },
-        "methods": {
-            model: {f: {k: m.name for k, m in by.items()} for f, by in methods(model).items()}
-            for model in (BASE, *ADAPTERS)
-        },
-        "conditions": {model: list(conditions(model)) for model in (BASE, *ADAPTERS)},
-        "manner": asdict(Manner()),
-        "vectors": "base: mean_difference on all dev items of demo; adapters: the recorded files",
-        "languages": list(LANGUAGES),
-        "measure": "share",
-        "test": "paired sign-flip by question, two-sided, pooled over languages",
-        "correction": "holm",
-        "alpha": ALPHA,
-        "resamples": RESAMPLES,
-        "seed": SEED,
-        "hypotheses": [asdict(h) for h in HYPOTHESES],
-    }
-
-
-def frozen_study() -> Study:
-    """A study of the demo's dev and test and of the confirmation items, its choice this plan."""
-    study = Study(mechcla.load_items("demo") + mechcla.load_items("confirm"))
-    study.freeze(plan())
-    return study
-
-
-def freeze(date: str) -> None:
-    """Write the plan, with what the first test set says that these items can show."""
-    items = mechcla.load_items("confirm")
-    record = {
-        "date": date,
-        "plan": plan(),
-        "record": frozen_study().record.digest,
-        "confirm": {"digest": items.digest, "items": len(items)},
-        "power": [{"id": h.id, **expected(h, items)} for h in HYPOTHESES],
-    }
-    write_sealed(FOLDER / FROZEN, record)
-    print(FOLDER / FROZEN)
-
-
-def expected(h: Hypothesis, items: mechcla.ItemSet) -> dict[str, Any]:
-    """The difference on the first test set, and the smallest that this set would detect.
-
-    The spread by question is the first test set's. It is given at alpha and at alpha over the
-    number of hypotheses, which the first of Holm's steps asks for.
-    """
-    if (h.model, h.than_model) == (BASE, BASE):
-        name, where = "demo/tests", {"method": h.condition, "against": "unsteered"}
-    else:
-        name, where = "align/aligned", {"model": h.model, "condition": h.condition}
-        where |= {"against": h.than_model}
-    with (REFERENCE / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        wanted = where | {"metric": h.metric, "language": POOLED, "measure": "share"}
-        (row,) = [r for r in csv.DictReader(file) if all(r[k] == v for k, v in wanted.items())]
-    part = getattr(items, h.kind).language(*LANGUAGES)
-    sd = float(row["detectable"]) * float(row["questions"]) ** 0.5 / _reach(ALPHA)
-    small, strict = (
-        sd * _reach(a) / len(part.ids) ** 0.5 for a in (ALPHA, ALPHA / len(HYPOTHESES))
-    )
-    return {
-        "first": float(row["difference"]),
-        "first_n": int(row["n"]),
-        "sd": sd,
-        "n": len(part),
-        "questions": len(part.ids),
-        "detectable": small,
-        "detectable_holm": strict,
-    }
-
-
-def _reach(alpha: float) -> float:
-    return float(ndtri(1 - alpha / 2) + ndtri(POWER))
-
-
-def checked_frozen() -> dict[str, Any]:
-    """What is frozen; a MechclaError where the code would now do something else."""
-    path = FOLDER / FROZEN
-    found = read_sealed(path, "plan", "record", "confirm") if path.exists() else None
-    if found is None:
-        raise mechcla.MechclaError(f"{str(path)!r} is missing or damaged; nothing is frozen")
-    items = mechcla.load_items("confirm").digest
-    if (found["record"], found["confirm"]["digest"]) != (frozen_study().record.digest, items):
-        raise mechcla.MechclaError(
-            f"what this code would do is not what {str(path)!r} froze; take the code and the "
-            "items of that commit"
-        )
-    return found
-
-
 def score(out: Path, most: str) -> None:
-    """Score every cell that is not there yet, what the hypotheses need first."""
-    checked_frozen()
-    items = frozen_study().confirm(FOLDER)
+    """Score every cell that is not there yet, what the hypotheses need first.
+
+    The conditions of one model, kind and language are scored together: blocks below a steered one
+    run once for all (`mechcla.scoring.score_many`).
+    """
+    planned = frozen_plan()
+    items = frozen_study(planned).confirm(FOLDER)
     folder = out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     for primary in (True, False) if most == "all" else (True,):
@@ -250,36 +65,44 @@ def score(out: Path, most: str) -> None:
         for name in dict.fromkeys(c.model for c in wanted):
             model = mechcla.load_model("demo", adapter=None if name == BASE else name)
             vectors: dict[str, Any] = {}
-            for cell in (c for c in wanted if c.model == name):
-                part = getattr(items.language(cell.language), cell.kind)
-                _scored(model, part, cell, folder, vectors).to_parquet(folder / cell.file)
-                print(cell.file, flush=True)
+            for together in _groups(c for c in wanted if c.model == name):
+                kind, language = together[0].kind, together[0].language
+                part = getattr(items.language(language), kind)
+                form = "explicit" if together[0].condition == "explicit" else "implicit"
+                chosen = {
+                    c: named_method(planned["methods"][name].get(c.condition, {}).get(language, ""))
+                    for c in together
+                }
+                edits = {c: _edits(model, c, m, vectors) for c, m in chosen.items()}
+                # Where dev left a language unsteered, its unsteered scores stand.
+                distinct = list(dict.fromkeys(edits.values()))
+                prepared = prepare(model, part, form, prior=False)
+                for index, made in score_many(prepared, distinct):
+                    for cell in (c for c in together if edits[c] == distinct[index]):
+                        made.to_parquet(folder / cell.file)
+                        print(cell.file, flush=True)
             del model
 
 
-def _scored(
-    model: mechcla.HookedModel,
-    part: mechcla.ItemSet,
-    cell: Cell,
-    folder: Path,
-    vectors: dict[str, Any],
-) -> Scores:
-    if cell.condition == "explicit":
-        return mechcla.score(model, part, prompt="explicit", prior=False)
-    if cell.condition == "unsteered":
-        return mechcla.score(model, part, prior=False)
-    method = methods(cell.model)[cell.condition][cell.language]
-    if method == Method():  # dev left this language unsteered
-        there = folder / Cell(cell.model, "unsteered", cell.kind, cell.language).file
-        if there.exists():
-            return Scores.from_parquet(there)
-        return mechcla.score(model, part, prior=False)
+def _groups(wanted: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """Cells that are asked with the same prompts."""
+    found: dict[tuple[str, str, bool], list[Cell]] = {}
+    for c in wanted:
+        found.setdefault((c.kind, c.language, c.condition == "explicit"), []).append(c)
+    yield from found.values()
+
+
+def _edits(
+    model: mechcla.HookedModel, cell: Cell, method: Method, vectors: dict[str, Any]
+) -> tuple[mechcla.Intervention, ...]:
+    """What a cell's condition does to the model; () for none."""
+    if method == Method():
+        return ()
     if cell.model != BASE:
         choice = read_choice(shipped_adapters()[cell.model]).on(model)
-        edits = choice.interventions(cell.language)
-    else:
-        edits = method.interventions(_base_vectors(model, method, cell.language, vectors))
-    return mechcla.score(model, part, edits, prior=False)
+        return choice.interventions(cell.language)
+    made = _base_vectors(model, method, cell.language, vectors)
+    return method.interventions(made, cell.language)
 
 
 def _base_vectors(
@@ -372,7 +195,7 @@ def values(tables: Mapping[tuple[str, str, str], Scores]) -> Iterator[dict[str, 
 
 def table(out: Path) -> None:
     """Write the committed tables."""
-    checked_frozen()
+    frozen_plan()
     tables = scored(out)
     for name, rows in (("hypotheses", tested(tables)), ("values", list(values(tables)))):
         keys = list(dict.fromkeys(k for row in rows for k in row))

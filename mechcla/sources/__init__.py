@@ -65,8 +65,8 @@ def register_source(name: str, source: Source) -> None:
 def load_items(
     source: str | Path, languages: Sequence[str] | None = None, **options: Any
 ) -> ItemSet:
-    """Items from a named source ("demo", "confirm", "global_mmlu", "blend", "locqa", "hub") or a file
-    (.jsonl, .csv, .parquet); docs/sources.md.
+    """Items from a named source ("demo", "confirm", "global_mmlu", "blend", "locqa", "hub") or a
+    file (.jsonl, .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults
