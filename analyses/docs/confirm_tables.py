@@ -46,6 +46,18 @@ def confirm_results(folder: Path) -> str:
     return markdown([*head, "confirmed"], rows)
 
 
+@named("confirm-short")
+def confirm_short(folder: Path) -> str:
+    """The same in short: contrast, difference with its interval, whether it was confirmed."""
+    if not (folder / "confirm" / "hypotheses.csv").exists():
+        return "Not scored yet."
+    rows = [
+        [_contrast(r), METRICS[r["metric"]], with_interval(r, "difference"), r["confirmed"]]
+        for r in read("confirm/hypotheses", folder)
+    ]
+    return markdown(["", "metric", "change", "confirmed"], rows)
+
+
 @named("confirm-values")
 def confirm_values(folder: Path) -> str:
     """Every pooled value that was scored, the controls too, and its change."""

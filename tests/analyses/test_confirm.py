@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import mechcla
 from analyses import confirm
 from analyses.confirm_plan import (
     ALPHA,
@@ -17,6 +19,7 @@ from analyses.confirm_plan import (
     LANGUAGES,
     MARGIN,
     POWER,
+    Cell,
     cells,
     expected,
     freeze,
@@ -26,8 +29,10 @@ from analyses.confirm_plan import (
 )
 from mechcla import MechclaError, load_items
 from mechcla.items.study import LOOK
+from mechcla.models.adapters import shipped_adapters
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import items_needed
+from mechcla.steering.recorded import read_choice
 from mechcla.storage import read_sealed, write_sealed
 from tests.statistics.tables import row
 
@@ -168,6 +173,48 @@ def test_values_are_against_the_base_or_the_model_itself(tables) -> None:
     found = {(r["metric"], r["language"]): r for r in pooled}
     assert found["localization", "all"]["difference"] == pytest.approx(0.1)
     assert found["english_bias", "es"]["difference"] == pytest.approx(-0.1)
+
+
+def test_the_tables_are_written_from_cells_and_refused_without(tmp_path, monkeypatch) -> None:
+    """`python -m analyses.confirm table`, on made-up scores, into another folder."""
+    monkeypatch.setattr(confirm, "FOLDER", tmp_path / "reference")
+    (tmp_path / "cells").mkdir()
+    with pytest.raises(MechclaError, match=r"go on with python -m analyses\.confirm score"):
+        confirm.main(["table", "--out", str(tmp_path)])
+    for cell in cells(True):
+        seed = LANGUAGES.index(cell.language) + 10 * len(cell.condition)
+        part = table(cell.kind, 0.5, seed).where(language=cell.language)
+        part.to_parquet(tmp_path / "cells" / cell.file)
+    confirm.main(["table", "--out", str(tmp_path)])
+    for name, wanted in (("hypotheses", len(HYPOTHESES)), ("values", None)):
+        lines = (tmp_path / "reference" / f"{name}.csv").read_text("utf-8").splitlines()
+        assert wanted in (None, len(lines) - 1)
+    models = {line.split(",")[0] for line in lines[1:]}
+    assert models == {"base", "mist", "midalign", "clo"}
+
+
+@pytest.mark.demo
+@pytest.mark.slow
+def test_a_scored_cell_is_the_recorded_choice_on_the_frozen_items(tmp_path, monkeypatch) -> None:
+    """`python -m analyses.confirm score`: the adapter's own vectors, as `mechcla.score` has them."""
+    place = tmp_path / "reference"
+    for module in ("analyses.confirm.FOLDER", "analyses.confirm_plan.FOLDER"):
+        monkeypatch.setattr(module, place)
+    place.mkdir()
+    shutil.copyfile(FOLDER / FROZEN, place / FROZEN)
+    cell = Cell("clo", "SUR", "cultural", "zh")
+    monkeypatch.setattr(confirm, "cells", lambda primary: [cell] if primary else [])
+    confirm.main(["score", "--out", str(tmp_path)])
+    assert (place / LOOK).exists()
+    found = Scores.from_parquet(tmp_path / "cells" / cell.file)
+    items = mechcla.load_items("confirm").language("zh").cultural
+    assert [r.id for r in found] == [i.id for i in items]
+    model = mechcla.load_model("demo", adapter="clo")
+    edits = read_choice(shipped_adapters()["clo"]).on(model).interventions("zh")
+    assert [e.layer for e in edits] == [12, 14]
+    alone = mechcla.score(model, items[:3], edits, prior=False)
+    for ours, theirs in zip(found[:3], alone, strict=True):
+        assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["EN9", "LOC4", "SUR", "EN9x0.3-R4", ""])
