@@ -196,7 +196,7 @@ def test_the_tables_are_written_from_cells_and_refused_without(tmp_path, monkeyp
 @pytest.mark.demo
 @pytest.mark.slow
 def test_a_scored_cell_is_the_recorded_choice_on_the_frozen_items(tmp_path, monkeypatch) -> None:
-    """`python -m analyses.confirm score`: the adapter's own vectors, as `mechcla.score` has them."""
+    """`python -m analyses.confirm score`: the adapter's own vectors, as `score` has them."""
     place = tmp_path / "reference"
     for module in ("analyses.confirm.FOLDER", "analyses.confirm_plan.FOLDER"):
         monkeypatch.setattr(module, place)
