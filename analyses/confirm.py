@@ -37,6 +37,7 @@ from analyses.confirm_plan import (
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
 from mechcla.models.adapters import shipped_adapters
+from mechcla.runs.identity import versions
 from mechcla.runs.tables import csv_text
 from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
@@ -45,7 +46,7 @@ from mechcla.statistics import correct, minimum_detectable_effect, sign_flip
 from mechcla.statistics.differences import clustered, paired_differences
 from mechcla.steering.method import Method
 from mechcla.steering.recorded import read_choice
-from mechcla.storage import write_text
+from mechcla.storage import digest, write_sealed, write_text
 
 METRICS = ("transfer", "localization", "english_bias")
 
@@ -194,13 +195,18 @@ def values(tables: Mapping[tuple[str, str, str], Scores]) -> Iterator[dict[str, 
 
 
 def table(out: Path) -> None:
-    """Write the committed tables."""
-    frozen_plan()
+    """Write the committed tables, and a record of which cells they hold and with what they were
+    made."""
+    planned = frozen_plan()
     tables = scored(out)
     for name, rows in (("hypotheses", tested(tables)), ("values", list(values(tables)))):
         keys = list(dict.fromkeys(k for row in rows for k in row))
         write_text(FOLDER / f"{name}.csv", csv_text(rows, keys))
         print(FOLDER / f"{name}.csv")
+    every = [*cells(True), *cells(False)]
+    there = [c for c in every if (out / "cells" / c.file).exists()]
+    record = {"plan": digest(planned), "cells": len(there), "of": len(every)}
+    write_sealed(FOLDER / "record.json", record | {"versions": versions()})
 
 
 def main(arguments: list[str] | None = None) -> None:
