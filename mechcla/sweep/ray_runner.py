@@ -16,6 +16,7 @@ what is lost, is decided here (ours).
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.items.item import KINDS
 from mechcla.items.item_set import ItemSet, read_jsonl
 from mechcla.items.study import Study
 from mechcla.models.hooked_model import HookedModel
@@ -41,14 +43,22 @@ OBJECTS = 256 << 20  # bytes of Ray's object store on this machine: cells do not
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of work. key: whose cached residuals it uses. group: cells of one batch, with the
-    choice that opened test; else the dev search of these languages.
+    """A piece of work.
+
+    uses: the items whose cached residuals it uses, each by language, kind, split and prompt form.
+    group: cells of one batch, with the choice that opened test; else the dev search of these
+    languages.
     """
 
-    key: tuple[str, ...]
+    uses: frozenset[tuple[str, ...]]
     languages: tuple[str, ...] = ()
     group: Group | None = None
     choice: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        if self.group is None:
+            return f"the dev search of {' '.join(self.languages)}"
+        return " ".join(min(self.uses))
 
 
 class Worker:
@@ -60,7 +70,7 @@ class Worker:
 
     def where(self) -> tuple[int, str]:
         """This worker's process and machine."""
-        return os.getpid(), os.uname().nodename
+        return os.getpid(), socket.gethostname()
 
     def work(self, task: Task) -> None:
         """Do a piece of work; its cells are in the folder then."""
@@ -88,15 +98,15 @@ def _items(out: str) -> ItemSet:
     path = user_path(out) / ITEMS
     if not path.exists():
         raise MechclaError(
-            f"no run lies in {out!r} on {os.uname().nodename}; expected a folder that every worker "
-            "sees under this name, such as one on a shared file system"
+            f"no run lies in {out!r} on {socket.gethostname()}; expected a folder that every "
+            "worker sees under this name, such as one on a shared file system"
         )
     return read_jsonl(path)
 
 
 @dataclass(eq=False)
 class _Actor:
-    """A worker as the driver knows it. has: keys of the residuals that it has cached."""
+    """A worker as the driver knows it. has: the items whose residuals it has cached."""
 
     handle: Any
     process: int = 0
@@ -138,14 +148,20 @@ class RayWorkers:
             first = group[0][0]
             key = (first.language, first.kind, first.split, first.prompt)
             choice = study.choice if first.split == "test" else None
-            tasks.append(Task(key, group=group, choice=choice))
+            tasks.append(Task(frozenset({key}), group=group, choice=choice))
         for task in self._done(tasks):
             if task.group is not None:
                 yield task.group
 
     def search(self, languages: Sequence[Sequence[str]]) -> None:
         """The dev search of these languages, each list by itself."""
-        for _ in self._done([Task(("search", *some), tuple(some)) for some in languages]):
+        tasks = [
+            Task(
+                frozenset((k, kind, "dev", "implicit") for k in some for kind in KINDS), tuple(some)
+            )
+            for some in languages
+        ]
+        for _ in self._done(tasks):
             pass
 
     def close(self) -> None:
@@ -162,7 +178,7 @@ class RayWorkers:
             while waiting and (actor := self._free()) is not None:
                 task = next_task(waiting, actor.has, [a.has for a in self.all if a is not actor])
                 waiting.remove(task)
-                actor.has.add(task.key)
+                actor.has = set() if task.group is None else actor.has | task.uses
                 running[actor.handle.work.remote(task)] = (actor, task)
             (reference,), _ = self.ray.wait([*self.starting, *running], num_returns=1)
             if reference in self.starting:
@@ -176,11 +192,11 @@ class RayWorkers:
                 lost[id(task)] += 1
                 if lost[id(task)] >= LOSSES:
                     raise MechclaError(
-                        f"{actor} was lost, the {LOSSES}th over {' '.join(task.key)}: {error}. If "
+                        f"{actor} was lost, the {LOSSES}th over {task}: {error}. If "
                         "memory ran out there, give fewer --workers, a smaller --max-tokens or "
                         "--cache-mib; the same command goes on from what is there"
                     ) from error
-                self.say(f"{actor} was lost; another one takes its work ({' '.join(task.key)})")
+                self.say(f"{actor} was lost; another one takes its work ({task})")
                 waiting.insert(0, task)
                 continue
             except self.ray.exceptions.RayTaskError as error:
@@ -221,8 +237,8 @@ def next_task(
     """What a free worker takes: work whose residuals it has, else such as nobody has, else any."""
     known: set[tuple[str, ...]] = set().union(*others)
     return next(
-        (t for t in waiting if t.key in mine),
-        next((t for t in waiting if t.key not in known), waiting[0]),
+        (t for t in waiting if t.uses & mine),
+        next((t for t in waiting if not t.uses & known), waiting[0]),
     )
 
 

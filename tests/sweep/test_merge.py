@@ -106,6 +106,7 @@ def test_the_cells_of_the_parts_are_in_the_joined_run(parts: list[Path], merged:
             assert vectors[language].equal(joined.vectors[name][language]), name
 
 
+@pytest.mark.slow
 def test_merging_again_does_nothing_more_and_a_sweep_goes_on_there(
     parts: list[Path], merged: Path
 ) -> None:
