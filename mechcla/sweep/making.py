@@ -13,6 +13,7 @@ from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.parts import join_vectors
+from mechcla.steering.families import FAMILIES, Family
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import pivot
@@ -55,6 +56,15 @@ def vector_names(items: ItemSet, config: SweepConfig) -> list[str]:
         + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
         + gate_names(items, config)
     )
+
+
+def families_of(config: SweepConfig) -> list[Family]:
+    """The families that a run with these settings can have: one that needs a gate, or restoration,
+    only where it is asked for.
+    """
+    left = [] if config.gated else [f.name for f in FAMILIES.values() if GATE in f.vectors]
+    left += [] if config.restore else ["EN+restore"]
+    return [f for f in FAMILIES.values() if f.name not in left]
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:

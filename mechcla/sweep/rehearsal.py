@@ -22,10 +22,10 @@ from mechcla.scoring.scores import Scores
 from mechcla.steering.families import AXIS_OF, axes_of
 from mechcla.steering.method import Method
 from mechcla.sweep.cells import UNSTEERED, Job
+from mechcla.sweep.dev_point import DevPoint
 from mechcla.sweep.making import vector_names
 from mechcla.sweep.on_test import batches, jobs_of
 from mechcla.sweep.ready import Ready
-from mechcla.sweep.rule import DevPoint
 from mechcla.sweep.runner import Sweep
 from mechcla.sweep.search import decide
 from mechcla.vectors.gates import GATE, SHUFFLED

@@ -35,10 +35,10 @@ from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.dev_point import DevPoint, changes, point_of
 from mechcla.sweep.finite import check_unsteered, remark
-from mechcla.sweep.making import make, vector_names
+from mechcla.sweep.making import families_of, make, vector_names
 from mechcla.sweep.ready import make_ready
-from mechcla.sweep.rule import DevPoint, changes, point_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 Group = tuple[tuple[Job, ...], frozenset[Job]]  # cells that run as one batch, and which are done
@@ -315,7 +315,7 @@ def _opened(
     held.callback(store.close)
     note_threads(store.folder)
     store.keep_items(items.to_jsonl)
-    for message in ready.axes.lacking():
+    for message in ready.axes.lacking(families_of(config)):
         print(f"mechcla.sweep: {message}", file=sys.stderr)
     vectors = _vectors(model, items, config, store, parts)
     bar = tqdm(
