@@ -256,19 +256,17 @@ def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, again: bool) ->
             passes=n * (shape.batches + bool(shape.prior_tokens)),
             rows=shape.rows + shape.prior_tokens,
         )
-    begun: set[tuple[Any, ...]] = set()
+    reached: dict[tuple[Any, ...], int] = {}  # by the edits that variants begin with alike
     depth = 0
     for job in jobs:
         done: tuple[Any, ...] = ()
         entered = None
         for layer, step in steps(sweep.edits(job)):
             here = layer + 1 if all(e.site == "resid_post" for e in step) else layer
-            if entered is not None and done not in begun:
-                begun.add((*done,))
-                work += Work(
-                    block_tokens=(here - entered) * shape.tokens,
-                    passes=(here - entered) * shape.batches,
-                )
+            if entered is not None:
+                blocks = max(0, here - reached.get(done, entered))
+                reached[done] = max(here, reached.get(done, entered))
+                work += Work(block_tokens=blocks * shape.tokens, passes=blocks * shape.batches)
             done = (*done, layer, tuple(str(e.describe()) for e in step))
             entered = here
         if entered is not None:
