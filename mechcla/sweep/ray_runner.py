@@ -34,11 +34,17 @@ from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.folder import ITEMS
 from mechcla.storage import user_path
 from mechcla.sweep.config import SweepConfig, make
+from mechcla.sweep.ray_cluster import (
+    cluster,
+    fits_one_machine,
+    import_ray,
+    worker_needs,
+    workers_that_fit,
+)
 from mechcla.sweep.runner import Group, Sweep, open_beside
 from mechcla.sweep.search import search
 
 LOSSES = 3  # so often may one piece of work lose its worker
-OBJECTS = 256 << 20  # bytes of Ray's object store on this machine: cells do not go through it
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,19 @@ class Task:
     """A piece of work.
 
     uses: the items whose cached residuals it uses, each by language, kind, split and prompt form.
-    group: cells of one batch, with the choice that opened test; else the dev search of these
-    languages.
+    group: cells of one batch, with the choice that opened test. run: a whole run by its settings,
+    which works in a folder of its own. Neither: the dev search of these languages.
     """
 
     uses: frozenset[tuple[str, ...]]
     languages: tuple[str, ...] = ()
     group: Group | None = None
     choice: dict[str, Any] | None = None
+    run: tuple[Callable[[dict[str, Any]], None], dict[str, Any]] | None = None
 
     def __str__(self) -> str:
+        if self.run is not None:
+            return f"the run {self.run[1]['out']}"
         if self.group is None:
             return f"the dev search of {' '.join(self.languages)}"
         return " ".join(min(self.uses))
@@ -74,6 +83,13 @@ class Worker:
 
     def work(self, task: Task) -> None:
         """Do a piece of work; its cells are in the folder then."""
+        if Path(self.here).is_dir():
+            os.chdir(self.here)  # of plugins and vectors, which are named as the driver names them
+        torch.set_num_threads(self.threads)  # sums are split by threads: as in the driver
+        if task.run is not None:
+            function, settings = task.run
+            function(settings)
+            return
         if self.sweep is None:
             self.sweep = self._open()
         if task.group is None:
@@ -87,9 +103,6 @@ class Worker:
             pass
 
     def _open(self) -> Sweep:
-        if Path(self.here).is_dir():
-            os.chdir(self.here)  # of plugins and vectors, which are named as the driver names them
-        torch.set_num_threads(self.threads)  # sums are split by threads: as in the driver
         config = make({**self.settings, "out": self.out})
         return open_beside(config, _items(self.out))
 
@@ -118,24 +131,25 @@ class _Actor:
 
 
 class RayWorkers:
-    """`mechcla.sweep.runner.Workers` on Ray; `ray_workers` opens and closes them."""
+    """`mechcla.sweep.runner.Workers` on Ray. `workers_of` opens and closes them.
 
-    def __init__(self, ray: Any, sweep: Sweep, say: Callable[[str], None]) -> None:
-        config = sweep.config
+    device: of the run's model. out: the run folder that workers compute into, if it is one.
+    """
+
+    def __init__(
+        self, ray: Any, config: SweepConfig, device: str, out: Path, say: Callable[[str], None]
+    ) -> None:
         self.ray, self.say = ray, say
-        self.how = worker_needs(config, str(sweep.model.device))
-        self.arguments = (
-            config.model_dump(exclude={"config", "preset", "out"}, exclude_unset=False),
-            str(sweep.store.folder.resolve()),
-            os.getcwd(),
-            torch.get_num_threads(),
-        )
+        self.how = worker_needs(config, device)
+        threads = torch.get_num_threads()
+        settings = config.model_dump(exclude={"config", "preset", "out"})
+        self.arguments = (settings, str(out.resolve()), os.getcwd(), threads)
         self.most = config.workers or workers_that_fit(ray.cluster_resources(), self.how)
-        if not config.threads and torch.get_num_threads() > config.cpus_per_worker:
+        if not config.threads and threads > config.cpus_per_worker:
             say(
                 f"each worker reserves {config.cpus_per_worker} CPUs (--cpus-per-worker) and "
-                f"computes with {torch.get_num_threads()} threads, as the local runner does; "
-                "--threads gives both another number"
+                f"computes with {threads} threads, as the local runner does; --threads gives both "
+                "another number"
             )
         self.idle: list[_Actor] = []
         self.all: list[_Actor] = []
@@ -163,6 +177,22 @@ class RayWorkers:
         ]
         for _ in self._done(tasks):
             pass
+
+    def run(
+        self, runs: Sequence[SweepConfig], function: Callable[[dict[str, Any]], None]
+    ) -> Iterator[str]:
+        """Whole runs, each by one worker: function(settings). Yields the folder of each as it ends.
+
+        A run that lost its worker goes on in another one, from what is there.
+        """
+        tasks = []
+        for config in runs:
+            own = {"out": str(user_path(config.out).resolve()), "runner": "local"}
+            settings = config.model_dump(exclude={"config", "preset"}) | own
+            tasks.append(Task(frozenset(), run=(function, settings)))
+        for task in self._done(tasks):
+            if task.run is not None:
+                yield task.run[1]["out"]
 
     def close(self) -> None:
         """End all workers."""
@@ -242,22 +272,6 @@ def next_task(
     )
 
 
-def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
-    """What Ray reserves for a worker; GPUs by default where the run is on cuda."""
-    gpus = config.gpus_per_worker
-    if gpus is None:
-        gpus = 1.0 if device.startswith("cuda") else 0.0
-    return {"num_cpus": config.cpus_per_worker, "num_gpus": gpus, "max_restarts": 0}
-
-
-def workers_that_fit(has: dict[str, float], needs: dict[str, Any]) -> int:
-    """How many workers a cluster has room for; at least one, which is asked for in any case."""
-    room = [has.get("CPU", 0.0) // needs["num_cpus"]]
-    if needs["num_gpus"]:
-        room.append(has.get("GPU", 0.0) // needs["num_gpus"])
-    return max(1, int(min(room)))
-
-
 def check_runner(config: SweepConfig, model: HookedModel | None) -> None:
     """Refuse, before a model is loaded, Ray where it is not installed or has no model to load."""
     if config.runner == "ray":
@@ -267,16 +281,6 @@ def check_runner(config: SweepConfig, model: HookedModel | None) -> None:
                 f"runner='ray' got a loaded model ({model.name!r}), and each worker loads its own; "
                 "expected the model's name or folder"
             )
-
-
-def fits_one_machine(nodes: Sequence[dict[str, Any]], needs: dict[str, Any]) -> bool:
-    """Whether a machine of a cluster is large enough for a worker."""
-    wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"]}
-    return any(
-        all(node.get("Resources", {}).get(k, 0.0) >= n for k, n in wanted.items())
-        for node in nodes
-        if node.get("Alive", True)
-    )
 
 
 @contextmanager
@@ -291,57 +295,36 @@ def workers_of(sweep: Sweep) -> Iterator[None]:
     def say(message: str) -> None:
         sweep.bar.write(f"mechcla.sweep: {message}", file=sys.stderr)
 
-    ray = import_ray()
-    own = not ray.is_initialized()
-    if own:
-        _connect(ray, sweep.config)
-    try:
-        with closing(RayWorkers(ray, sweep, say)) as sweep.workers:
-            yield
-    finally:
-        sweep.workers = None
-        if own:
-            ray.shutdown()
-
-
-def import_ray() -> Any:
-    """Ray. Raises MechclaError with the extra that has it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise MechclaError(
-            f"--runner ray needs Ray, which is not installed ({error}); expected: "
-            "pip install 'mechcla[ray]', or --runner local"
-        ) from error
-    return ray
-
-
-def _connect(ray: Any, config: SweepConfig) -> None:
-    """Join the cluster that RAY_ADDRESS or `ray start` names, or start one on this machine."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    try:
-        ray.init(address="auto", **quiet)
-        return
-    except ConnectionError:
-        pass  # there is none
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's is 15, but workers are the work
-    cpus = (config.workers or 1) * config.cpus_per_worker
-    for last in (False, True):
+    config, device, out = sweep.config, str(sweep.model.device), sweep.store.folder
+    with cluster(config) as ray:
         try:
-            ray.init(
-                address="local",
-                num_cpus=max(os.cpu_count() or 1, cpus),
-                object_store_memory=OBJECTS,
-                include_dashboard=False,
-                **quiet,
-            )
-            return
-        except Exception as error:  # Ray gives its processes half a minute
-            ray.shutdown()
-            if last:
-                raise MechclaError(
-                    f"Ray did not start on this machine: {error} Expected a machine with time and "
-                    "memory left for its processes; --runner local needs none"
-                ) from error
+            with closing(RayWorkers(ray, config, device, out, say)) as sweep.workers:
+                yield
+        finally:
+            sweep.workers = None
+
+
+def side_by_side(
+    config: SweepConfig,
+    runs: Sequence[SweepConfig],
+    function: Callable[[dict[str, Any]], None],
+    say: Callable[[str], None],
+) -> bool:
+    """Whole runs on workers, one per run, if there are no more workers than runs; else False, and
+    nothing is done: each run then shares its languages out by itself.
+
+    function: makes the run of these settings, in a worker.
+    """
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with cluster(config) as ray:
+        out = user_path(config.out)
+        with closing(RayWorkers(ray, config, device, out, _to_stderr)) as workers:
+            if workers.most > len(runs):
+                return False
+            for folder in workers.run(runs, function):
+                say(f"The run {folder}")
+    return True
+
+
+def _to_stderr(message: str) -> None:
+    print(f"mechcla.sweep: {message}", file=sys.stderr)

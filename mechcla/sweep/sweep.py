@@ -24,7 +24,7 @@ from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.on_test import report_test
 from mechcla.sweep.price import Price, price_of
-from mechcla.sweep.ray_runner import check_runner, workers_of
+from mechcla.sweep.ray_runner import check_runner, side_by_side, workers_of
 from mechcla.sweep.ready import make_ready
 from mechcla.sweep.report import draw, report, tabulate, write_tables
 from mechcla.sweep.runner import open_sweep
@@ -111,11 +111,20 @@ def run_adapters(
     items: those to use instead of what the config names. Raises MechclaError before any work for
     what `mechcla.sweep.adapters.siblings` refuses.
     """
+    check_runner(config, None)
     found = siblings(config)
-    for name, own in found.items():
-        say(f"\nThe run {name!r}: {own.model}")
-        run_config(own, items=items, say=say)
-    return compare_siblings(config, [own.out for own in found.values()], say)
+    runs = list(found.values())
+    whole = config.runner == "ray" and items is None
+    if not (whole and side_by_side(config, runs, _one_run, say)):
+        for name, own in found.items():
+            say(f"\nThe run {name!r}: {own.model}")
+            run_config(own, items=items, say=say)
+    return compare_siblings(config, [own.out for own in runs], say)
+
+
+def _one_run(settings: dict[str, Any]) -> None:
+    """A run in a worker."""
+    run_config(make(settings), say=_silent)
 
 
 @overload

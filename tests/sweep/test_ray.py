@@ -18,17 +18,13 @@ import torch
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.sweep import ray_runner
+from mechcla.sweep import ray_cluster
 from mechcla.sweep.config import make
-from mechcla.sweep.ray_runner import (
-    Task,
-    fits_one_machine,
-    next_task,
-    worker_needs,
-    workers_that_fit,
-)
-from mechcla.sweep.sweep import run_config
+from mechcla.sweep.ray_cluster import fits_one_machine, worker_needs, workers_that_fit
+from mechcla.sweep.ray_runner import Task, next_task
+from mechcla.sweep.sweep import run_adapters, run_config
 from tests.conftest import tiny_items
+from tests.models.test_adapters import lora, save_adapter
 from tests.runs.harness import results
 from tests.sweep.test_merge import two_languages
 
@@ -159,6 +155,24 @@ def test_a_worker_with_other_code_is_refused(
     assert mechcla.read_run(tmp_path / "run").status.startswith("failed: a worker on")
 
 
+@pytest.mark.slow
+def test_adapters_are_made_side_by_side_as_one_after_another(
+    settings: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    adapter = save_adapter(Path(settings["model"]), tmp_path / "a", lora(), 0)
+    given = {**settings, "adapters": [str(adapter)], "controls": False, "layers": [0, 2]}
+    found = {}
+    for runner in ("local", "ray"):
+        out = tmp_path / runner
+        config = make({**given, "out": str(out), "runner": runner, "workers": 2})
+        run_adapters(config, say=lambda text: None)
+        found[runner] = {name: results(out / name) for name in ("base", "a")}
+        found[runner]["compared"] = {"": (out / "aligned.csv").read_text(encoding="utf-8")}
+    assert found["ray"] == found["local"]
+    assert len(set(re.findall(r"worker (\d+) on ", capfd.readouterr().err))) == 2
+
+
 def test_no_file_imports_ray_when_it_is_imported() -> None:
     """The local runner needs no Ray."""
     found = [
@@ -169,4 +183,4 @@ def test_no_file_imports_ray_when_it_is_imported() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
     ]
     assert found == []
-    assert "import ray" in Path(ray_runner.__file__).read_text(encoding="utf-8")
+    assert "import ray" in Path(ray_cluster.__file__).read_text(encoding="utf-8")
