@@ -68,7 +68,7 @@ def test_blocks_and_positions_are_counted_as_the_engine_runs_them(ready: Ready, 
 
 def test_the_prompts_of_vectors_are_counted_as_they_run(ready: Ready) -> None:
     def run() -> None:
-        extract(ready.model, ready.items.dev, controls=["us", "shuffled"])
+        extract(ready.model, ready.items.dev, controls=["us", "shuffled"], packed=True)
 
     found = count(run, ready.model.blocks, ready.model.unembedding.weight)
     assert vectors_work(ready).block_tokens == found.block_tokens
