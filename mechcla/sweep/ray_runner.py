@@ -31,7 +31,7 @@ from mechcla.items.item import KINDS
 from mechcla.items.item_set import ItemSet, read_jsonl
 from mechcla.items.study import Study
 from mechcla.models.hooked_model import HookedModel
-from mechcla.runs.folder import ITEMS
+from mechcla.runs.folder import ITEMS, sweep_out
 from mechcla.storage import user_path
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.ray_cluster import (
@@ -302,6 +302,7 @@ def workers_of(sweep: Sweep) -> Iterator[None]:
                 yield
         finally:
             sweep.workers = None
+    sweep_out(out)  # what lost workers had begun to write
 
 
 def side_by_side(

@@ -25,7 +25,7 @@ from mechcla.sweep.ray_runner import Task, next_task
 from mechcla.sweep.sweep import run_adapters, run_config
 from tests.conftest import tiny_items
 from tests.models.test_adapters import lora, save_adapter
-from tests.runs.harness import results
+from tests.runs.harness import hidden, results
 from tests.sweep.test_merge import two_languages
 
 SMALL = {"device": "cpu", "layers": [0, 2, 3], "restore": False, "resamples": 100, "threads": 1}
@@ -115,6 +115,7 @@ def test_two_workers_of_which_one_is_killed_give_what_the_local_runner_gives(
     run_config(config, say=lambda text: None)
     killer.join()
     assert results(out) == local
+    assert hidden(out) == []
     said = capfd.readouterr().err
     assert f"worker {killed[0]} on {socket.gethostname()} was lost" in said
 
