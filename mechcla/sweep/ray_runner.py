@@ -217,21 +217,21 @@ class RayWorkers:
             actor, task = running.pop(reference)
             try:
                 self.ray.get(reference)
-            except self.ray.exceptions.RayActorError as error:
+            except self.ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                raise (cause if isinstance(cause, MechclaError) else error) from None
+            except self.ray.exceptions.RayError as error:
                 self.all.remove(actor)
                 lost[id(task)] += 1
                 if lost[id(task)] >= LOSSES:
                     raise MechclaError(
-                        f"{actor} was lost, the {LOSSES}th over {task}: {error}. If "
+                        f"{actor} was lost, loss {LOSSES} over {task}: {error}. If "
                         "memory ran out there, give fewer --workers, a smaller --max-tokens or "
                         "--cache-mib; the same command goes on from what is there"
                     ) from error
                 self.say(f"{actor} was lost; another one takes its work ({task})")
                 waiting.insert(0, task)
                 continue
-            except self.ray.exceptions.RayTaskError as error:
-                cause = error.cause
-                raise (cause if isinstance(cause, MechclaError) else error) from None
             self.idle.append(actor)
             yield task
 
@@ -256,7 +256,7 @@ class RayWorkers:
         actor = self.starting.pop(reference)
         try:
             actor.process, actor.machine = self.ray.get(reference)
-        except self.ray.exceptions.RayActorError:
+        except self.ray.exceptions.RayError:
             return  # lost already, which its work will tell
         self.say(f"{actor} has started")
 

@@ -78,8 +78,10 @@ def test_the_rehearsal_tries_what_the_search_tries(ready: Ready) -> None:
     sweep = rehearse(ready)
     dev = [j for j in sweep.counted if j.split == "dev"]
     tried = {j.method.name for j in dev if j.language == "pt"}
-    coarse = {f"EN{k}x0.3" for k in (0, 2, 3)} | {f"LOC{k}x{s}" for k in (0, 2, 3) for s in (2, 4)}
-    assert coarse | {"unsteered"} <= tried
+    coarse = {f"EN{k}x0.3" for k in (1, 3)} | {f"LOC{k}x{s}" for k in (1, 3) for s in (2, 4)}
+    fine = {"EN0x0.3", "EN2x0.3", "LOC2x2", "LOC2x4"}  # beside the guessed best ones, 1 and 3
+    assert coarse | fine | {"unsteered"} <= tried
+    assert "LOC0x2" not in tried
     assert any(j.method.family == "SUR" for j in dev)
     assert any(j.method.family == "EN+restore" for j in dev)
     test = {(j.method.family, j.method.arm, j.prompt) for j in sweep.counted if j.split == "test"}
