@@ -145,10 +145,7 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
 
     Raises MechclaError, naming the parts and what differs, for fewer than two, for one that is not
     complete or is damaged, for parts of other settings, models, items, code or versions, and for a
-    language that two of them have.
-
-    >>> read_parts(["runs/es", "runs/ko"]).languages
-    (('es',), ('ko',))
+    language that two of them have. Example: `read_parts(["runs/es", "runs/ko"]).languages`.
     """
     if isinstance(folders, str | Path) or len(folders) < 2:
         raise MechclaError(

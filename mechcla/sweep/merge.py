@@ -33,8 +33,7 @@ def merge_runs(
     Raises MechclaError before anything is written for what `mechcla.runs.parts.read_parts` refuses,
     for a choice rule that decides over all languages together, for items that have changed, and for
     another model, code or version than the parts were made with. Source: ours.
-
-    >>> run = merge_runs(["runs/es", "runs/ko"], "runs/both")                      # doctest: +SKIP
+    Example: `merge_runs(["runs/es", "runs/ko"], "runs/both")`.
     """
     parts = read_parts(folders)
     if any(user_path(out).resolve() == run.folder.resolve() for run in parts.runs):
