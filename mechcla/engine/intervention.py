@@ -40,6 +40,7 @@ POSITIONS: tuple[str, ...] = (
     "answer",
     "last_and_answer",
 )
+BEHIND = ("last_prompt_token", "answer", "last_and_answer")  # no token before the prompt's last
 UNITS: tuple[str, ...] = ("raw", "relative")
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
 from mechcla.engine.hooks import edit_places, token_mask
+from mechcla.models.beginning import Beginning
 from mechcla.models.hooking import Place, run_hooked
 
 
@@ -64,14 +65,49 @@ def tree_mask(
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
 
 
+Known = dict[tuple[int, ...], Beginning]  # by the tokens
+
+
 @torch.inference_mode()
-def start(model: HookedModel, batch: Batch) -> State:
+def run_batch(
+    model: HookedModel, batch: Batch, places: Sequence[Place], known: Known | None = None
+) -> None:
+    """One pass of a batch's layout through the decoder under hooks, and before it, without them,
+    one of the beginning that its prompts share, unless that is known already.
+
+    known: beginnings by their tokens, added to here, so that batches which share one run it once.
+    """
+    device, layout, past = model.device, batch.layout, None
+    mask = tree_mask(layout.visible.to(device), model.dtype)
+    if batch.beginning:
+        known = {} if known is None else known
+        if batch.beginning not in known:
+            known[batch.beginning] = _begun(model, batch.beginning)
+        past = known[batch.beginning]
+        mask = torch.nn.functional.pad(mask, (len(batch.beginning), 0))  # all of it is seen
+    run_hooked(
+        places,
+        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device), past),
+    )
+
+
+def _begun(model: HookedModel, tokens: tuple[int, ...]) -> Beginning:
+    past, n = Beginning(), len(tokens)
+    ids = torch.tensor([tokens], device=model.device)
+    seen = torch.ones(1, n, n, dtype=torch.bool, device=model.device).tril()
+    positions = torch.arange(n, device=model.device).unsqueeze(0)
+    model.run_decoder(ids, tree_mask(seen, model.dtype), positions, past)
+    past.closed = True
+    return past
+
+
+@torch.inference_mode()
+def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State:
     """One unsteered pass through the decoder, without the unembedding, which records each block's
     arguments.
 
-    Returns the State at block 0. Hooks of the user's own fire.
+    known: as `run_batch` has it. Returns the State at block 0. Hooks of the user's own fire.
     """
-    device, layout = model.device, batch.layout
     calls: list[dict[str, Any]] = []
     trunk: list[Tensor] = []
     last: list[Tensor] = []
@@ -83,14 +119,11 @@ def start(model: HookedModel, batch: Batch) -> State:
         names = model.block_arguments(len(calls))
         given = dict(zip(names, args, strict=False)) | kwargs
         trunk.append(given.pop(names[0]))
-        calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
+        unused = () if batch.beginning else ("past_key_values", "use_cache")
+        calls.append({k: v for k, v in given.items() if k not in unused})
 
-    mask = tree_mask(layout.visible.to(device), model.dtype)
     places: list[Place] = [("before", block, record) for block in model.blocks]
-    run_hooked(
-        [*places, ("after", model.blocks[-1], end)],
-        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device)),
-    )
+    run_batch(model, batch, [*places, ("after", model.blocks[-1], end)], known)
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
 

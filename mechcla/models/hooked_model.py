@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models.beginning import Beginning
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 
@@ -167,15 +168,26 @@ class HookedModel:
         return point
 
     def run_decoder(
-        self, ids: Int[Tensor, "row seq"], mask: Tensor, positions: Int[Tensor, "row seq"]
+        self,
+        ids: Int[Tensor, "row seq"],
+        mask: Tensor,
+        positions: Int[Tensor, "row seq"],
+        past: Beginning | None = None,
     ) -> None:
-        """All blocks and the final norm, without the unembedding and without a cache; what comes of
-        it is seen by hooks.
+        """All blocks and the final norm, without the unembedding; what comes of it is seen by
+        hooks.
 
-        mask: 1 and 0 [row, seq], or an additive one [row, 1, seq, seq] for eager attention.
+        mask: 1 and 0 [row, seq], or an additive one [row, 1, seq, seq] for eager attention. past:
+        tokens that all rows look back upon; an additive mask is then wider by these. One that is
+        open takes these tokens in.
         """
+        given = {} if past is None else {"past_key_values": past}
         self.bridge.original_model.base_model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=past is not None,
+            **given,
         )
 
     def logits(

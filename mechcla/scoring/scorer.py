@@ -17,7 +17,7 @@ from torch import Tensor
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.engine.variants import Edits, run_variants, steps
+from mechcla.engine.variants import Branch, Edits, run_variants, steps
 from mechcla.errors import MechclaError, unknown
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
@@ -132,7 +132,7 @@ def score_many(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(b.layout.ids.numel() for b in prepared.batches)
+            largest = prepared.largest
             if prepared.max_tokens < largest:  # a batch of one row: there is no half
                 raise too_large(prepared.model, largest) from error
             smaller = halved(prepared.model, prepared.max_tokens, error)
@@ -152,6 +152,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         chat=old.chat,
         prior=False,
         packed=old.rows != "alone",
+        share=bool(old.beginnings),
     )
     return replace(again, priors=old.priors, why=old.why)
 
@@ -163,5 +164,9 @@ def _run(
         for i, edits in list(todo.items()):
             yield i, prepared.edge_log_probs(edits)
     else:
-        branches = [(i, steps(edits)) for i, edits in todo.items()]
-        yield from run_variants(prepared.states, branches, prepared.max_tokens, prepared.cache.keep)
+        groups: dict[int, tuple[Prepared, list[Branch]]] = {}
+        for i, edits in todo.items():
+            mine = prepared.suited(edits)
+            groups.setdefault(id(mine), (mine, []))[1].append((i, steps(edits)))
+        for mine, branches in groups.values():
+            yield from run_variants(mine.states, branches, mine.max_tokens, mine.cache.keep)

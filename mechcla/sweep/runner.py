@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -28,7 +29,7 @@ from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.runs.store import Store
-from mechcla.scoring.prepared import KnownPriors, Prepared, plain_because, prepare
+from mechcla.scoring.prepared import KnownPriors, Prepared, behind, prepare, way
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.steering.controls import ARMS, Arm
@@ -45,6 +46,7 @@ from mechcla.sweep.plugins import plugin_digests, users_code
 from mechcla.sweep.rule import DevPoint, changes, point_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
+Decides = dict[str, Any]
 US = "us_country"  # the control arm that names the United States
 
 
@@ -66,7 +68,7 @@ class Sweep:
     asked: set[Job] = field(default_factory=set)
     priors: KnownPriors = field(default_factory=dict)
     base: dict[Job, Scores] = field(default_factory=dict)
-    plain: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    ways: dict[tuple[str, str, str, str], tuple[Decides, Decides]] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
     held: ExitStack = field(default_factory=ExitStack)
 
@@ -184,21 +186,17 @@ class Sweep:
             "edits": [e.describe() for e in edits],
             "max_tokens": self.config.max_tokens,
             **chat_settings(self.config.chat_form, self.model.tokenizer),
-            "path": "plain" if self._plain(job) else "packed",
+            **self._way(job, edits),
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return self.store.cell_path(job.split, job.language, name, decides)
 
-    def _plain(self, job: Job) -> str:
-        """Why a job's items take the plain path, if they do: known before they are prepared, since
-        it is in their name.
-        """
+    def _way(self, job: Job, edits: Sequence[Intervention]) -> Decides:
+        """How a job's items run: known before they are prepared, since it is in their name."""
         key = (job.language, job.kind, job.split, job.prompt)
-        if key not in self.plain:
-            self.plain[key] = plain_because(
-                self.model, self.items_of(job), job.prompt, self.config.chat_form
-            )
-        return self.plain[key]
+        if key not in self.ways:
+            self.ways[key] = way(self.model, self.items_of(job), job.prompt, self.config.chat_form)
+        return self.ways[key][not behind(edits)]
 
     def lost(self, split: str) -> list[Job]:
         """The steered cells of a split that are not finite, in an order of their own."""
