@@ -10,7 +10,8 @@ position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -135,6 +136,8 @@ class Layout:
     visible: Bool[Tensor, "row seq seq"]
     prompt: Int[Tensor, " row"]
     added: Bool[Tensor, "row seq"]
+    # Which tokens are edited, by positions and device: the same for every cell.
+    masks: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, init=False)
 
 
 def causal(
@@ -171,6 +174,20 @@ class Batch:
     edge_token: Int[Tensor, " edge"]
     path: tuple[tuple[int, int, int], ...]
     beginning: tuple[int, ...] = ()
+
+    @cached_property
+    def scored(self) -> tuple[Int[Tensor, " place"], Int[Tensor, " edge"]]:
+        """Each distinct scored position once, as row x length + place, and each edge's index in
+        them.
+        """
+        flat = self.edge_row * self.layout.ids.shape[1] + self.edge_place
+        places, index = torch.unique(flat, return_inverse=True)
+        return places, index
+
+    @cached_property
+    def scored_on(self) -> dict[torch.device, Tensor]:
+        """The scored positions by device, as they were sent there."""
+        return {}
 
     def sums(self, log_probs: Float[Tensor, " edge"]) -> list[float]:
         """Log-likelihood of every candidate, in the order of items and candidates, summed in

@@ -31,7 +31,8 @@ from mechcla.errors import MechclaError
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
-from mechcla.engine.hooks import edit_places, token_mask
+from mechcla.engine.hooks import edit_places, mask_on
+from mechcla.engine.transfers import sent
 from mechcla.models.beginning import Beginning
 from mechcla.models.hooking import Place, run_hooked
 
@@ -130,7 +131,7 @@ def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     for edit in edits:
-        where = token_mask(state.batch.layout, edit.positions).to(h.device)
+        where = mask_on(state.batch.layout, edit.positions, h.device)
         h = edit.apply(h, where, weight_of(edit, state.readings))
     return h
 
@@ -272,10 +273,9 @@ def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " 
 
 def scored(state: State) -> Scored:
     """The rows of a State behind the last block at which something is scored."""
-    batch, width = state.batch, state.batch.layout.ids.shape[1]
-    flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
-    return Scored(
-        state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],
-        place,
-        batch.edge_token,
-    )
+    batch, h = state.batch, state.resid
+    flat, place = batch.scored
+    if h.device not in batch.scored_on:
+        batch.scored_on[h.device] = sent(flat, h.device)
+    rows = h.reshape(-1, h.shape[-1])[batch.scored_on[h.device]]
+    return Scored(rows, place, batch.edge_token)

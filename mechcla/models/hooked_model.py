@@ -249,8 +249,16 @@ class HookedModel:
             return cap * torch.tanh(logits / cap) if cap else logits
 
         bias = getattr(head, "bias", None)
-        used = bias is not None and bool(bias.any())
-        return Unembedding(head.weight, bias if used else None, finish)
+        return Unembedding(head.weight, bias if self._has_bias else None, finish)
+
+    @cached_property
+    def _has_bias(self) -> bool:
+        """Whether the unembedding's bias says anything: asked once, since a GPU would be waited
+        for.
+        """
+        head = self.bridge.original_model.get_output_embeddings()
+        bias = getattr(getattr(head, "original_component", head), "bias", None)
+        return bias is not None and bool(bias.any())
 
     def block_arguments(self, layer: int) -> tuple[str, ...]:
         """The names of what a block takes, in order; the first is the residual stream."""
