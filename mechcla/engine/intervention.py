@@ -120,7 +120,8 @@ class Intervention:
     @cached_property
     def _length(self) -> Tensor:
         """|v|, without dimensions, on the CPU: to ask a GPU for it would wait for all its work."""
-        return self.vector.detach().to("cpu", torch.float32).norm()
+        length: Tensor = self.vector.detach().to("cpu", torch.float32).norm()
+        return length
 
     @cached_property
     def _zero(self) -> bool:

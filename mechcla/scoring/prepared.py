@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.engine import capability
+from mechcla.engine.batch_size import AUTO, batch_tokens
 from mechcla.engine.beginnings import shared_lengths
 from mechcla.engine.intervention import BEHIND, Intervention
 from mechcla.engine.memory import retry_smaller
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 
-MAX_TOKENS = 2048
 PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
 # A candidate's tokens, and their log-likelihood at the beginning of a text.
 Priors = dict[tuple[int, ...], float]
@@ -128,14 +128,15 @@ class Prepared:
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
 
     def how(self) -> dict[str, Any]:
-        """What ran: the path and why, beginnings that were run once, the attention backend, dtype,
-        device and number of CPU threads.
+        """What ran: the path and why, beginnings that were run once, tokens of a batch, the
+        attention backend, dtype, device and number of CPU threads.
         """
         why = {"path_reason": self.why} if self.why else {}
         return {
             "path": "plain" if self.why else "packed",
             **why,
             **described(self.beginnings),
+            "max_tokens": self.max_tokens,
             "attention": self.model.attention,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": str(self.model.device),
@@ -195,7 +196,7 @@ def prepare(
     items: ItemSet,
     prompt: PromptForm = "implicit",
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | str = AUTO,
     fast: bool | None = None,
     cache: ResidualCache | None = None,
     chat: bool | Chat = False,
@@ -211,14 +212,14 @@ def prepare(
     text alone; said once per model. packed=True runs them packed and padded all the same. Hooks
     must then stay as they are until the items are scored.
 
-    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs
-    out. cache: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and
-    sends texts that reach beyond a sliding attention window, or a chunk, to the plain path. prior:
-    measure the candidates' log-likelihoods without a prompt too, once, so that scores can be
-    corrected for them. known: priors of sets of candidates, read where it has this one's and added
-    to where not, so that what several prompt forms of the same items offer is measured once; the
-    same items have the same priors to the last bit whatever was measured before. share: run a long
-    beginning that prompts share (`shared_lengths`) once. Raises
+    max_tokens: rows x padded length of a batch, or "auto" (`batch_tokens`); halved, with a warning,
+    as often as memory runs out. cache: bounds the memory of cached residuals. fast: None lets
+    `capability.fits` decide, and sends texts that reach beyond a sliding attention window, or a
+    chunk, to the plain path. prior: measure the candidates' log-likelihoods without a prompt too,
+    once, so that scores can be corrected for them. known: priors of sets of candidates, read where
+    it has this one's and added to where not, so that what several prompt forms of the same items
+    offer is measured once; the same items have the same priors to the last bit whatever was
+    measured before. share: run a long beginning that prompts share (`shared_lengths`) once. Raises
     MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
@@ -230,6 +231,7 @@ def prepare(
     if fast is None:
         why = _plain_because(model, texts, packed)
         fast = not why
+    most = batch_tokens(model, max_tokens)
     rows: Rows = "padded" if fast else capability.plain_rows(model, packed)
     hooks = users_hooks(model)
     sizes = [
@@ -277,9 +279,9 @@ def prepare(
         # Measured with these items' own candidates alone: neighbours decide the last bits.
         offered = tuple(sorted({c for p in texts for c in p.candidates}))
         if offered not in known:
-            known[offered] = _priors(model, offered, first, max_tokens, fast, rows)
+            known[offered] = _priors(model, offered, first, most, fast, rows)
         priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in texts)
-    return retry_smaller(model, build, max_tokens, floor=max(sizes))
+    return retry_smaller(model, build, most, floor=max(sizes))
 
 
 def _sharing(texts: Sequence[Packed], lengths: Sequence[int]) -> list[tuple[int, list[int]]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.engine.batch_size import AUTO
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
@@ -27,7 +28,7 @@ from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
-from mechcla.scoring.prepared import MAX_TOKENS, Prepared, prepare
+from mechcla.scoring.prepared import Prepared, prepare
 
 
 def score(
@@ -36,7 +37,7 @@ def score(
     interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | str = AUTO,
     chat: bool | Chat = False,
     prior: bool = True,
     packed: bool = False,
@@ -51,7 +52,8 @@ def score(
     instruction-tuned model expects, with the candidate as the assistant's turn; True, or a
     `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
-    plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
+    plain path, and True runs them packed and padded all the same; see `prepare`. max_tokens: tokens
+    of a batch; "auto" is 2048, and on a GPU what a short measurement finds best. Returns a table
     with a row per item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> spanish = items.language("es").test

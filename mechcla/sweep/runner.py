@@ -36,6 +36,7 @@ from mechcla.steering.controls import ARMS, Arm
 from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
+from mechcla.sweep.batches import with_batches
 from mechcla.sweep.cells import UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_items, check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
@@ -277,6 +278,7 @@ def _opened(
             else ("implicit",)
         ):
             pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
+    config = with_batches(config, model)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,

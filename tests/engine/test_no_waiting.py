@@ -108,9 +108,9 @@ def test_what_a_cell_launches_and_moves_is_bounded(tiny, small_items):
 
     score(1)
     few, many = score(2), score(22)
-    print((many.launched - few.launched) / 20, many.waited - few.waited, many.moved - few.moved)
-    assert (many.launched - few.launched) / 20 <= 20
-    assert many.waited - few.waited <= 20  # whether a new vector's length is 0, on the CPU
+    # Scale, add, choose; the scored rows; a new vector's length.
+    assert (many.launched - few.launched) / 20 <= 8
+    assert many.waited == few.waited
     assert many.moved == few.moved
 
 
