@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from mechcla.engine.packing import Packed
 
-SHORTEST = 32  # tokens
+SHORTEST = 20  # tokens: fewer than the shortest system turns have, more than items share by chance
 LEAST_SAVED = 256  # tokens by one beginning: its own pass, and smaller batches, cost some of them
 
 

@@ -137,11 +137,11 @@ def test_what_the_user_wrote_is_shared_only_where_no_edit_acts_on_it():
 
 def test_a_short_beginning_is_not_shared(monkeypatch):
     monkeypatch.undo()
-    prompts = [Packed(None, (*range(31), 40 + k), (), 0) for k in range(40)]
+    prompts = [Packed(None, (*range(19), 40 + k), (), 0) for k in range(40)]
     assert shared_lengths(prompts, written=True) == [0] * 40
-    longer = [Packed(None, (*range(32), 40 + k), (), 0) for k in range(40)]
-    assert shared_lengths(longer, written=True) == [32] * 40
-    assert shared_lengths(longer[:8], written=True) == [0] * 8  # 7 x 32 tokens: not enough
+    longer = [Packed(None, (*range(20), 40 + k), (), 0) for k in range(40)]
+    assert shared_lengths(longer, written=True) == [20] * 40
+    assert shared_lengths(longer[:13], written=True) == [0] * 13  # 12 x 20 tokens: too few
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
