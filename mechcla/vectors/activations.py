@@ -24,7 +24,7 @@ from mechcla.engine.packing import Packed, collate, plan
 from mechcla.engine.state import Known, run_batch
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
-from mechcla.models.hooking import Place, run_hooked
+from mechcla.models.hooking import Place, run_hooked, users_hooks
 from mechcla.models.tokens import Tokens, check_known
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _beginnings(
     lengths = shared_lengths([Packed(None, row.ids, (), row.added) for row in rows], written)
     window, longest = model.sliding_window, max((len(row.ids) for row in rows), default=0)
     fits = window is None or longest <= window
-    return lengths if any(lengths) and fits and shares(model) else [0] * len(rows)
+    if not any(lengths) or not fits or users_hooks(model) or not shares(model):
+        return [0] * len(rows)
+    return lengths
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ from mechcla.engine.intervention import BEHIND, POSITIONS, Intervention
 from mechcla.engine.packing import Packed, collate
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.scoring.prepared import prepare
 from mechcla.vectors.activations import last_token_residuals
@@ -279,20 +280,23 @@ def test_extraction_runs_a_beginning_once_and_reads_the_same(family, position, t
         assert torch.allclose(found, residuals(model, items, share=False, **how), atol=1e-4)
 
 
-def test_extraction_saves_the_tokens_of_the_beginning(tiny):
-    items, seen = asked(SHOTS), []
-    handle = tiny.blocks[0].register_forward_pre_hook(
-        lambda _m, args, kwargs: seen.append((*args, *kwargs.values())[0].shape[:2].numel()),
-        with_kwargs=True,
+def test_extraction_and_scores_save_the_tokens_of_the_beginning(tiny, monkeypatch):
+    items, seen, run = asked(SHOTS), [], HookedModel.run_decoder
+    monkeypatch.setattr(
+        HookedModel,
+        "run_decoder",
+        lambda m, ids, *rest: seen.append(ids.numel()) or run(m, ids, *rest),
     )
-    try:
-        residuals(tiny, items, packed=True)
+    for work in (
+        lambda share: residuals(tiny, items, share=share),
+        lambda share: prepare(tiny, items, prior=False, share=share),
+    ):
+        seen.clear()
+        work(True)
         once = sum(seen)
         seen.clear()
-        residuals(tiny, items, packed=True, share=False)
-    finally:
-        handle.remove()
-    assert once < 0.5 * sum(seen)
+        work(False)
+        assert once < 0.6 * sum(seen)
 
 
 # --- identity, hooks, memory -----------------------------------------------------------------
@@ -314,9 +318,15 @@ def test_strength_zero_is_the_unsteered_model_to_the_last_bit(tiny):
 
 def test_with_hooks_of_the_users_own_nothing_is_shared(tiny):
     tiny.bridge.add_hook("blocks.1.hook_out", lambda h, hook: h)
+    seen: list[int] = []
+    handle = tiny.blocks[0].register_forward_hook(lambda *_: seen.append(1))
     try:
         assert not prepare(tiny, asked(SHOTS), packed=True).beginnings
+        seen.clear()
+        residuals(tiny, asked(SHOTS), packed=True)
+        assert seen == [1]  # one pass, of whole prompts
     finally:
+        handle.remove()
         tiny.bridge.reset_hooks()
     assert prepare(tiny, asked(SHOTS)).beginnings
 
