@@ -253,9 +253,7 @@ class HookedModel:
 
     @cached_property
     def _has_bias(self) -> bool:
-        """Whether the unembedding's bias says anything: asked once, since a GPU would be waited
-        for.
-        """
+        """Whether the unembedding's bias says anything; asked once, as a GPU is waited for."""
         head = self.bridge.original_model.get_output_embeddings()
         bias = getattr(getattr(head, "original_component", head), "bias", None)
         return bias is not None and bool(bias.any())
