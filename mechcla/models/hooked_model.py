@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -80,6 +80,16 @@ class HookedModel:
     def blocks(self) -> nn.ModuleList:
         blocks: nn.ModuleList = self.bridge.blocks
         return blocks
+
+    @property
+    def roots(self) -> tuple[nn.Module, ...]:
+        """What holds every module that a hook may be on."""
+        return (self.bridge, self.bridge.original_model)
+
+    @property
+    def mid_is_whole(self) -> bool:
+        """Whether what is written at resid_mid reaches the skip connection, not the MLP alone."""
+        return False
 
     @property
     def pad_id(self) -> int:
@@ -287,9 +297,8 @@ class HookedModel:
     @cached_property
     def _fixed_digest(self) -> str:
         sha = hashlib.sha256()
-        model = self.bridge.original_model
         seen: set[int] = set()
-        for name, tensor in sorted(model.state_dict().items()):
+        for name, tensor in self._weights():
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             if tensor.data_ptr() in seen:  # tied weights: the bytes are in already
                 continue
@@ -297,14 +306,21 @@ class HookedModel:
             flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
             for start in range(0, flat.numel(), 1 << 28):
                 sha.update(flat[start : start + (1 << 28)].cpu().numpy())
-        config = {
-            k: v
-            for k, v in model.config.to_dict().items()
-            if k not in ("_name_or_path", "_commit_hash")
-        }
-        sha.update(json.dumps(config, sort_keys=True, default=str).encode())
+        sha.update(self._config_text().encode())
         sha.update(_tokenizer_bytes(self.tokenizer))
         return sha.hexdigest()
+
+    def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that decides a number, by name and in its order."""
+        yield from sorted(self.bridge.original_model.state_dict().items())
+
+    def _config_text(self) -> str:
+        config = {
+            k: v
+            for k, v in self.bridge.original_model.config.to_dict().items()
+            if k not in ("_name_or_path", "_commit_hash")
+        }
+        return json.dumps(config, sort_keys=True, default=str)
 
     def describe(self) -> dict[str, Any]:
         """What a record of a run says about its model."""
@@ -343,22 +359,32 @@ def _tokenizer_bytes(tokenizer: Any) -> bytes:
 
 
 def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
-    """Wrap a TransformerLens `TransformerBridge` that you hold. Its weights are used as they are.
+    """Wrap a TransformerLens model that you hold: a `TransformerBridge`, or a `HookedTransformer`
+    of TransformerLens 3. Its weights are used as they are.
 
-    Texts become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the
+    Texts of a bridge become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the
     tokenizer's own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself
-    leaves without one), a warning says so; `load_model` takes the folder's. Raises MechclaError for
-    anything else, or for a bridge without a tokenizer.
+    leaves without one), a warning says so; `load_model` takes the folder's. Texts of a
+    HookedTransformer become its tokenizer's own tokens, whatever its default_prepend_bos says, and
+    docs/models.md tells where else the two differ. Raises MechclaError for anything else, or for a
+    model without a tokenizer.
 
     >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
     """
     if isinstance(bridge, HookedModel):
         return bridge
+    from mechcla.models.hooked_transformer import is_hooked_transformer, wrap_hooked_transformer
+
+    if is_hooked_transformer(bridge):
+        model, note = wrap_hooked_transformer(bridge, name)
+        if note:
+            warnings.warn(f"{model.name}: {note}", stacklevel=2)
+        return model
     for attribute in ("blocks", "cfg", "original_model", "hook_dict"):
         if not hasattr(bridge, attribute):
             raise MechclaError(
-                f"wrap_model takes a TransformerLens TransformerBridge; a {type(bridge).__name__} "
-                f"has no {attribute!r}. For a transformers model: "
+                f"wrap_model takes a TransformerLens TransformerBridge or HookedTransformer; a "
+                f"{type(bridge).__name__} has no {attribute!r}. For a transformers model: "
                 "TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer)"
             )
     if getattr(bridge, "tokenizer", None) is None:

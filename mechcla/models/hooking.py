@@ -131,7 +131,7 @@ def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
 
 def _modules(model: HookedModel) -> Iterator[tuple[str, nn.Module]]:
     seen: set[int] = set()
-    for root in (model.bridge, model.bridge.original_model):
+    for root in model.roots:
         for name, module in root.named_modules():
             if id(module) not in seen:
                 seen.add(id(module))
