@@ -178,6 +178,22 @@ LLAMA3 = {
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "llama3": ("llama", H | {"rope_parameters": LLAMA3}),
     "qwen2.5": ("qwen2", S),
+    "gemma3": (  # with a vision tower: Gemma3ForConditionalGeneration, of which texts need nothing
+        "gemma3",
+        P
+        | {
+            "text_config": ATTENTION["gemma3_text"],
+            "vision_config": {
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+            "mm_tokens_per_image": 1,
+        },
+    ),
 }
 DECODERS = (
     *("gemma2", "gemma3_text", "gemma3", "llama3", "llama4_text", "qwen2.5", "qwen3", "mistral"),
