@@ -169,7 +169,24 @@ def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, An
             **options,
         )
     _check_info(model, info, what)
+    check_plain(model, what)
     return model
+
+
+def check_plain(model: Any, what: str) -> None:
+    """Refuse packed weights. With bitsandbytes' in 4 bits, on a CPU, reading the state_dict, as a
+    digest does, changes what the model computes from then on.
+    """
+    if not getattr(model, "is_quantized", False):
+        return
+    method = getattr(getattr(model.config, "quantization_config", None), "quant_method", "packed")
+    raise MechclaError(
+        f"cannot load {what}: its weights are quantised ({getattr(method, 'value', method)}), and "
+        "mechcla takes plain ones. Dequantise it once: "
+        "AutoModelForCausalLM.from_pretrained(folder).dequantize().save_pretrained(new_folder), "
+        "copy the tokenizer's files beside them, and load new_folder, with dtype='bfloat16' where "
+        "memory is short"
+    )
 
 
 def _check_info(model: Any, info: dict[str, Any], what: str) -> None:

@@ -139,10 +139,10 @@ def load_model(
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
-    hf_model = where.move(hf_model)
+    hf_model = where.move(hf_model).eval()
     try:
         with no_installs():
-            bridge = _boot(path, hf_model.eval(), tokenizer)
+            bridge = _boot(path, hf_model, tokenizer)
     # An architecture, or a config, that TransformerLens has no adapter for.
     except Exception as error:
         raise MechclaError(

@@ -4,7 +4,10 @@ one device is the oracle.
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -193,3 +196,13 @@ def test_a_gguf_file_is_refused_with_the_way_to_convert_it(tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     with pytest.raises(MechclaError, match=r"GGUF file.*gguf_file='m\.gguf'.*save_pretrained"):
         load_model(tmp_path / "m.gguf", device="cpu")
+
+
+def test_packed_weights_without_their_package_are_one_message_that_names_it(folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    packed = shutil.copytree(folder, tmp_path / "packed")
+    (packed / "config.json").write_text(json.dumps(config))
+    if importlib.util.find_spec("bitsandbytes") is None:
+        with pytest.raises(MechclaError, match="cannot load the model.*bitsandbytes"):
+            load_model(packed, device="cpu")
