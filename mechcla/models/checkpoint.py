@@ -57,8 +57,9 @@ def refused_by_hub(error: BaseException, name: str) -> str:
         seen.append(chain)
         chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]
     gated = any(type(one).__name__ == "GatedRepoError" for one in seen)
-    codes = {getattr(getattr(one, "response", None), "status_code", None) for one in seen}
-    if not gated and not codes & {401, 403}:
+    codes = {getattr(getattr(one, "response", None), "status_code", 0) for one in seen}
+    codes &= {401, 403}
+    if not gated and not codes:
         return ""
     page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/{name}"
     if gated:
@@ -67,7 +68,7 @@ def refused_by_hub(error: BaseException, name: str) -> str:
             "hf auth login (or set HF_TOKEN to a token of that account)"
         )
     return (
-        f"the hub answers {name!r} with {', '.join(str(c) for c in sorted(codes - {None}))}: there "
+        f"the hub answers {name!r} with {', '.join(map(str, codes))}: there "
         f"is no such model at {page}, or it is private. Mind the spelling, and log in for a "
         "private one: hf auth login (or set HF_TOKEN)"
     )
@@ -182,10 +183,8 @@ def check_plain(model: Any, what: str) -> None:
     method = getattr(getattr(model.config, "quantization_config", None), "quant_method", "packed")
     raise MechclaError(
         f"cannot load {what}: its weights are quantised ({getattr(method, 'value', method)}), and "
-        "mechcla takes plain ones. Dequantise it once: "
-        "AutoModelForCausalLM.from_pretrained(folder).dequantize().save_pretrained(new_folder), "
-        "copy the tokenizer's files beside them, and load new_folder, with dtype='bfloat16' where "
-        "memory is short"
+        "mechcla takes plain ones; load the checkpoint that it was quantised from, with "
+        "dtype='bfloat16' where memory is short"
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,11 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models.digests import Weights, digest_of, kept, tokenizer_bytes, weights_of
 from mechcla.models.placement import brought, home
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
-
-PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,9 @@ class Unembedding:
 class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
+    source: the files that the weights were read from and nothing has changed since, where there are
+    any; the digest is then computed once per machine (`mechcla.models.digests`).
+
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
     Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
     does: it is computed once, so after editing weights in place, wrap the model anew.
@@ -58,6 +60,7 @@ class HookedModel:
     bridge: Any
     tokenizer: Any
     name: str
+    source: Mapping[str, Any] | None = None
 
     @property
     def n_layers(self) -> int:
@@ -298,38 +301,18 @@ class HookedModel:
 
     @cached_property
     def _fixed_digest(self) -> str:
-        sha = hashlib.sha256()
-        seen: set[int] = set()
-        for name, place, tensor in self._weights():
-            sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            if place in seen:  # tied weights: the bytes are in already
-                continue
-            seen.add(place)
-            flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-            for start in range(0, flat.numel(), 1 << 28):
-                sha.update(flat[start : start + (1 << 28)].cpu().numpy())
-        sha.update(self._config_text().encode())
-        sha.update(_tokenizer_bytes(self.tokenizer))
-        return sha.hexdigest()
+        config, tokens = self._config_text().encode(), tokenizer_bytes(self.tokenizer)
 
-    def _weights(self) -> Iterator[tuple[str, int, Tensor]]:
-        """Every tensor that decides a number, in the order of its name: name, place, tensor.
+        def compute() -> str:
+            return digest_of(self._weights(), config, tokens)
 
-        Tensors of one place are one tensor. One that lies on disk is brought while it is looked at.
-        """
-        model = self.bridge.original_model
-        ends = [model.get_input_embeddings(), model.get_output_embeddings()]
-        ends = [getattr(end, "original_component", end) for end in ends]
+        if self.source is None:
+            return compute()
+        return kept(self.source, self._weights, compute, config, tokens)
+
+    def _weights(self) -> Weights:
         tied = bool(getattr(self._text_config, "tie_word_embeddings", False))
-        for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
-            if tensor.device.type != "meta":
-                yield name, tensor.data_ptr(), tensor.detach()
-                continue
-            owner, _, own = name.rpartition(".")
-            module = model.get_submodule(owner)
-            shared = tied and own == "weight" and any(module is end for end in ends)
-            with brought(module):
-                yield name, -1 if shared else -id(tensor), getattr(module, own).detach()
+        return weights_of(self.bridge.original_model, tied)
 
     def _config_text(self) -> str:
         config = {
@@ -359,32 +342,16 @@ class HookedModel:
         )
 
 
-def _tokenizer_bytes(tokenizer: Any) -> bytes:
-    """What decides a tokenizer's ids: its backend or vocabulary, and the roles of its special
-    tokens.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        whole = json.loads(backend.to_str())
-        # Padding and truncation are what the last call asked for, and each call sets them anew.
-        whole |= {"padding": None, "truncation": None}
-    else:
-        whole = {"vocabulary": tokenizer.get_vocab(), "settings": tokenizer.init_kwargs}
-        whole["settings"] = {k: v for k, v in whole["settings"].items() if k not in PLACES}
-    roles = {k: str(v) for k, v in sorted(tokenizer.special_tokens_map.items())}
-    return json.dumps([whole, roles], sort_keys=True, default=str).encode()
-
-
 def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     """Wrap a TransformerLens model that you hold: a `TransformerBridge`, or a `HookedTransformer`
     of TransformerLens 3. Its weights are used as they are.
 
-    Texts of a bridge become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the
-    tokenizer's own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself
-    leaves without one), a warning says so; `load_model` takes the folder's. Texts of a
-    HookedTransformer become its tokenizer's own tokens, whatever its default_prepend_bos says, and
-    docs/models.md tells where else the two differ. Raises MechclaError for anything else, or for a
-    model without a tokenizer.
+    Texts of a bridge become the tokens that `bridge.to_tokens` shows. Where these are not the
+    tokens of the tokenizer's own folder (TransformerLens puts a BOS in front of texts that the
+    tokenizer itself leaves without one), a warning says so; `load_model` takes the folder's. Texts
+    of a HookedTransformer become its tokenizer's own tokens, whatever its default_prepend_bos says,
+    and docs/models.md tells where else the two differ. Raises MechclaError for anything else, or
+    for a model without a tokenizer.
 
     >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
     """
@@ -415,10 +382,12 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     return hook_ready(bridge, tokenizer, called)
 
 
-def hook_ready(bridge: Any, tokenizer: Any, name: str) -> HookedModel:
+def hook_ready(
+    bridge: Any, tokenizer: Any, name: str, source: Mapping[str, Any] | None = None
+) -> HookedModel:
     """The wrapper, with TransformerLens' own hooks in place, which it would install at the first
     pass.
     """
     for block in bridge.blocks:
         getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
-    return HookedModel(bridge, tokenizer, name)
+    return HookedModel(bridge, tokenizer, name, source)

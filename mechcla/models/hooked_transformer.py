@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -23,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError
+from mechcla.models.digests import Weights
 from mechcla.models.hooked_model import HookedModel, Unembedding
 from mechcla.models.tokens import PROBES, encode, folder_tokenizer
 
@@ -142,9 +142,10 @@ class HookedTransformerModel(HookedModel):
         """HookedTransformer keeps none: greedy, and the tokenizer's EOS ends an answer."""
         from transformers import GenerationConfig
 
+        make: Any = GenerationConfig  # untyped in transformers
         eos = self.tokenizer.eos_token_id
         known = eos is not None and 0 <= eos < self.vocab_size
-        return GenerationConfig(eos_token_id=eos if known else None)
+        return make(eos_token_id=eos if known else None)
 
     def logits_processors(self, ids: Int[Tensor, "row seq"], **settings: Any) -> Any:
         """None: there is no generation config that would ask for any."""
@@ -152,7 +153,7 @@ class HookedTransformerModel(HookedModel):
 
         return LogitsProcessorList()
 
-    def _weights(self) -> Iterator[tuple[str, int, Tensor]]:
+    def _weights(self) -> Weights:
         # Without buffers: tables of angles and masks grow with the longest text that was run.
         for name, tensor in sorted(self.bridge.named_parameters()):
             yield name, tensor.data_ptr(), tensor.detach()

@@ -29,6 +29,7 @@ from mechcla.models.checkpoint import (
     load_weights,
     refused_by_hub,
 )
+from mechcla.models.digests import source_of
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
 from mechcla.models.placement import DeviceMap, MaxMemory, placement
@@ -139,6 +140,8 @@ def load_model(
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
+    read = [Path(path) if local else _snapshot(path, hf_model)] + ([folder] if folder else [])
+    source = source_of(read, torch_dtype, trust_remote_code)
     hf_model = where.move(hf_model).eval()
     try:
         with no_installs():
@@ -150,7 +153,7 @@ def load_model(
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
-    model = hook_ready(bridge, tokenizer, name)
+    model = hook_ready(bridge, tokenizer, name, source)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 
@@ -217,11 +220,8 @@ def _place(name: str) -> tuple[str, bool]:
         return str(user_path(name)), True
     if user_path(name).suffix == ".gguf" and user_path(name).is_file():
         raise MechclaError(
-            f"cannot load the model {name!r}: it is a GGUF file. Dequantise it once, with its "
-            f"tokenizer: where = dict(pretrained_model_name_or_path={str(user_path(name).parent)!r}"
-            f", gguf_file={user_path(name).name!r}); AutoModelForCausalLM.from_pretrained(**where)"
-            ".dequantize().save_pretrained(new_folder); AutoTokenizer.from_pretrained(**where)"
-            ".save_pretrained(new_folder), compare the tokens with llama.cpp's, and load new_folder"
+            f"cannot load the model {name!r}: it is a GGUF file, and mechcla takes folders of "
+            "plain weights; docs/models.md has the lines that make one of it"
         )
     if (shipped := find_shipped(name)) is not None:
         return str(shipped), True
@@ -231,6 +231,15 @@ def _place(name: str) -> tuple[str, bool]:
             "or a Hugging Face id such as org/model"
         )
     return name, False
+
+
+def _snapshot(name: str, hf_model: Any) -> Path | None:
+    """The folder in the hub's cache that a model was read from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    commit = getattr(hf_model.config, "_commit_hash", None)
+    found = try_to_load_from_cache(name, "config.json", revision=commit) if commit else None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:

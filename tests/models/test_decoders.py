@@ -15,7 +15,6 @@ import torch
 
 import mechcla
 from mechcla.engine.capability import fits
-from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.vectors.activations import last_token_residuals

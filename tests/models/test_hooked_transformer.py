@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,20 +70,21 @@ def test_scores_are_transformers(family, processed, made):
         assert row.log_likelihood == pytest.approx(expected, abs=TOLERANCE[processed])
 
 
+def keep(kept: dict[int, torch.Tensor], k: int, _module: Any, _args: Any, out: Any) -> None:
+    """What block k gives at the last token of a row."""
+    kept[k] = (out[0] if isinstance(out, tuple) else out)[0, -1].clone()
+
+
 @pytest.mark.parametrize("family", CONVERTERS)
 def test_residuals_are_transformers_unless_the_weights_are_processed(family, made):
     """With centred weights, those of LayerNorm models are the same streams less their means."""
     texts = [item.prompt for item in TEST]
     for processed in (False, True):
         model, oracle = made(family, processed)
-        layers, kept = oracle.layers(), {}
+        kept: dict[int, torch.Tensor] = {}
         handles = [
-            layer.register_forward_hook(
-                lambda _m, _a, out, k=k: kept.__setitem__(
-                    k, (out[0] if isinstance(out, tuple) else out)[0, -1].clone()
-                )
-            )
-            for k, layer in enumerate(layers)
+            layer.register_forward_hook(partial(keep, kept, k))
+            for k, layer in enumerate(oracle.layers())
         ]
         for indices, found in quiet(lambda m=model: list(last_token_residuals(m, texts))):
             for place, i in enumerate(indices):
@@ -122,9 +124,7 @@ def by_hand(model: Any, edit: Intervention, item: Any) -> list[float]:
 def test_steered_scores_are_run_with_hooks(family, processed, made):
     model, _ = made(family, processed)
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(1))
-    asked = mechcla.items.item_set.ItemSet(
-        tuple(i for i in TEST if i.kind == "cultural")
-    )
+    asked = TEST.cultural
     for site in SITES:
         if faults(model, 1)[site] is not None:
             assert (family, site) == ("gpt_neox", "resid_mid")
@@ -227,7 +227,7 @@ def test_what_cannot_be_wrapped_is_refused_by_what_it_lacks(tmp_path):
     hooked = hooked_transformer("mistral", save_for_lens("mistral", tmp_path))
     blind = copy.deepcopy(hooked)
     blind.cfg.attention_dir = "bidirectional"
-    with pytest.raises(MechclaError, match="bidirectional.*look back only"):
+    with pytest.raises(MechclaError, match=r"bidirectional.*look back only"):
         mechcla.wrap_model(blind)
     hooked.tokenizer = None
     with pytest.raises(MechclaError, match="has no tokenizer; give it one"):
