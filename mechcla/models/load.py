@@ -32,7 +32,7 @@ from mechcla.models.checkpoint import (
 from mechcla.models.digests import source_of
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
-from mechcla.models.placement import DeviceMap, MaxMemory, placement
+from mechcla.models.placement import DeviceMap, MaxMemory, check_spread, placement
 from mechcla.models.sites import faults
 from mechcla.storage import user_path
 
@@ -153,6 +153,7 @@ def load_model(
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
+    check_spread(bridge, name)
     model = hook_ready(bridge, tokenizer, name, source)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model

@@ -97,6 +97,18 @@ def _single(device: str | torch.device | None) -> Placement:
     return Placement(target, {"device_map": {"": target}} if straight else {})
 
 
+def check_spread(bridge: Any, name: str) -> None:
+    """Refuse a state-space model in several places: the bridge keeps its state in one. It says so
+    itself only of models that it reads itself.
+    """
+    places = set(map(str, (getattr(bridge.original_model, "hf_device_map", None) or {}).values()))
+    if len(places) > 1 and getattr(bridge.cfg, "is_stateful", False):
+        raise MechclaError(
+            f"{name!r} carries a state along the row, which TransformerLens keeps on one device; "
+            f"expected one place for all of it, not {', '.join(sorted(places))}"
+        )
+
+
 def home(model: Any) -> torch.device:
     """Where ids go in: the device of the first tensor that lies on one (on disk, it has none)."""
     there = (p.device for p in model.parameters() if p.device.type != "meta")

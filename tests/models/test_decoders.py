@@ -4,6 +4,7 @@ scores and generation. transformers, hooked by torch's own hooks, is the oracle 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,3 +146,9 @@ def greedy(oracle: Oracle, prompt: list[int]) -> tuple[int, ...]:
         if ids[-1] == oracle.model.generation_config.eos_token_id:
             break
     return tuple(ids[len(prompt) :])
+
+
+def test_the_page_lists_what_is_tried_and_on_which_path():
+    page = (Path(mechcla.__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| (packed|plain) \|$", page, re.MULTILINE)
+    assert rows == [(f, "plain" if f in NO_TREE else "packed") for f in DECODERS]
