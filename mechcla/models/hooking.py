@@ -38,6 +38,8 @@ class Bridged(Protocol):
 
     @property
     def bridge(self) -> Any: ...
+    @property
+    def roots(self) -> tuple[nn.Module, ...]: ...
 
 
 class Hook:

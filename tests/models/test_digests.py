@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mechcla.models import digests
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
+from mechcla.models.wrapping import wrap_model
 
 FALSE = "f" * 64
 
