@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,9 @@ class GenerateConfig(SteeringFlags):
     top_k: int | None = Field(None, description="draw among so many; default: the model's own")
     top_p: float | None = Field(None, description="draw within this share; default: the model's")
     seed: int = Field(0, ge=0, le=MOST_SEED, description="seed of draws")
-    n: int = Field(1, ge=1, le=1_000, description="answers per text and condition, with --sample")
+    answers: int = Field(
+        1, ge=1, le=1_000, description="answers per text and condition, with --sample"
+    )
     out: str | None = Field(None, description="also write the answers here, a JSON line each")
     quiet: bool = Field(False, description="no progress bar, nothing but answers")
 
@@ -84,7 +87,7 @@ def main(arguments: list[str]) -> int:
         for begin in range(0, len(asked), AT_ONCE):
             part = asked[begin : begin + AT_ONCE]
             table = _table(model, found, config, part, cues, chat, alone=len(asked) == 1)
-            if len(asked) > 1 or config.n > 1:
+            if len(asked) > 1 or config.answers > 1:
                 _print(part, table)
             lines += _lines(part, table)
     if config.out is not None:
@@ -163,7 +166,7 @@ def _table(
     alone: bool,
 ) -> Table:
     """The answers of every condition that there is. alone: they are printed as they are written."""
-    stream = alone and config.n == 1
+    stream = alone and config.answers == 1
     if stream:
         print(_head(part[0]))
     table: Table = {}
@@ -189,10 +192,12 @@ def _table(
                 top_k=config.top_k,
                 top_p=config.top_p,
                 seed=config.seed,
-                n=config.n,
+                n=config.answers,
                 stream=write,
             )
-        table[name] = [list(answers[i * config.n : (i + 1) * config.n]) for i in range(len(part))]
+        table[name] = [
+            list(answers[i * config.answers : (i + 1) * config.answers]) for i in range(len(part))
+        ]
         if write is not None:
             write.end()
     return table
@@ -221,13 +226,18 @@ class _Line:
         print(label, end="", flush=True)
 
     def __call__(self, answer: Answer) -> None:
-        text = answer.text.rstrip("\ufffd") if not answer.ended else answer.text
+        text = plain(answer.text if answer.ended else answer.text.rstrip("\ufffd"))
         if text.startswith(self.shown):  # else memory ran out, and the answer begins again
             print(text[len(self.shown) :], end="", flush=True)
             self.shown = text
 
     def end(self) -> None:
         print(flush=True)
+
+
+def plain(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(c if c == "\n" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)
 
 
 def _head(asked: Asked) -> str:
@@ -241,7 +251,7 @@ def _print(part: Sequence[Asked], table: Table) -> None:
         for name, rows in table.items():
             for answer in rows[place]:
                 label = name if answer.number == 0 else ""
-                print(f"  {label:{width}}  {answer.text}")
+                print(f"  {label:{width}}  {plain(answer.text)}")
         print(flush=True)
 
 
