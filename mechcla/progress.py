@@ -15,6 +15,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+FLAG = "--quiet"
 WAIT = 1.0  # seconds: shorter work shows no bar
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -32,6 +33,20 @@ def quiet(hushed: bool = True) -> Iterator[None]:
         yield
     finally:
         _quiet.reset(token)
+
+
+def hushed() -> bool:
+    """Whether this is a `quiet` block."""
+    return _quiet.get()
+
+
+def without_flag(arguments: list[str]) -> tuple[list[str], bool]:
+    """A command's arguments without `--quiet`, and whether it was among them.
+
+    >>> without_flag(["sweep", "--quiet", "--preset", "quick"])
+    (['sweep', '--preset', 'quick'], True)
+    """
+    return [a for a in arguments if a != FLAG], FLAG in arguments
 
 
 def shown() -> bool:

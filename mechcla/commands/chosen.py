@@ -20,6 +20,7 @@ from mechcla.sources import load_items
 from mechcla.steering.families import FAMILIES
 from mechcla.steering.method import Manner, Method
 from mechcla.steering.recorded import method_of
+from mechcla.sweep.axes import MADE_OF
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import find_model
 from mechcla.sweep.setting_types import Layer, Where, Words
@@ -63,6 +64,8 @@ class SteeringFlags(Flags):
     loc_positions: Where = Field("prompt", description="tokens that LOC-steering edits")
     operator: str = Field("add", description="how a vector acts")
     unit: str = Field("raw", description="of strengths: raw or relative")
+    chat: bool = Field(False, description="texts in the model's chat template; a run's own wins")
+    system_prompt: str | None = Field(None, description="text of a system turn, with --chat")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +163,8 @@ def _of_layers(flags: SteeringFlags) -> Chosen:
         "unit": flags.unit,
         "en_positions": flags.en_positions,
         "loc_positions": flags.loc_positions,
+        "chat": flags.chat,
+        "system_prompt": flags.system_prompt,
         "restore": flags.restore_layer is not None,
         **{k: getattr(flags, k) for k in ("dtype", "device") if getattr(flags, k)},
     }
@@ -215,8 +220,10 @@ def with_vectors(found: Chosen, model: HookedModel) -> Chosen:
         items = found.item_set(found.languages).dev
         chat = found.config.chat_form
         if missing - {GATE}:
+            kinds = {kind for name, kind in MADE_OF.items() if name in missing}
+            asked = items.where(lambda i: i.kind in kinds)
             extracted = extract(
-                model, items, found.config.recipe, site=found.config.site, chat=chat
+                model, asked, found.config.recipe, site=found.config.site, chat=chat
             )
             made |= {name: v for name, v in extracted.items() if name in missing}
         if GATE in missing:

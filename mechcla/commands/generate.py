@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from mechcla.answers.answers import Answer
@@ -21,7 +21,6 @@ from mechcla.commands.chosen import Chosen, SteeringFlags, chosen, cue_of, model
 from mechcla.commands.command import COMMANDS, Command, flags, parse
 from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
-from mechcla.models.chat import Chat
 from mechcla.models.hooked_model import HookedModel
 from mechcla.progress import quiet
 from mechcla.storage import user_path, utf8, write_text
@@ -47,10 +46,10 @@ class GenerateConfig(SteeringFlags):
         None, description="names the country in front of a text; default: the items' own"
     )
     max_new_tokens: int = Field(24, ge=1, le=100_000, description="the most tokens of an answer")
-    stop: str | None = Field("\\n", description="text that ends an answer; null: none")
+    stop: str | None = Field(
+        "\n", description="text that ends an answer, default: a line break; null: none"
+    )
     template: str = Field(SLOT, description="text around each text, with {q} in its place")
-    chat: bool = Field(False, description="texts in the model's chat template; a run's own wins")
-    system_prompt: str | None = Field(None, description="text of a system turn, with --chat")
     sample: bool = Field(False, description="draw answers; default: the likeliest one")
     temperature: float | None = Field(None, description="of draws; default: the model's own")
     top_k: int | None = Field(None, description="draw among so many; default: the model's own")
@@ -59,8 +58,13 @@ class GenerateConfig(SteeringFlags):
     answers: int = Field(
         1, ge=1, le=1_000, description="answers per text and condition, with --sample"
     )
+
     out: str | None = Field(None, description="also write the answers here, a JSON line each")
-    quiet: bool = Field(False, description="no progress bar, nothing but answers")
+
+    @field_validator("stop")
+    @classmethod
+    def _breaks(cls, value: str | None) -> str | None:
+        return None if value is None else value.replace("\\n", "\n")  # a shell gives two letters
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,17 @@ def main(arguments: list[str]) -> int:
     found = chosen(config)
     asked = [in_language(text, found.languages) for text in texts_of(config)]
     languages = list(dict.fromkeys(a.language for a in asked))
-    chat = _chat(found, config)
-    with quiet(config.quiet):
-        model = model_of(found)
-        found = with_vectors(found, model)
-        items = found.item_set(languages)
-        cues = {k: config.cue or cue_of(items, k) for k in languages}
-        lines: list[str] = []
-        for begin in range(0, len(asked), AT_ONCE):
-            part = asked[begin : begin + AT_ONCE]
-            table = _table(model, found, config, part, cues, chat, alone=len(asked) == 1)
-            if len(asked) > 1 or config.answers > 1:
-                _print(part, table)
-            lines += _lines(part, table)
+    model = model_of(found)
+    found = with_vectors(found, model)
+    items = found.item_set(languages)
+    cues = {k: config.cue or cue_of(items, k) for k in languages}
+    lines: list[str] = []
+    for begin in range(0, len(asked), AT_ONCE):
+        part = asked[begin : begin + AT_ONCE]
+        table = _table(model, found, config, part, cues, alone=len(asked) == 1)
+        if len(asked) > 1 or config.answers > 1:
+            _print(part, table)
+        lines += _lines(part, table)
     if config.out is not None:
         path = user_path(config.out)
         write_text(path, "".join(f"{line}\n" for line in lines))
@@ -144,15 +146,6 @@ def in_language(text: str, languages: Sequence[str]) -> Asked:
     return Asked(text, language)
 
 
-def _chat(found: Chosen, config: GenerateConfig) -> bool | Chat:
-    """The chat form of the vectors' own prompts, or that of the flags."""
-    if found.run is not None:
-        return found.config.chat_form
-    if config.system_prompt is not None and not config.chat:
-        raise MechclaError("--system-prompt is the chat template's, which is not used; add --chat")
-    return Chat(config.system_prompt) if config.chat else False
-
-
 Table = dict[str, list[list[Answer]]]  # by condition: per text, its answers
 
 
@@ -162,7 +155,6 @@ def _table(
     config: GenerateConfig,
     part: Sequence[Asked],
     cues: Mapping[str, str | None],
-    chat: bool | Chat,
     alone: bool,
 ) -> Table:
     """The answers of every condition that there is. alone: they are printed as they are written."""
@@ -186,7 +178,7 @@ def _table(
                 max_new_tokens=config.max_new_tokens,
                 stop=config.stop,
                 template=config.template,
-                chat=chat,
+                chat=found.config.chat_form,
                 sample=config.sample,
                 temperature=config.temperature,
                 top_k=config.top_k,

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
+from mechcla.progress import track
 
 PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")
 
@@ -289,7 +290,7 @@ class HookedModel:
         sha = hashlib.sha256()
         model = self.bridge.original_model
         seen: set[int] = set()
-        for name, tensor in sorted(model.state_dict().items()):
+        for name, tensor in track(sorted(model.state_dict().items()), "digest", unit="tensor"):
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             if tensor.data_ptr() in seen:  # tied weights: the bytes are in already
                 continue

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from mechcla import progress
 from mechcla.engine.capability import fits
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
@@ -299,9 +300,7 @@ def _opened(
     for message in axes.lacking():
         print(f"mechcla.sweep: {message}", file=sys.stderr)
     vectors = _vectors(model, items, config, store)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
+    bar = progress.bar("sweep", 0, "cell", kept=True)
     cache = ResidualCache(config.cache_mib << 20, str(store.folder))
     return Sweep(config, model, items, store, Study(items), axes, vectors, bar, cache)
 

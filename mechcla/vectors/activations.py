@@ -24,6 +24,7 @@ from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
 from mechcla.models.hooking import Place, run_hooked
 from mechcla.models.tokens import Tokens, check_known
+from mechcla.progress import bar
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -108,6 +109,7 @@ def last_token_residuals(
             [i for i in g if lengths[i] == n] for g in waiting for n in range(max(lengths), 0, -1)
         ]
         waiting = [group for group in same if group]
+    done = bar("extraction", len(rows), "prompt")
     while waiting:
         group = waiting.pop()
         try:
@@ -120,7 +122,9 @@ def last_token_residuals(
             halved(model, len(group) * max(len(rows[i].ids) for i in group), error)
             waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
         else:
+            done.update(len(group))
             yield group, found
+    done.close()
 
 
 @torch.inference_mode()

@@ -229,7 +229,7 @@ class SteeringVectors:
 
         Raises MechclaError where the Hub refuses.
 
-        >>> loc.push_to_hub("me/loc-vectors", en)                          # doctest: +SKIP
+        >>> loc.push_to_hub("me/loc-vectors", en)  # doctest: +SKIP
         """
         from mechcla.vectors.card import push
 
@@ -250,7 +250,8 @@ class SteeringVectors:
 
         Raises MechclaError for one that is not there, or damaged.
 
-        >>> SteeringVectors.from_hub("me/loc-vectors", "LOC")              # doctest: +SKIP
+        >>> SteeringVectors.from_hub(loc.save_folder("shared"), "LOC").languages
+        ('en', 'es', 'ko')
         """
         from mechcla.vectors.card import pull
 

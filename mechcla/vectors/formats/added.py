@@ -45,7 +45,7 @@ def added_by(
     of several languages.
 
     >>> sorted(added_by(sur).vectors)
-    [9, 13]
+    [5, 13]
     """
     listed = (edits,) if isinstance(edits, Intervention) else tuple(edits)
     listed = tuple(e for e in listed if not e.idle and float(e.vector.norm()) > 0)

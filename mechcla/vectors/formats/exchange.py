@@ -94,7 +94,8 @@ def import_vectors(
     that it leaves out are not there (`SteeringVectors.layers`). Raises MechclaError for a format
     that is only written, and for a file that cannot be read.
 
-    >>> mechcla.import_vectors("loc-es.gguf", "gguf", name="LOC", language="es").layers("es")
+    >>> added = mechcla.export_vectors(loc, "one.gguf", "gguf", language="es", layers=[13])
+    >>> mechcla.import_vectors("one.gguf", "gguf", name="LOC", language="es").layers("es")
     (13,)
     """
     chosen = FORMATS.get(format)

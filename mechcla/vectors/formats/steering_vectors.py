@@ -31,10 +31,8 @@ NOTE = (
 def to_steering_vector(added: Added) -> Any:
     """A steering_vectors.SteeringVector that adds the same behind the same blocks.
 
+    `to_steering_vector(added_by(sur)).apply(model, min_token_index=1)` steers a transformers model.
     Raises MechclaError where the package is not installed.
-
-    >>> to_steering_vector(added_by(sur)).layer_activations[13].shape          # doctest: +SKIP
-    torch.Size([64])
     """
     try:
         from steering_vectors import SteeringVector
