@@ -7,7 +7,7 @@ so logs, pipes and tests stay as they are.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -79,7 +79,7 @@ def track(parts: Iterable[T], what: str, total: int | None = None, unit: str = "
     >>> list(track([3, 4], "adding"))
     [3, 4]
     """
-    if total is None and hasattr(parts, "__len__"):
+    if total is None and isinstance(parts, Sized):
         total = len(parts)
     with bar(what, total, unit) as shown_bar:
         for part in parts:

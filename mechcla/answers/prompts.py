@@ -26,11 +26,16 @@ UNKNOWN = "und"  # the language of a text whose language nobody said (ISO 639-2:
 class Question(Protocol):
     """What can be asked: an OpenItem, an Item, or anything else with these."""
 
-    id: str
-    language: str
-    country: str | None
-    split: str
-    topic: str
+    @property
+    def id(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def country(self) -> str | None: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
 
     def prompt_text(self, form: PromptForm = "implicit") -> str: ...
 

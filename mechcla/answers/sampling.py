@@ -35,15 +35,15 @@ class Sampling:
     n: int = 1
 
     def __post_init__(self) -> None:
-        for name, good, wanted in (
-            ("temperature", lambda v: 0 < v < float("inf"), "a number above 0"),
-            ("top_k", lambda v: v >= 0, "0 (all tokens) or more"),
-            ("top_p", lambda v: 0 < v <= 1, "a share above 0, at most 1"),
-        ):
-            value = getattr(self, name)
+        ranges = {
+            "temperature": (self.temperature, 0.0, float("inf"), "a number above 0"),
+            "top_k": (self.top_k, -1, float("inf"), "0 (all tokens) or more"),
+            "top_p": (self.top_p, 0.0, 1.0, "a share above 0, at most 1"),
+        }
+        for name, (value, above, most, wanted) in ranges.items():
             if value is None:
                 continue
-            if not good(value):
+            if not above < value <= most or value == float("inf"):
                 raise MechclaError(f"{name} is {value!r}; expected {wanted}")
             if not self.sample:
                 raise MechclaError(

@@ -221,7 +221,10 @@ def with_vectors(found: Chosen, model: HookedModel) -> Chosen:
         chat = found.config.chat_form
         if missing - {GATE}:
             kinds = {kind for name, kind in MADE_OF.items() if name in missing}
-            asked = items.where(lambda i: i.kind in kinds)
+            mine = set(found.languages)
+            asked = items.where(
+                lambda i: i.kind in kinds and (i.kind == "universal" or i.language in mine)
+            )
             extracted = extract(
                 model, asked, found.config.recipe, site=found.config.site, chat=chat
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
@@ -55,7 +57,9 @@ def main(arguments: list[str]) -> int:
     if config.condition is not None:
         return _samples(config)
     kind = FORMATS.get(config.format)
-    options = {k: v for k in ("module", "hint") if (v := getattr(config, k)) is not None}
+    options: dict[str, Any] = {
+        k: v for k in ("module", "hint") if (v := getattr(config, k)) is not None
+    }
     languages = config.languages or []
     if len(languages) > 1:
         raise MechclaError(
@@ -75,8 +79,15 @@ def main(arguments: list[str]) -> int:
             whose = language or held.languages[0]
             layers = [k for k in held.layers(whose) if k]
         out = _out(config, held.name, language or held.languages[0], kind.suffix)
-        choice = {"language": language, "layers": layers, "strength": strength}
-        added = export_vectors(held, out, config.format, **choice, **options)
+        added = export_vectors(
+            held,
+            out,
+            config.format,
+            language=language,
+            layers=layers,
+            strength=strength,
+            **options,
+        )
     else:
         found = chosen(config)
         if len(found.languages) != 1:

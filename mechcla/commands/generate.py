@@ -252,7 +252,11 @@ def _lines(part: Sequence[Asked], table: Table) -> Iterator[str]:
     for place, asked in enumerate(part):
         for name, rows in table.items():
             for a in rows[place]:
-                line = {"language": asked.language, "text": asked.text, "condition": name}
+                line: dict[str, str | int] = {
+                    "language": asked.language,
+                    "text": asked.text,
+                    "condition": name,
+                }
                 line |= {"number": a.number, "answer": a.text, "ended": a.ended}
                 yield json.dumps(line, ensure_ascii=False)
 

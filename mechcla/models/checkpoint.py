@@ -210,8 +210,9 @@ def _without_report() -> Iterator[None]:
 
     Its bar is shown where ours would be.
     """
-    from transformers.utils import logging as bars
+    from transformers.utils import logging as of_transformers
 
+    bars: Any = of_transformers
     hidden = bars.is_progress_bar_enabled() and not shown()
     logger = logging.getLogger("transformers.modeling_utils")
 

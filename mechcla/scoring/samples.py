@@ -45,7 +45,7 @@ def samples(scores: Scores, items: Mapping[tuple[str, str, str], Item]) -> Itera
 
 
 def _sample(place: int, row: ItemScore, item: Item, settings: Mapping[str, Any]) -> dict[str, Any]:
-    prompt, right = item.prompt_text(row.prompt_form), row.right  # type: ignore[arg-type]
+    prompt, right = item.prompt_text(row.prompt_form), row.right
     resps = [[[str(value), "None"]] for value in row.log_likelihood]
     doc = {
         "id": row.id,

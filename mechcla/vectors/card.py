@@ -95,7 +95,7 @@ def pull(
     endpoint: str | None = None,
 ) -> SteeringVectors:
     """The set of this name from a Hub repository, or from a local folder, verified."""
-    wanted = f"{name.lower()}.safetensors"
+    wanted = _file(name)
     local = user_path(repo_id)
     if local.is_dir():
         if not (local / wanted).is_file():
@@ -129,7 +129,11 @@ def file_of(vectors: SteeringVectors) -> str:
     >>> file_of(loc)
     'loc.safetensors'
     """
-    return f"{vectors.name.lower().replace(' ', '_')}.safetensors"
+    return _file(vectors.name)
+
+
+def _file(name: str) -> str:
+    return f"{name.lower().replace(' ', '_')}.safetensors"
 
 
 def card(sets: Sequence[SteeringVectors], effect: Effect | None = None, licence: str = "") -> str:

@@ -233,8 +233,8 @@ class SteeringVectors:
         """
         from mechcla.vectors.card import push
 
-        how = {"private": private, "token": token, "endpoint": endpoint}
-        return push(repo_id, [self, *others], effect, licence, **how)
+        sets = [self, *others]
+        return push(repo_id, sets, effect, licence, private=private, token=token, endpoint=endpoint)
 
     @classmethod
     def from_hub(

@@ -68,6 +68,10 @@ def test_layers_files_standard_input_and_a_file_of_answers(
     assert main(["generate", *given, TEXT]) == 0
     one = answered(capsys.readouterr().out)
     assert list(one) == ["unsteered", "EN", "LOC", "SUR", "explicit"]
+    assert main(["generate", *given, "--gate-layer", "0", TEXT]) == 0
+    gated = answered(capsys.readouterr().out)
+    assert list(gated) == ["unsteered", "EN", "LOC", "SUR", "GATED", "explicit"]
+    assert gated["GATED"] in (one["EN"], one["LOC"])  # one of the two acts on a prompt
     (tmp_path / "texts.txt").write_text(f"{TEXT}\n\n  La capital de Italia es\n", "utf-8")
     out = tmp_path / "answers.jsonl"
     how = ["--method", "sur", "--sample", "--answers", "2", "--seed", "3", "--out", str(out)]

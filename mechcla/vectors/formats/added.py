@@ -102,6 +102,11 @@ def added_of(
             f"the {vectors.name} vectors are of {vectors.site!r}; other tools add to a block's "
             f"output, which is {SITE!r}"
         )
+    if "gate" in vectors.record:
+        raise MechclaError(
+            f"the {vectors.name} vectors are a gate, which is read and not added; expected EN or "
+            "LOC vectors"
+        )
     if language is None:
         if len(vectors.languages) != 1:
             raise MechclaError(
