@@ -43,9 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = ["usage: python -m mechcla COMMAND ...   (COMMAND --help lists its settings;"]
-    lines += ["with --quiet no command shows a progress bar)", ""]
-    return "\n".join(lines + [f"  {name:8}{command.about}" for name, command in COMMANDS.items()])
+    about = "(COMMAND --help lists its settings; --quiet: no progress bar)"
+    lines = [f"usage: python -m mechcla COMMAND ...   {about}", ""]
+    return "\n".join(lines + [f"  {name:10}{command.about}" for name, command in COMMANDS.items()])
 
 
 if __name__ == "__main__":
