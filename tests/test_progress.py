@@ -11,6 +11,7 @@ import mechcla
 from mechcla import progress
 from mechcla.__main__ import main
 from mechcla.models.load import load_model
+from tests.align.test_training import train
 
 
 class Terminal(io.StringIO):
@@ -41,6 +42,24 @@ def test_every_stage_has_a_bar_with_the_time_left(monkeypatch, tiny_folders, sma
     for what in ("digest", "extraction", "priors", "generation"):
         assert f"{what}:" in seen, what
     assert "<" in seen  # elapsed<left
+
+
+def test_training_has_a_bar_on_a_terminal_and_lines_elsewhere(
+    monkeypatch, capsys, tiny_folders, tmp_path
+):
+    pytest.importorskip("peft")
+    train("mist", tiny_folders["llama"], tmp_path / "lines", steps=2)
+    assert "align: step 2 of 2: " in capsys.readouterr().err
+    screen = terminal(monkeypatch)
+    with progress.quiet():
+        train("mist", tiny_folders["llama"], tmp_path / "quiet", steps=2)
+    assert screen.getvalue() == ""
+    train("mist", tiny_folders["llama"], tmp_path / "bar", steps=2)
+    seen = screen.getvalue()
+    assert "align: 100%" in seen
+    assert "2/2" in seen
+    assert "loss " in seen
+    assert "align: step" not in seen
 
 
 def test_quiet_and_where_there_is_no_terminal(monkeypatch, tiny_folders, small_items):
