@@ -17,6 +17,7 @@ from mechcla.errors import MechclaError
 from mechcla.steering.method import Manner, Method
 from mechcla.vectors.formats import export_vectors, import_vectors
 from mechcla.vectors.formats.added import added_by, added_of
+from mechcla.vectors.formats.gguf import from_control_vector
 from mechcla.vectors.formats.steering_vectors import from_steering_vector, to_steering_vector
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -110,6 +111,10 @@ def test_repeng_reads_the_file_and_steers_as_we_do(tmp_path, monkeypatch, tiny, 
         model.unwrap()
     assert torch.allclose(theirs, hooked(plain, ids, {2: LOC["es"][2] * 2.0}, 0), atol=1e-5)
     assert not torch.allclose(theirs, hooked(plain, ids, {1: LOC["es"][1] * 2.0}, 0), atol=0.1)
+    same = from_control_vector(control, "LOC", "es")
+    assert torch.equal(same.at("es", 2)[0], LOC["es"][2])
+    with pytest.raises(MechclaError, match="with directions, got a dict"):
+        from_control_vector({}, "LOC", "es")
     control.export_gguf(tmp_path / "theirs.gguf")
     back = import_vectors(tmp_path / "theirs.gguf", "gguf", name="LOC", language="es")
     assert back.layers("es") == (1, 2, 3)

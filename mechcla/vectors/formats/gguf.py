@@ -19,7 +19,8 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.vectors.formats.added import Added
-from mechcla.vectors.formats.exchange import FORMATS, Format
+from mechcla.vectors.formats.exchange import FORMATS, Format, gathered
+from mechcla.vectors.steering_vectors import SteeringVectors
 
 ARCHITECTURE = "controlvector"
 NOTE = (
@@ -71,6 +72,22 @@ def read(path: Path) -> dict[str | None, dict[int, Tensor]]:
             raise MechclaError(f"{str(path)!r} holds {name!r}; expected direction.1, direction.2")
         found[int(block)] = tensor
     return {None: found}
+
+
+def from_control_vector(
+    vector: Any, name: str, language: str, n_layers: int | None = None
+) -> SteeringVectors:
+    """SteeringVectors of a repeng.ControlVector, whose directions are numbered as blocks are here.
+
+    Raises MechclaError for another kind of object.
+    """
+    held = getattr(vector, "directions", None)
+    if not isinstance(held, Mapping):
+        raise MechclaError(
+            f"expected a repeng.ControlVector, with directions, got a {type(vector).__name__}"
+        )
+    blocks = {int(k): torch.from_numpy(np.array(v, dtype=np.float32)) for k, v in held.items()}
+    return gathered({language: blocks}, name, None, n_layers, "the ControlVector")
 
 
 def _package() -> Any:
