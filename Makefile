@@ -11,13 +11,15 @@ export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 WORKERS ?= 2
 THREADS ?= 1
+MARK ?= not slow
+SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 RUN ?= runs/demo
 FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test test-browser lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test test-slow test-browser lint docs docs-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,8 +39,11 @@ figures: $(STAMP)  ## every figure of the paper and the new ones, from RUN=runs/
 align: $(STAMP)  ## alignment methods and controls: trained, swept, on one plane with the base (hours; goes on where it was)
 	$(BIN)/python -m analyses.align $(ARGS)
 
-test: $(STAMP)  ## all tests, the demo model among them, in WORKERS=2 processes
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: $(STAMP)  ## all tests but the slow ones, in WORKERS=2 processes; MARK='not slow and not demo' leaves out more
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m "$(MARK)" $(ARGS)
+
+test-slow: $(STAMP)  ## the slow tests: README and the tutorial as printed, faults, kills, all model families
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m slow $(ARGS)
 
 test-browser: $(BROWSER)  ## the page of a run in headless Chromium (Debian's package, or CHROMIUM=path)
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -m browser tests/report $(ARGS)

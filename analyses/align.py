@@ -6,6 +6,7 @@ Resumable: what is whole is not made again. By hand, hours: `make align`.
   OUT/unsteered          scores of the controls and of further seeds, which are not steered
   OUT/align_plane        every model, steered or not, against the base and against itself
   OUT/align_bias         English bias per model and condition
+  OUT/align_seeds        every adapter, the mean over seeds, each method against its control
   OUT/align_held_out     items that no training text names: relations in training or not
   OUT/align_geometry     before and after: PCA, CKA, retrieval (analyses/align_geometry.py)
   OUT/align_losses       losses by step of every training
@@ -17,6 +18,7 @@ from typing import Any
 
 import mechcla
 from analyses.align_geometry import before_and_after
+from analyses.align_seeds import seeds
 from analyses.common import is_made, load, one_message, say_made, write
 from mechcla import plots
 from mechcla.align.data import align_data_folder
@@ -139,10 +141,15 @@ def swept(name: str) -> bool:
     return seed == "0" and not METHODS.get(method).control
 
 
+def swept_items(base: Run) -> mechcla.ItemSet:
+    """The test items that the base's run scored."""
+    there = {(r.id, r.language, r.kind) for r in base.scores("unsteered")}
+    return base.item_set.test.where(lambda i: (i.id, i.language, i.kind) in there)
+
+
 def unsteered(base: Run, model: str, adapters: dict[str, Path], out: Path) -> Tables:
     """Unsteered scores of these adapters on the test items that the base's run scored."""
-    there = {(r.id, r.language, r.kind) for r in base.scores("unsteered")}
-    items = base.item_set.test.where(lambda i: (i.id, i.language, i.kind) in there)
+    items = swept_items(base)
     found = {}
     for name, folder in adapters.items():
         path = out / f"{name}-{file_sha256(folder / WEIGHTS)[:12]}-{items.digest[:12]}.parquet"
@@ -176,6 +183,7 @@ def main() -> None:
     compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
     write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))
     print(plots.save(plots.aligned_bias(compared), args.out / "align_bias"))
+    seeds(args.model, adapters, swept_items(mechcla.read_run(args.runs / "base")), args.out)
 
 
 def together(

@@ -25,7 +25,8 @@ from mechcla.metrics.estimates import POOLED, bootstrap_means
 from mechcla.steering.families import AXIS_OF, FAMILIES
 from mechcla.steering.method import Method
 from mechcla.sweep.choosing import RULES, Limits
-from mechcla.sweep.rule import DevPoint, best, point_of, within
+from mechcla.sweep.dev_point import DevPoint, point_of, within
+from mechcla.sweep.rule import best
 
 Cells = Mapping[tuple[str, str], Values]  # {(language, kind): {method's name: {id: share}}}
 Table = dict[str, dict[str, float]]  # {language: {id: gain}}

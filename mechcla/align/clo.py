@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from mechcla.align.data import ParallelFact, TrainingData
+from mechcla.align.decoder import Decoder
 from mechcla.align.losses import preference_loss
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 from mechcla.items.item import PIVOT
-
-if TYPE_CHECKING:
-    from mechcla.align.config import AlignConfig
-    from mechcla.align.data import ParallelFact, TrainingData
-    from mechcla.align.decoder import Decoder
 
 
 def examples(data: TrainingData, config: AlignConfig) -> list[Example]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from mechcla.align import midalign, mist
+from mechcla.align.data import TrainingData
 from mechcla.align.methods import METHODS, AlignMethod, Task
 from mechcla.align.rows import Example
+from mechcla.align.settings import AlignConfig
 from mechcla.items.item import PIVOT
-
-if TYPE_CHECKING:
-    from mechcla.align.config import AlignConfig
-    from mechcla.align.data import TrainingData
 
 
 def english_examples(data: TrainingData, config: AlignConfig) -> list[Example]:

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mechcla.align.config import AlignConfig
 from mechcla.align.kept import keep
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import localization, transfer

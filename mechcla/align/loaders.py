@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mechcla.align.config import AlignConfig
 from mechcla.align.data import (
     ParallelFact,
     Preference,
@@ -21,6 +20,7 @@ from mechcla.align.data import (
     fact_of,
     training_data,
 )
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 from mechcla.items.item import PIVOT
 from mechcla.items.texts import check_language

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.align.data import TrainingData
+from mechcla.align.decoder import Decoder
+from mechcla.align.rows import Example, MicroBatch
+from mechcla.align.settings import AlignConfig
 from mechcla.registry import Registry
-
-if TYPE_CHECKING:
-    from mechcla.align.config import AlignConfig
-    from mechcla.align.data import TrainingData
-    from mechcla.align.decoder import Decoder
-    from mechcla.align.rows import Example, MicroBatch
 
 
 @dataclass(frozen=True)

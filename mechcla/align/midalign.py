@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from mechcla.align import mist
+from mechcla.align.data import TrainingData
+from mechcla.align.decoder import Decoder
 from mechcla.align.losses import info_nce
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 from mechcla.items.item import PIVOT
-
-if TYPE_CHECKING:
-    from mechcla.align.config import AlignConfig
-    from mechcla.align.data import TrainingData
-    from mechcla.align.decoder import Decoder
 
 
 def task_examples(data: TrainingData, config: AlignConfig) -> list[Example]:

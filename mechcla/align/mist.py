@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from mechcla.align.data import TrainingData
+from mechcla.align.decoder import Decoder
 from mechcla.align.methods import METHODS, AlignMethod, Losses, Task
 from mechcla.align.rows import Example, MicroBatch, Text
-
-if TYPE_CHECKING:
-    from mechcla.align.config import AlignConfig
-    from mechcla.align.data import TrainingData
-    from mechcla.align.decoder import Decoder
+from mechcla.align.settings import AlignConfig
 
 
 def examples(data: TrainingData, config: AlignConfig) -> list[Example]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from mechcla.align.config import AlignConfig
 from mechcla.align.data import TrainingData
 from mechcla.align.methods import METHODS, Task
 from mechcla.align.rows import (
@@ -20,6 +19,7 @@ from mechcla.align.rows import (
     parts_needed,
     step_rows,
 )
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 
 

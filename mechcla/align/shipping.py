@@ -21,7 +21,13 @@ from mechcla.metrics.estimates import POOLED
 from mechcla.models.adapters import CONFIG, WEIGHTS, recorded_base, shipped_folder
 from mechcla.models.load import load_model
 from mechcla.runs.run import Run, read_run
-from mechcla.steering.recorded import CHOICE, RecordedChoice, method_of, read_choice
+from mechcla.steering.recorded import (
+    CHOICE,
+    RecordedChoice,
+    check_chosen_for,
+    method_of,
+    read_choice,
+)
 from mechcla.storage import (
     TEMPORARY,
     file_sha256,
@@ -30,6 +36,7 @@ from mechcla.storage import (
     write_text,
     writing,
 )
+from mechcla.sweep.config import SweepConfig
 
 LIMIT = 4_000_000  # bytes per file
 FAMILY = "SUR"
@@ -149,8 +156,6 @@ def ship_choice(shipped: str | Path, run: Run | str | Path) -> RecordedChoice:
 
 
 def _manner(run: Run) -> Any:
-    from mechcla.sweep.config import SweepConfig
-
     return SweepConfig(**run.config).manner
 
 
@@ -212,8 +217,7 @@ def check_shipped(folder: Path, limit: int = LIMIT) -> None:
     found = read_result(folder)
     if file_sha256(folder / WEIGHTS) != found.digest:
         raise MechclaError(f"{str(folder / WEIGHTS)!r} is not the file that {RECORD} names")
-    if read_choice(folder).record["adapter"] != found.digest:
-        raise MechclaError(f"{str(folder / CHOICE)!r} was chosen for another adapter; sweep anew")
+    check_chosen_for(folder, folder / WEIGHTS)
     for path in sorted(folder.iterdir()):
         if path.stat().st_size > limit:
             raise MechclaError(f"{str(path)!r} is above {limit:,} bytes")

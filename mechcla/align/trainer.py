@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from mechcla import progress
-from mechcla.align.config import AlignConfig
 from mechcla.align.decoder import Decoder
 from mechcla.align.dev import DevLooks
 from mechcla.align.methods import Losses
 from mechcla.align.plan import Plan
 from mechcla.align.rows import MicroBatch
+from mechcla.align.settings import AlignConfig
 from mechcla.errors import MechclaError
 
 ENTRIES = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "adapter_model.safetensors")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcla.align.config import AlignConfig, make
+from mechcla.align.config import make
 from mechcla.align.curves import loss_curve, write_losses
 from mechcla.align.data import TrainingData
 from mechcla.align.kept import keep
@@ -21,6 +21,7 @@ from mechcla.align.loaders import load_data
 from mechcla.align.modules import check_trainable, target_modules
 from mechcla.align.plan import Plan, make_plan
 from mechcla.align.record import CARD, LIMIT, LOSSES, RECORD, AlignResult, card, read_result
+from mechcla.align.settings import AlignConfig
 from mechcla.align.trainer import train
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import CONFIG, WEIGHTS

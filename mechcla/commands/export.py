@@ -11,6 +11,7 @@ from mechcla.commands.chosen import SteeringFlags, chosen
 from mechcla.commands.command import COMMANDS, Command, flags, parse
 from mechcla.errors import MechclaError
 from mechcla.runs.run import read_run
+from mechcla.scoring.samples import write_samples
 from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES
 from mechcla.storage import user_path
@@ -122,7 +123,7 @@ def _samples(config: ExportConfig) -> int:
     if config.languages:
         scores = Scores(tuple(r for r in scores if r.language in config.languages), scores.settings)
     out = user_path(config.out or f"samples_{str(config.condition).replace(' ', '_')}.jsonl")
-    scores.to_lm_eval(out, run.item_set.test)
+    write_samples(scores, out, run.item_set.test)
     print(f"Samples: {out} ({len(scores)} items)")
     return 0
 

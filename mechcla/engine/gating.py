@@ -19,17 +19,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcla.errors import MechclaError, unknown
-
-if TYPE_CHECKING:
-    from mechcla.engine.intervention import Intervention
-    from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooked_model import HookedModel
 
 SIDES = ("above", "below")
 SITE = "resid_post"  # what a gate reads: the stream behind its block
@@ -116,12 +113,24 @@ class PromptGate:
         }
 
 
-def gates_of(edits: Sequence[Intervention]) -> tuple[PromptGate, ...]:
+@runtime_checkable
+class Gated(Protocol):
+    """What a gate's checks need of an edit; every Intervention has it."""
+
+    @property
+    def layer(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def gate(self) -> PromptGate | None: ...
+
+
+def gates_of(edits: Sequence[Gated]) -> tuple[PromptGate, ...]:
     """The gates of these edits, each reading once."""
     return tuple({e.gate.key: e.gate for e in edits if e.gate is not None}.values())
 
 
-def weight_of(edit: Intervention, readings: Mapping[Key, Tensor]) -> Float[Tensor, " row"] | None:
+def weight_of(edit: Gated, readings: Mapping[Key, Tensor]) -> Float[Tensor, " row"] | None:
     """How much of an edit each row gets; None for one without a gate, which acts on every row."""
     if edit.gate is None:
         return None
@@ -134,7 +143,7 @@ def weight_of(edit: Intervention, readings: Mapping[Key, Tensor]) -> Float[Tenso
     return edit.gate.weight(readings[edit.gate.key])
 
 
-def check_gates(edits: Sequence[Intervention], model: HookedModel) -> None:
+def check_gates(edits: Sequence[Gated], model: HookedModel) -> None:
     """Raises MechclaError for a gate that does not fit the model, or edits that it would read."""
     gated = [(e, e.gate) for e in edits if e.gate is not None]
     for _, gate in gated:

@@ -9,6 +9,7 @@ is the adapted one's. Source of the arithmetic: peft's own merge (Hu et al. 2021
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from pathlib import Path
@@ -25,9 +26,11 @@ PLAIN = r"[\w-]+"  # a name that can only be a shipped adapter's: no path, no hu
 
 
 def shipped_folder() -> Path:
-    """Where the adapters that travel with mechcla lie: inside an installed wheel, or in
-    data/adapters of a checkout.
+    """Where the adapters lie that a plain name finds: MECHCLA_ADAPTERS, else those that travel with
+    mechcla, inside an installed wheel or in data/adapters of a checkout.
     """
+    if chosen := os.environ.get("MECHCLA_ADAPTERS"):
+        return user_path(chosen)
     here = Path(__file__).resolve().parent
     inside = here / "demo_adapters"
     return inside if inside.is_dir() else here.parent.parent / "data" / "adapters"

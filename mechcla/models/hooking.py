@@ -12,13 +12,10 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from mechcla.models.hooked_model import HookedModel
 
 T = TypeVar("T")
 Kind = Literal["site", "before", "after"]
@@ -33,6 +30,14 @@ _FLAGS = (
     "_forward_hooks_always_called",
     "_forward_pre_hooks_with_kwargs",
 )
+
+
+@runtime_checkable
+class Bridged(Protocol):
+    """What has a TransformerLens bridge, whose modules carry the hooks: a HookedModel."""
+
+    @property
+    def bridge(self) -> Any: ...
 
 
 class Hook:
@@ -129,7 +134,7 @@ def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
                 yield table, key, function
 
 
-def _modules(model: HookedModel) -> Iterator[tuple[str, nn.Module]]:
+def _modules(model: Bridged) -> Iterator[tuple[str, nn.Module]]:
     seen: set[int] = set()
     for root in (model.bridge, model.bridge.original_model):
         for name, module in root.named_modules():
@@ -138,7 +143,7 @@ def _modules(model: HookedModel) -> Iterator[tuple[str, nn.Module]]:
                 yield name, module
 
 
-def users_hooks(model: HookedModel) -> tuple[str, ...]:
+def users_hooks(model: Bridged) -> tuple[str, ...]:
     """Names of the modules that carry forward hooks of the user's own, a name per hook.
 
     Hooks through TransformerLens (add_hook, hooks, permanent ones too) and torch's own on any
@@ -160,7 +165,7 @@ def users_hooks(model: HookedModel) -> tuple[str, ...]:
     return tuple(found)
 
 
-def run_bare(model: HookedModel, run: Callable[[], T]) -> T:
+def run_bare(model: Bridged, run: Callable[[], T]) -> T:
     """run() on the model as it is without the user's hooks, which are in place again afterwards.
 
     What a model can do is measured so: a hook may change the numbers, and it need not see rows of
@@ -193,7 +198,7 @@ def _put_back(swaps: Sequence[tuple[nn.Module, str, Any]]) -> None:
 _told: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def first_time(model: HookedModel) -> bool:
+def first_time(model: Bridged) -> bool:
     """Whether this model's user is told for the first time about hooks."""
     new = model not in _told
     _told.add(model)

@@ -15,22 +15,39 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from mechcla.errors import MechclaError
-from mechcla.models.hooking import Place, run_bare, run_hooked
-
-if TYPE_CHECKING:
-    from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooking import Bridged, Place, run_bare, run_hooked
 
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 ROWS, LENGTH = 2, 5
 _known: weakref.WeakKeyDictionary[Any, tuple[dict[str, str | None], ...]] = (
     weakref.WeakKeyDictionary()
 )
+
+
+@runtime_checkable
+class Runs(Bridged, Protocol):
+    """What the pass needs of a model; a HookedModel has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def d_model(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def run_decoder(self, ids: Tensor, mask: Tensor, positions: Tensor) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +67,7 @@ class _Seen:
         )
 
 
-def faults(model: HookedModel, layer: int) -> dict[str, str | None]:
+def faults(model: Runs, layer: int) -> dict[str, str | None]:
     """For every site, why it does not work at this block of the model; None where it does.
 
     Measured once per model, without the user's hooks. Raises MechclaError if the model does not run
@@ -62,7 +79,7 @@ def faults(model: HookedModel, layer: int) -> dict[str, str | None]:
 
 
 @torch.inference_mode()
-def _measure(model: HookedModel) -> tuple[dict[str, str | None], ...]:
+def _measure(model: Runs) -> tuple[dict[str, str | None], ...]:
     seen: dict[tuple[int, str], _Seen] = {}
     generator = torch.Generator().manual_seed(0)
 

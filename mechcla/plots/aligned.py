@@ -13,6 +13,7 @@ from mechcla.errors import MechclaError
 from mechcla.geometry import Curve, Projection
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.plots.labels import Place, label_points
+from mechcla.plots.runs import OnPlane
 from mechcla.plots.style import COLOURS, STYLE, colours, cross, new_figure
 from mechcla.steering.families import look
 
@@ -20,19 +21,11 @@ UNSTEERED, EXPLICIT = "unsteered", "explicit"
 
 
 @runtime_checkable
-class Point(Protocol):
+class Point(OnPlane, Protocol):
     """A model under one condition in one language."""
 
     @property
     def model(self) -> str: ...
-    @property
-    def condition(self) -> str: ...
-    @property
-    def language(self) -> str: ...
-    @property
-    def transfer(self) -> Estimate: ...
-    @property
-    def localization(self) -> Estimate: ...
 
 
 @runtime_checkable

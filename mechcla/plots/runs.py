@@ -17,11 +17,9 @@ MARKS = "oDs^vPX*<>"  # a run each, in order; then again from the first
 
 
 @runtime_checkable
-class Point(Protocol):
-    """A run under one condition in one language."""
+class OnPlane(Protocol):
+    """A condition in one language with both axes."""
 
-    @property
-    def run(self) -> str: ...
     @property
     def condition(self) -> str: ...
     @property
@@ -30,6 +28,14 @@ class Point(Protocol):
     def transfer(self) -> Estimate: ...
     @property
     def localization(self) -> Estimate: ...
+
+
+@runtime_checkable
+class Point(OnPlane, Protocol):
+    """A run under one condition in one language."""
+
+    @property
+    def run(self) -> str: ...
 
 
 @runtime_checkable

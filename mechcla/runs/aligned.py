@@ -38,8 +38,9 @@ from mechcla.runs.compare import (
     steered_and_english,
 )
 from mechcla.runs.run import Run
+from mechcla.runs.written import after_holm
 from mechcla.scoring.scores import ItemScore, Scores
-from mechcla.statistics import correct, minimum_detectable_effect, permutation_test
+from mechcla.statistics import minimum_detectable_effect, permutation_test
 from mechcla.steering.families import Condition
 
 
@@ -247,11 +248,6 @@ def _stated(fraction: Estimate | None) -> Estimate | None:
 
 
 def _corrected(values: Sequence[AlignedValue]) -> tuple[AlignedValue, ...]:
-    """The same with p-values after Holm: over the pooled tests, and over those of languages."""
-    p_values = {k: v.test.p_value for k, v in enumerate(values) if v.test is not None}
-    corrected: dict[int, float] = {}
-    for pooled in (True, False):
-        corrected |= correct(
-            {k: p for k, p in p_values.items() if (values[k].language == POOLED) == pooled}
-        )
-    return tuple(replace(v, p_holm=corrected.get(k)) for k, v in enumerate(values))
+    """The same with p-values after Holm."""
+    p_holm = after_holm([(v.language, v.test) for v in values])
+    return tuple(replace(v, p_holm=p) for v, p in zip(values, p_holm, strict=True))

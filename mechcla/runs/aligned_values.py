@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.results import Rows
-from mechcla.runs.compare import shortened
 from mechcla.runs.tables import in_columns
+from mechcla.runs.written import change_text, columns, not_compared, p_text, pooled_alike, tested
 from mechcla.statistics import TestResult
 from mechcla.steering.families import BOTH
 
@@ -53,7 +52,6 @@ class AlignedValue:
 
     def flat(self) -> dict[str, Any]:
         """The numbers as one record of a table."""
-        t = self.test
         return {
             "model": self.model,
             "condition": self.condition,
@@ -61,17 +59,12 @@ class AlignedValue:
             "language": self.language,
             "metric": self.metric,
             "measure": self.value.measure,
-            **_flat("", self.value),
+            **columns("value", self.value),
             "n": self.value.n,
-            **_flat("difference", self.difference),
-            "p_value": t.p_value if t else None,
-            "p_holm": self.p_holm,
-            "exact": t.exact if t else None,
-            "detectable": self.detectable,
-            "questions": t.clusters if t else None,
-            "changed": t.changed if t else None,
-            **_flat("recovered", self.recovered),
-            **_flat("of_ceiling", self.of_ceiling),
+            **columns("difference", self.difference),
+            **tested(self.test, self.p_holm, self.detectable),
+            **columns("recovered", self.recovered),
+            **columns("of_ceiling", self.of_ceiling),
         }
 
 
@@ -136,7 +129,7 @@ class AlignedComparison:
             here = axes.get((model, UNSTEERED), {}) if condition == EXPLICIT else both
             x, y = here.get(BOTH[0], {}), both.get(BOTH[1], {})
             for language in x:
-                if language in y and (language != POOLED or set(x) - {PIVOT} == set(y) - {PIVOT}):
+                if language in y and pooled_alike(x, y, language):
                     points.append(
                         AlignedPoint(model, condition, language, x[language], y[language])
                     )
@@ -158,45 +151,24 @@ class AlignedComparison:
                 continue
             same = (v.model, v.condition, v.metric)
             own = [o for o in pooled if (o.model, o.condition, o.metric) == same and o is not v]
-            changes = [(_change(o), _p(o)) for o in (v, *own)]
+            changes = [(change_text(o.difference), p_text(o.p_holm)) for o in (v, *own)]
             flat = [cell for pair in changes for cell in pair] + [""] * (4 - 2 * len(changes))
             table.append((*same, str(v.value), flat[0], flat[1], flat[2], flat[3]))
         lines += in_columns(table)
-        for key, values in self.differing.items():
-            lines.append(f"the runs differ in {key}: {' | '.join(map(shortened, values))}")
-        for row in self.left_out:
-            where = " ".join(filter(None, (row["condition"], row["language"], row["kind"])))
-            where = f"{row['items']} items, {where}" if row["items"] else where
-            lines.append(f"left out of {row['run']}: {where}; {row['why']}")
+        lines += not_compared(self.differing, self.left_out)
         return "\n".join([*lines, f"Limit: {self.limit}."])
 
     def _summary(self, model: str) -> str:
         """What the alignment changed, and what each family on top of it gives back."""
         mine = [v for v in self.values if v.model == model and v.language == POOLED]
         changed = {v.metric: v for v in mine if v.condition == UNSTEERED}
-        parts = [f"{k} {_change(v)}" for k, v in changed.items()]
+        parts = [f"{k} {change_text(v.difference)}" for k, v in changed.items()]
         text = f"{model} against {self.models[0]}: {', '.join(parts)}"
         back = [v for v in mine if v.against == model and v.metric == LOSS]
         given = [f"{v.condition} {_fraction(v.recovered)}" for v in back if v.recovered is not None]
         if not given:
             return f"{text}; no loss of localization was measured"
         return f"{text}; of the lost localization come back: {', '.join(given)}"
-
-
-def _flat(name: str, found: Estimate | None) -> dict[str, float | None]:
-    """An estimate's value and interval as columns: "value, low, high", or NAME, NAME_low, ..."""
-    names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
-    numbers = (found.value, found.low, found.high) if found else (None, None, None)
-    return dict(zip(names, numbers, strict=True))
-
-
-def _change(v: AlignedValue) -> str:
-    d = v.difference
-    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""
-
-
-def _p(v: AlignedValue) -> str:
-    return "" if v.p_holm is None else f"{v.p_holm:.4f}"
 
 
 def _fraction(found: Estimate) -> str:

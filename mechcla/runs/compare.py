@@ -22,8 +22,17 @@ from mechcla.results import Rows
 from mechcla.runs.run import Run
 from mechcla.runs.several import complete_runs
 from mechcla.runs.tables import in_columns
+from mechcla.runs.written import (
+    after_holm,
+    change_text,
+    columns,
+    not_compared,
+    p_text,
+    pooled_alike,
+    tested,
+)
 from mechcla.scoring.scores import ItemScore, Scores
-from mechcla.statistics import TestResult, correct, minimum_detectable_effect, permutation_test
+from mechcla.statistics import TestResult, minimum_detectable_effect, permutation_test
 from mechcla.steering.families import BOTH, Condition
 
 if TYPE_CHECKING:
@@ -60,26 +69,16 @@ class ComparedValue:
 
     def flat(self) -> dict[str, Any]:
         """The numbers as one record of a table."""
-        d, t = self.difference, self.test
         return {
             "run": self.run,
             "condition": self.condition,
             "language": self.language,
             "metric": self.metric,
             "measure": self.value.measure,
-            "value": self.value.value,
-            "low": self.value.low,
-            "high": self.value.high,
+            **columns("value", self.value),
             "n": self.value.n,
-            "difference": d.value if d else None,
-            "difference_low": d.low if d else None,
-            "difference_high": d.high if d else None,
-            "p_value": t.p_value if t else None,
-            "p_holm": self.p_holm,
-            "exact": t.exact if t else None,
-            "detectable": self.detectable,
-            "questions": t.clusters if t else None,
-            "changed": t.changed if t else None,
+            **columns("difference", self.difference),
+            **tested(self.test, self.p_holm, self.detectable),
         }
 
 
@@ -133,7 +132,7 @@ class RunComparison:
         for (condition, run), axes in found.items():
             x, y = (axes.get(name, {}) for name in BOTH)
             for language in x:
-                if language in y and (language != POOLED or _same(x, y)):
+                if language in y and pooled_alike(x, y, language):
                     points.append(RunPoint(run, condition, language, x[language], y[language]))
         return tuple(points)
 
@@ -146,18 +145,10 @@ class RunComparison:
         table = [("condition", "metric", "run", "value", "difference", "p")]
         for v in self.values:
             if v.language == POOLED:
-                d = v.difference
-                change = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else ""
-                p = "" if v.p_holm is None else f"{v.p_holm:.4f}"
-                table.append((v.condition, v.metric, v.run, str(v.value), change, p))
+                written = (str(v.value), change_text(v.difference), p_text(v.p_holm))
+                table.append((v.condition, v.metric, v.run, *written))
         lines += in_columns(table)
-        for key, values in self.differing.items():
-            shown = " | ".join(shortened(value) for value in values)
-            lines.append(f"the runs differ in {key}: {shown}")
-        for row in self.left_out:
-            where = " ".join(filter(None, (row["condition"], row["language"], row["kind"])))
-            where = f"{row['items']} items, {where}" if row["items"] else where
-            lines.append(f"left out of {row['run']}: {where}; {row['why']}")
+        lines += not_compared(self.differing, self.left_out)
         return "\n".join([*lines, f"Limit: {self.limit}."])
 
 
@@ -356,14 +347,9 @@ def _values(
 
 
 def _corrected(values: Sequence[ComparedValue]) -> tuple[ComparedValue, ...]:
-    """The same with p-values after Holm: over the pooled tests, and over those of languages."""
-    p_values = {k: v.test.p_value for k, v in enumerate(values) if v.test is not None}
-    corrected: dict[int, float] = {}
-    for pooled in (True, False):
-        corrected |= correct(
-            {k: p for k, p in p_values.items() if (values[k].language == POOLED) == pooled}
-        )
-    return tuple(replace(v, p_holm=corrected.get(k)) for k, v in enumerate(values))
+    """The same with p-values after Holm."""
+    p_holm = after_holm([(v.language, v.test) for v in values])
+    return tuple(replace(v, p_holm=p) for v, p in zip(values, p_holm, strict=True))
 
 
 def differing_settings(read: Mapping[str, Run]) -> dict[str, tuple[Any, ...]]:
@@ -375,12 +361,3 @@ def differing_settings(read: Mapping[str, Run]) -> dict[str, tuple[Any, ...]]:
     keys = dict.fromkeys(key for record in records for key in record)
     found = {key: tuple(record.get(key) for record in records) for key in keys}
     return {k: values for k, values in found.items() if any(v != values[0] for v in values)}
-
-
-def _same(x: Mapping[str, Estimate], y: Mapping[str, Estimate]) -> bool:
-    return set(x) - {PIVOT} == set(y) - {PIVOT}
-
-
-def shortened(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcla.errors import MechclaError, unknown
-from mechcla.items.item import RIGHT, Item
+from mechcla.items.item import RIGHT
 from mechcla.storage import (
     json_meta,
     sha256,
@@ -192,18 +192,6 @@ class Scores(Sequence[ItemScore]):
             write_whole(user_path(path), lambda part: pq.write_table(table, str(part)))
         else:
             pq.write_table(table, path)
-
-    def to_lm_eval(self, path: str | Path, items: Sequence[Item]) -> None:
-        """Write the rows as lm-eval writes its samples: a JSON line per item (`scoring.samples`).
-
-        items: what was scored; their prompts stand in the file. Raises MechclaError for a row
-        without its item.
-
-        >>> scores.to_lm_eval("samples_es.jsonl", items)
-        """
-        from mechcla.scoring.samples import write_samples
-
-        write_samples(self, path, items)
 
     @classmethod
     def from_parquet(cls, path: str | Path | BytesIO) -> Scores:

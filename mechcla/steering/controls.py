@@ -18,49 +18,15 @@ for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from mechcla.errors import MechclaError
 from mechcla.items.item import PIVOT
-from mechcla.registry import Registry
+from mechcla.steering.method import ARMS, Arm, Manner, Method, Vectors
 from mechcla.vectors.steering_vectors import SteeringVectors, like
-
-if TYPE_CHECKING:
-    from mechcla.steering.method import Manner, Method
-
-
-Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and the controls that were made of them
-
-
-def _stays(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
-    return method
-
-
-def _always(vectors: Vectors, languages: Sequence[str]) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One control arm.
-
-    vectors: from the run's vectors and a seed, those that stand in for them. moved: the method that
-    is run instead, where it is not the same one. without: settings that an arm's method does not
-    have. possible: whether the run's vectors and steered languages allow it.
-    """
-
-    name: str
-    vectors: Callable[[Vectors, int], Vectors]
-    moved: Callable[[Method, Vectors, str, Manner], Method] = _stays
-    without: Mapping[str, Any] = field(default_factory=dict)
-    possible: Callable[[Vectors, Sequence[str]], bool] = _always
-
-
-ARMS: Registry[Arm] = Registry("control arm")
 
 
 def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
@@ -180,3 +146,16 @@ for _arm in (
 def control(name: str, vectors: Vectors, seed: int = 0) -> Vectors:
     """The {"EN": ..., "LOC": ...} of a control arm. Raises MechclaError with the nearest names."""
     return ARMS.get(name).vectors(vectors, seed)
+
+
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Vectors",
+    "control",
+    "like",
+    "orthogonal",
+    "other_country",
+    "random_like",
+    "us_country",
+]

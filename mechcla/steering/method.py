@@ -5,20 +5,27 @@ the same object:
 
     Method(en_layer=9, en_strength=0.3, loc_layer=13, loc_strength=2.0)
         .interventions({"EN": en, "LOC": loc}, "es")
+
+A method names its family and its control arm, and both are written in terms of methods, so `Family`
+and `Arm` stand here beside it with their registries, which are still empty: `families.py` and the
+files of the families, and `controls.py`, fill them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 from mechcla.engine.intervention import Intervention, Operator, Positions, Unit, chat_of
 from mechcla.engine.operators import OPERATORS
-from mechcla.errors import MechclaError
-from mechcla.steering.controls import ARMS, Vectors
-from mechcla.steering.families import FAMILIES
+from mechcla.errors import MechclaError, nearest
+from mechcla.metrics.metrics import METRICS
+from mechcla.registry import Registry
 from mechcla.vectors.steering_vectors import SteeringVectors
+
+Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and the controls that were made of them
 
 
 @dataclass(frozen=True)
@@ -213,4 +220,115 @@ def _step(
     )
 
 
-__all__ = ["Manner", "Method", "Vectors"]
+def _stays(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
+    return method
+
+
+def _always(vectors: Vectors, languages: Sequence[str]) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One control arm.
+
+    vectors: from the run's vectors and a seed, those that stand in for them. moved: the method that
+    is run instead, where it is not the same one. without: settings that an arm's method does not
+    have. possible: whether the run's vectors and steered languages allow it.
+    """
+
+    name: str
+    vectors: Callable[[Vectors, int], Vectors]
+    moved: Callable[[Method, Vectors, str, Manner], Method] = _stays
+    without: Mapping[str, Any] = field(default_factory=dict)
+    possible: Callable[[Vectors, Sequence[str]], bool] = _always
+
+
+ARMS: Registry[Arm] = Registry("control arm")
+
+
+@runtime_checkable
+class DevSearch(Protocol):
+    """What a family's search is given: the coarse layers, the settings, and a way to score methods
+    on dev.
+    """
+
+    @property
+    def n_layers(self) -> int:
+        """Blocks of the model."""
+
+    @property
+    def layers(self) -> list[int]:
+        """The coarse pass."""
+
+    @property
+    def pair_layers(self) -> int:
+        """How many of the best layers of either vector are paired."""
+
+    def strengths(self, vector: str) -> list[float]:
+        """The strengths to try of a vector, "EN" or "LOC"."""
+
+    def fine(self, best: int) -> list[int]:
+        """Layers around the best coarse one that were not tried yet; none where every layer was
+        named.
+        """
+
+    def gate_layers(self) -> list[int]:
+        """Blocks by how well a gate there tells dev's prompts, best first; none without a gate."""
+
+    def restored(self) -> list[Method]:
+        """EN with restoration, where it is asked for."""
+
+    def score(self, methods: Sequence[Method], kinds: Sequence[str] = ...) -> Any:
+        """Score methods on dev and keep their points."""
+
+    def ranked(self, family: str, k: int, by: str = ...) -> list[Method]:
+        """The best method of each of the k best layers of a family, best first."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of methods.
+
+    name: one word, since `Condition` writes an arm behind it. axes: the metrics that it is for, of
+    `mechcla.metrics.metrics.METRICS`; its dev gain is their sum, and its arms are scored on them.
+    vectors: which it needs ("EN", "LOC", "GATE"). arms: names of
+    `mechcla.steering.controls.ARMS`. search: what dev tries, given a DevSearch, after the families
+    registered before it. build: its interventions; None: EN's part, then LOC's. guarded: on dev
+    neither gain may fall below -tolerance. mark, colour: how figures draw it.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    vectors: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    search: Callable[[DevSearch], None] | None = None
+    build: Callable[[Method, Vectors, str, Manner], tuple[Intervention, ...]] | None = None
+    guarded: bool = False
+    mark: str = "o"
+    colour: str = "#7F7F7F"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of items that its axes are measured on. Raises MechclaError for an axis that is
+        no registered metric.
+        """
+        for axis in self.axes:
+            if axis not in METRICS:
+                raise MechclaError(
+                    f"the family {self.name!r} is for the axis {axis!r}, which is no registered "
+                    f"metric; {nearest(axis, METRICS, 40)}"
+                )
+        return tuple(dict.fromkeys(METRICS[axis].kind for axis in self.axes))
+
+    def gain(self, gains: Mapping[str, float]) -> float:
+        """What dev maximises: the sum of the gains on the family's own axes; nan where one of them
+        was not scored.
+
+        >>> FAMILIES["LOC"].gain({"transfer": -0.5, "localization": 0.25})
+        0.25
+        """
+        return sum(gains.get(axis, math.nan) for axis in self.axes)
+
+
+FAMILIES: Registry[Family] = Registry("family", one_word=True)

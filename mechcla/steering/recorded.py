@@ -137,5 +137,14 @@ def read_choice(folder: Path) -> RecordedChoice:
     return RecordedChoice(record["family"], methods, Manner(**record["manner"]), vectors, record)
 
 
+def check_chosen_for(folder: Path, weights: Path) -> None:
+    """Raises MechclaError where the folder's choice was made for other weights than this file's."""
+    if read_choice(folder).record["adapter"] != file_sha256(weights):
+        raise MechclaError(
+            f"{str(folder / CHOICE)!r} was chosen for another adapter than {weights.name!r} holds; "
+            "put a copy of it back, or sweep anew"
+        )
+
+
 def _file(name: str) -> str:
     return f"{name.lower()}.safetensors"

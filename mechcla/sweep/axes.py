@@ -6,7 +6,7 @@ searched and tested in the languages that have every kind that it needs; the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mechcla.items.item import KINDS, PIVOT
@@ -50,15 +50,19 @@ class Axes:
         """The steered languages in which a family can be made and measured."""
         return self.having(*_needs(FAMILIES.get(family)))
 
-    def lacking(self) -> Iterator[str]:
-        """A message per kind that languages lack: what is not measured, and what is left out."""
+    def lacking(self, families: Iterable[Family]) -> Iterator[str]:
+        """A message per kind that languages lack: what is not measured, and which of the run's
+        families are left out.
+        """
+        families = list(families)
         for kind in KINDS:
             without = [k for k in self.steered if kind not in self.kinds[k]]
             if without:
-                out = [f.name for f in FAMILIES.values() if kind in _needs(f)]
+                out = [f.name for f in families if kind in _needs(f)]
+                left = f", and {', '.join(out)} are left out there" if out else ""
                 yield (
                     f"no {kind} items in {', '.join(without)}: {AXIS_OF[kind]} is not measured "
-                    f"there, and {', '.join(out)} are left out there"
+                    f"there{left}"
                 )
         if not self.having(*KINDS):
             yield (

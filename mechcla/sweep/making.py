@@ -12,6 +12,7 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
+from mechcla.steering.families import FAMILIES, Family
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.config import SweepConfig
@@ -42,6 +43,15 @@ def gate_names(items: ItemSet, config: SweepConfig) -> list[str]:
     counted = Counter((i.language, i.kind) for i in items.dev)
     able = [k for k in Axes.of(items).steered if all(counted[k, kind] > 1 for kind in KINDS)]
     return [GATE, *([SHUFFLED] if config.controls else [])] if able else []
+
+
+def families_of(config: SweepConfig) -> list[Family]:
+    """The families that a run with these settings can have: one that needs a gate, or restoration,
+    only where it is asked for.
+    """
+    left = [] if config.gated else [f.name for f in FAMILIES.values() if GATE in f.vectors]
+    left += [] if config.restore else ["EN+restore"]
+    return [f for f in FAMILIES.values() if f.name not in left]
 
 
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:

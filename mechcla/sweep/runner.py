@@ -39,11 +39,11 @@ from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_items, check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.dev_point import DevPoint, changes, point_of
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
-from mechcla.sweep.making import gate_names, imported_digests, make, names_us, shuffles
+from mechcla.sweep.making import families_of, gate_names, imported_digests, make, names_us, shuffles
 from mechcla.sweep.plugins import plugin_digests, users_code
-from mechcla.sweep.rule import DevPoint, changes, point_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 US = "us_country"  # the control arm that names the United States
@@ -297,7 +297,7 @@ def _opened(
     held.callback(store.close)
     note_threads(store.folder)
     store.keep_items(items.to_jsonl)
-    for message in axes.lacking():
+    for message in axes.lacking(families_of(config)):
         print(f"mechcla.sweep: {message}", file=sys.stderr)
     vectors = _vectors(model, items, config, store)
     bar = progress.bar("sweep", 0, "cell", kept=True)

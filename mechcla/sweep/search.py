@@ -21,7 +21,8 @@ from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import UNSTEERED
 from mechcla.sweep.choosing import CONSTRAINTS, RULES
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.rule import DevPoint, best, merge, pareto_front, ranked, within
+from mechcla.sweep.dev_point import DevPoint, merge, within
+from mechcla.sweep.rule import best, pareto_front, ranked
 from mechcla.sweep.runner import Sweep
 from mechcla.vectors.gates import GATE, Gate
 

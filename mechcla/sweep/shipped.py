@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mechcla.align.shipping import check_shipped
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
@@ -26,7 +25,7 @@ from mechcla.runs.run import Run
 from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import ItemScore, Scores
-from mechcla.steering.recorded import CHOICE, read_choice
+from mechcla.steering.recorded import CHOICE, check_chosen_for, read_choice
 from mechcla.storage import digest, file_sha256
 from mechcla.sweep.adapters import BASE, write_comparison
 from mechcla.sweep.config import SweepConfig
@@ -69,7 +68,7 @@ def _scored(
     name: str, folder: Path, run: Run, items: ItemSet, config: SweepConfig, out: Path
 ) -> dict[str, Scores]:
     """The unsteered and the steered scores of one adapter: read, or made and written."""
-    check_shipped(folder)
+    check_chosen_for(folder, folder / WEIGHTS)
     choice = read_choice(folder)
     decides = {
         "base": run.record["identity"],

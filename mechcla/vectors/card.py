@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
+from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.storage import user_path, write_text
-from mechcla.vectors.steering_vectors import SteeringVectors
 
 CARD = "README.md"
 LIMIT = (
@@ -30,9 +30,31 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 Effect = Iterable[Mapping[str, Any]]
 
 
-def save_folder(
+@runtime_checkable
+class Vectors(Protocol):
+    """What a card is written of: SteeringVectors, which itself writes cards."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def site(self) -> str: ...
+    @property
+    def vectors(self) -> Mapping[str, Tensor]: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+    @property
+    def record(self) -> Mapping[str, Any]: ...
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+    def layers(self, language: str) -> tuple[int, ...]: ...
+
+    def save(self, path: str | Path, bound: str = "") -> None: ...
+
+
+def write_folder(
     folder: str | Path,
-    sets: Sequence[SteeringVectors],
+    sets: Sequence[Vectors],
     effect: Effect | None = None,
     licence: str = "",
 ) -> Path:
@@ -58,7 +80,7 @@ def save_folder(
 
 def push(
     repo_id: str,
-    sets: Sequence[SteeringVectors],
+    sets: Sequence[Vectors],
     effect: Effect | None = None,
     licence: str = "",
     *,
@@ -75,7 +97,7 @@ def push(
 
     api = HfApi(endpoint=endpoint, token=token)
     with TemporaryDirectory() as folder:
-        save_folder(folder, sets, effect, licence)
+        write_folder(folder, sets, effect, licence)
         try:
             api.create_repo(repo_id, private=private, exist_ok=True)
             done = api.upload_folder(
@@ -86,15 +108,18 @@ def push(
     return str(done.commit_url)
 
 
-def pull(
+def find(
     repo_id: str | Path,
     name: str,
     *,
     revision: str | None = None,
     token: str | None = None,
     endpoint: str | None = None,
-) -> SteeringVectors:
-    """The set of this name from a Hub repository, or from a local folder, verified."""
+) -> Path:
+    """The file of the set of this name, from a Hub repository or a local folder.
+
+    Raises MechclaError for one that is not there.
+    """
     wanted = _file(name)
     local = user_path(repo_id)
     if local.is_dir():
@@ -103,7 +128,7 @@ def pull(
             raise MechclaError(
                 f"the folder {str(repo_id)!r} has no {wanted}; it has {', '.join(held) or 'none'}"
             )
-        return SteeringVectors.load(local / wanted)
+        return local / wanted
     from huggingface_hub import hf_hub_download
 
     try:
@@ -112,7 +137,7 @@ def pull(
         )
     except Exception as error:
         raise _refused(f"cannot read {wanted} from {str(repo_id)!r}", error) from error
-    return SteeringVectors.load(path)
+    return Path(str(path))
 
 
 def _refused(what: str, error: Exception) -> MechclaError:
@@ -123,7 +148,7 @@ def _refused(what: str, error: Exception) -> MechclaError:
     )
 
 
-def file_of(vectors: SteeringVectors) -> str:
+def file_of(vectors: Vectors) -> str:
     """The name of a set's file.
 
     >>> file_of(loc)
@@ -136,7 +161,7 @@ def _file(name: str) -> str:
     return f"{name.lower().replace(' ', '_')}.safetensors"
 
 
-def card(sets: Sequence[SteeringVectors], effect: Effect | None = None, licence: str = "") -> str:
+def card(sets: Sequence[Vectors], effect: Effect | None = None, licence: str = "") -> str:
     """README.md of a folder of vectors. Raises MechclaError for rows without an interval."""
     models = {str(v.record.get("model", {}).get("name", "")) for v in sets}
     model = models.pop() if len(models) == 1 else ""
@@ -163,7 +188,7 @@ def card(sets: Sequence[SteeringVectors], effect: Effect | None = None, licence:
     return "\n".join(lines) + "\n"
 
 
-def _table(v: SteeringVectors) -> list[str]:
+def _table(v: Vectors) -> list[str]:
     record, model = v.record, v.record.get("model", {})
     layers = {k: v.layers(k) for k in v.languages}
     depth, width = next(iter(v.vectors.values())).shape

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
+from mechcla.vectors.card import find, push, write_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +212,7 @@ class SteeringVectors:
         >>> sorted(p.name for p in loc.save_folder("vectors-es", en).iterdir())
         ['README.md', 'en.safetensors', 'loc.safetensors']
         """
-        from mechcla.vectors.card import save_folder
-
-        return save_folder(folder, [self, *others], effect, licence)
+        return write_folder(folder, [self, *others], effect, licence)
 
     def push_to_hub(
         self,
@@ -231,8 +230,6 @@ class SteeringVectors:
 
         >>> loc.push_to_hub("me/loc-vectors", en)  # doctest: +SKIP
         """
-        from mechcla.vectors.card import push
-
         sets = [self, *others]
         return push(repo_id, sets, effect, licence, private=private, token=token, endpoint=endpoint)
 
@@ -253,9 +250,7 @@ class SteeringVectors:
         >>> SteeringVectors.from_hub(loc.save_folder("shared"), "LOC").languages
         ('en', 'es', 'ko')
         """
-        from mechcla.vectors.card import pull
-
-        return pull(repo_id, name, revision=revision, token=token, endpoint=endpoint)
+        return cls.load(find(repo_id, name, revision=revision, token=token, endpoint=endpoint))
 
     def __repr__(self) -> str:
         shape = (

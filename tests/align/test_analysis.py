@@ -21,6 +21,7 @@ def written(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.st_mtime_ns, stat.st_ino) for path, stat in found.items()}
 
 
+@pytest.mark.slow
 def test_the_analysis_trains_each_method_and_scores_the_held_out_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +69,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
     tmp_path: Path, small_items: ItemSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,4 +113,26 @@ def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
         "align_geometry",
         "align_losses",
         "align_pca",
+        "align_seeds",
     }
+    seeds = table(tmp_path / "out" / "align_seeds.csv")
+    pairs = {(r["model"], r["against"]) for r in seeds}
+    assert pairs == {
+        ("mist-0", "base"),
+        ("english_only-0", "base"),
+        ("mist-0", "english_only-0"),
+    }
+    change = {
+        (r["model"], r["against"]): float(r["difference"])
+        for r in seeds
+        if r["metric"] == "localization"
+    }
+    between = change["mist-0", "base"] - change["english_only-0", "base"]
+    assert change["mist-0", "english_only-0"] == pytest.approx(between)
+    plane = {
+        float(r["difference"])
+        for r in rows
+        if (r["model"], r["condition"], r["against"]) == ("mist-0", "unsteered", "base")
+        and (r["language"], r["metric"]) == ("all", "localization")
+    }
+    assert plane == {change["mist-0", "base"]}

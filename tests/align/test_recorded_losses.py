@@ -25,6 +25,7 @@ NEAR = 1e-4
 
 
 @pytest.mark.demo
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_training_again_gives_the_recorded_losses(method: str) -> None:
     """Not one folder is looked for and passed over: a method without an adapter fails here."""

@@ -20,7 +20,6 @@ from mechcla.align.kept import keep, of_rank
 from mechcla.align.record import read_result
 from mechcla.align.shipping import check_shipped, ship_choice, ship_weights
 from mechcla.errors import MechclaError
-from mechcla.models import adapters as adapters_module
 from mechcla.runs.run import Run
 from mechcla.steering.method import Method
 from mechcla.steering.recorded import read_choice
@@ -80,7 +79,7 @@ def whole(shipped: Path, reference: Run, tmp_path: Path) -> Path:
 @pytest.fixture
 def at_hand(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shipped adapters are those of this test."""
-    monkeypatch.setattr(adapters_module, "shipped_folder", lambda: whole.parent)
+    monkeypatch.setenv("MECHCLA_ADAPTERS", str(whole.parent))
     return whole
 
 
@@ -321,7 +320,7 @@ def test_the_script_makes_checks_and_refuses(
     trained: Path, reference: Run, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.excepthook", None)
-    monkeypatch.setattr(adapters_module, "shipped_folder", lambda: tmp_path)
+    monkeypatch.setenv("MECHCLA_ADAPTERS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     ship_adapters.main(["weights", str(trained), "--out", str(tmp_path / "clo"), "--rank", "3"])
     assert (tmp_path / "clo" / WEIGHTS).read_bytes() == (shipped / WEIGHTS).read_bytes()

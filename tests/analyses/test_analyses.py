@@ -57,7 +57,13 @@ def wide(tmp_path_factory):
     return str(save_tiny("gpt_neox", tmp_path_factory.mktemp("wide"), max_position_embeddings=512))
 
 
-@pytest.mark.parametrize("name", FROM_A_MODEL)
+SLOW = ("configure_cost", "probes", "contrast", "recipes", "two_models")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in FROM_A_MODEL],
+)
 def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
     run_script(
         name,

@@ -54,6 +54,34 @@ def python_blocks(page: str) -> list[str]:
     return [body for language, body in _FENCE.findall(text) if language == "python"]
 
 
+def unlike(printed: str, shown: str) -> list[str]:
+    """Where a program printed another thing than its page shows, spaces apart.
+
+    Words, signs and whole numbers (counts, blocks, strengths) are the same to the letter. A decimal
+    may differ by one unit of its last printed digit: sums in float32 round otherwise on another
+    processor, by far less than that unit, which can still tip the digit over.
+
+    >>> unlike("LOC 0.356 [-0.001, 0.5] n=24", "LOC 0.357 [0.000, 0.5] n=24")
+    []
+    >>> unlike("LOC 0.356 n=24", "LOC 0.358 n=25")
+    ["'0.356' is not '0.358'", "'24' is not '25'"]
+    """
+    cut = r"([-+]?\d+\.\d+|\d+)"
+    ours, theirs = (re.split(cut, " ".join(text.split())) for text in (printed, shown))
+    if ours[::2] != theirs[::2]:
+        return [f"{printed!r} is not {shown!r}"]
+    return [
+        f"{one!r} is not {other!r}"
+        for one, other in zip(ours[1::2], theirs[1::2], strict=True)
+        if one != other and not _near(one, other)
+    ]
+
+
+def _near(one: str, other: str) -> bool:
+    digits = [len(text.partition(".")[2]) for text in (one, other)]
+    return digits[0] == digits[1] > 0 and abs(float(one) - float(other)) < 1.5 * 10 ** -digits[0]
+
+
 def table() -> dict[str, dict[str, Any]]:
     """How each command is checked; a block of Python stands under "page: python block N"."""
     made: dict[str, dict[str, Any]] = {}

@@ -3,6 +3,7 @@ hold."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "docs" / n for n in ("architecture.md", "glossary.md", "items.md")]
 PAGES.append(ROOT / "CONTRIBUTING.md")
+ALL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_file_of_the_package_has_its_line_and_no_other_file_has() -> None:
@@ -47,6 +49,34 @@ def test_lines_are_short_and_paths_exist(page: Path) -> None:
         assert (page.parent / link).exists(), link
     for path in re.findall(r"`((?:mechcla|docs|tests|data|analyses)/[\w/]+\.\w+)`", text):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda p: p.name)
+def test_every_dotted_name_of_a_page_is_there(page: Path) -> None:
+    """Such as mechcla.vectors.recipes.RECIPES, where the page says how to add a recipe."""
+    for name in set(re.findall(r"\bmechcla(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8"))):
+        assert there(name), name
+
+
+def there(name: str) -> bool:
+    """Whether it is a module, or stands in one, or in a class or object of one."""
+    where, *rest = name.split(".")
+    found: object = importlib.import_module(where)
+    for part in rest:
+        where = f"{where}.{part}"
+        try:
+            found = importlib.import_module(where)  # also where a function has the folder's name
+        except ImportError:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+    return True
+
+
+def test_a_name_that_is_gone_is_seen() -> None:
+    assert there("mechcla.steering.families.FAMILIES.register")
+    for gone in ("families.FAMILY", "famlies.FAMILIES", "families.FAMILIES.add"):
+        assert not there(f"mechcla.steering.{gone}")
 
 
 def test_items_md_example_prints_what_the_page_shows() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import unlike
+
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
-NUMBER = re.compile(r"-?\+?\d+\.\d+|\d+")
 
 
 def test_every_step_shows_its_output():
@@ -19,8 +20,9 @@ def test_every_step_shows_its_output():
 
 
 @pytest.mark.demo
+@pytest.mark.slow
 def test_the_tutorial_prints_what_it_says(demo, monkeypatch, capsys, tmp_path):
-    """Text to the letter, numbers to 0.02: another processor rounds otherwise."""
+    """To the letter, but for one unit of a decimal's last digit (`unlike` says why)."""
     monkeypatch.chdir(tmp_path)
     load = 'mechcla.load_model("demo")'
     assert PAGE.count(load) == 1
@@ -31,6 +33,4 @@ def test_the_tutorial_prints_what_it_says(demo, monkeypatch, capsys, tmp_path):
     ):
         exec(compile(code, "docs/tutorial.md", "exec"), names)
         printed = capsys.readouterr().out
-        assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
-        for ours, theirs in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
-            assert float(ours) == pytest.approx(float(theirs), abs=0.02)
+        assert unlike(printed, shown) == []

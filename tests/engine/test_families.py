@@ -119,7 +119,14 @@ def agree(model: HookedModel, oracle: Oracle, seen: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# In `make test`, some of each sort; the others in `make test-slow`.
+OFTEN = ("llama", "gemma3_text", "qwen3", "gpt2", "gpt_neox", "lfm2")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=[] if f in OFTEN else [pytest.mark.slow]) for f in FAMILIES],
+)
 def test_scores_are_transformers_own(family, tmp_path_factory):
     """On the family's own kinds of tokenizer, always with the same items, and on one more kind with
     other items, both drawn anew at every run.

@@ -40,7 +40,17 @@ def test_it_is_gemma_3_270m(demo):
 
 @pytest.mark.parametrize(
     ("site", "operator"),
-    [*((site, "add") for site in SITES), ("resid_post", "ablate"), ("resid_mid", "add_norm")],
+    [
+        ("resid_post", "add"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in [
+                *((site, "add") for site in SITES if site != "resid_post"),
+                ("resid_post", "ablate"),
+                ("resid_mid", "add_norm"),
+            ]
+        ),
+    ],
 )
 def test_the_engine_equals_run_with_hooks_on_the_demo_items(demo, few, site, operator):
     vector = torch.randn(640, generator=torch.Generator().manual_seed(1)) * 20
@@ -101,6 +111,7 @@ def test_hooks_are_the_same_after_an_error(demo, few):
     assert hooks_of(demo) == before
 
 
+@pytest.mark.slow
 def test_english_is_known_best(demo):
     items = mechcla.load_items("demo", languages=["el"]).universal.test
     t = mechcla.transfer(

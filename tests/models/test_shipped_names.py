@@ -14,7 +14,6 @@ import pytest
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.models import adapters
 from mechcla.models.load import find_fitting_adapter, load_model
 from mechcla.sweep.config import make
 from mechcla.sweep.held import find_model
@@ -44,7 +43,7 @@ def shipped(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """Two adapters where shipped ones lie; the working folder is another."""
     for seed, name in enumerate(("clo", "mist")):
         save_adapter(base, tmp_path / "shipped" / name, lora(), seed)
-    monkeypatch.setattr(adapters, "shipped_folder", lambda: tmp_path / "shipped")
+    monkeypatch.setenv("MECHCLA_ADAPTERS", str(tmp_path / "shipped"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "shipped"
@@ -102,7 +101,7 @@ def test_a_wheel_has_all_that_travels(shipped: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(site)},
+        env=os.environ | {"PYTHONPATH": str(site), "MECHCLA_ADAPTERS": ""},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.replace("'", '"'))

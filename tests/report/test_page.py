@@ -247,7 +247,7 @@ def test_a_run_is_complete_where_the_page_cannot_be_drawn(plain_run, tmp_path, c
     assert said == []
     assert "the page could not be drawn (MechclaError: " in capsys.readouterr().err
     assert mechcla.read_run(copy).status == "complete"
-    monkeypatch.setattr(sweeping, "installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "plotly", None)  # as where it is not installed
     sweeping.draw_page(run, said.append)
     assert "mechcla[report]" in said[0]
 

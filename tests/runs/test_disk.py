@@ -72,6 +72,7 @@ def test_a_file_in_the_way_of_a_folder_is_one_message(name, unbroken, copied):
     assert results(out) == unbroken.right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["imports", "vectors", "figures"])
 def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
     """A process interrupted while torch is imported, while cells run, while it draws."""
@@ -110,6 +111,7 @@ def test_ctrl_c_is_130_and_one_message(moment, unbroken, tmp_path):
     assert not hidden(out)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_in_the_unbroken_ones_bits(unbroken, tmp_path):
     """Killed among the cells of one batch, on dev and test: the rest must not round otherwise."""
     for part, n in (("dev", 5), ("test", 3), ("test", 17)):
@@ -163,6 +165,7 @@ def test_the_priors_of_the_cells_are_those_of_score(unbroken, tiny, small_items)
         assert [r.prior for r in Scores.from_parquet(path)] == [r.prior for r in fresh]
 
 
+@pytest.mark.slow
 def test_the_suite_in_short(tmp_path):
     """Each kind of fault at a few places, and six kills; docs/reliability.md has the long run."""
     suite = fault_injection.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mechcla.statistics import (
     permutation_test,
     sign_flip,
 )
+from tests.docs.pages import unlike
 from tests.statistics.tables import cultural, noisy
 
 
@@ -75,9 +77,8 @@ def test_errors_show_what_was_given():
         sign_flip(np.array([1.0, np.nan]))
 
 
-def test_the_pages_examples_run():
+def test_the_pages_example_prints_what_the_page_shows(capsys):
     page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
-    scope: dict[str, object] = {}
-    for block in page.split("```python\n")[1:]:
-        exec(block.split("```")[0], scope)
-    assert scope["table"].row("transfer", "es").difference.n == 80
+    [(code, shown)] = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(code, "statistics.md", "exec"), {})
+    assert unlike(capsys.readouterr().out, shown) == []

@@ -17,7 +17,7 @@ from mechcla.steering.families import FAMILIES, DevSearch
 from mechcla.steering.gate import gated, gated_steering, pairs
 from mechcla.steering.linear_map import fit_map, map_steering
 from mechcla.steering.method import Manner, Method
-from mechcla.sweep.rule import DevPoint
+from mechcla.sweep.dev_point import DevPoint
 from mechcla.vectors.activations import last_token_residuals
 from mechcla.vectors.gates import GATE, SHUFFLED, Gate, gates, gates_of_rows, left_out
 from mechcla.vectors.residuals import cache_residuals

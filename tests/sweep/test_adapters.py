@@ -150,6 +150,7 @@ def test_the_same_command_does_only_what_is_missing(made, capsys):
     assert "a against base: transfer" in said
 
 
+@pytest.mark.slow
 def test_the_call_is_the_command(made, base, adapters, small_items, tmp_path):
     _, out = made
     found = mechcla.run_sweep(
@@ -217,6 +218,7 @@ def test_one_run_is_one_model(tiny, small_items, adapters, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_base_that_was_moved_and_an_adapter_that_names_none_are_taken(
     base, adapters, small_items, tmp_path
 ):

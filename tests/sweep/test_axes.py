@@ -19,18 +19,13 @@ from mechcla.steering.families import AXIS_OF
 from mechcla.steering.method import Method
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make
-from mechcla.sweep.rule import dev_point
+from mechcla.sweep.dev_point import dev_point
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import DevSearch
 from tests.sweep.test_held import chosen
 
-FEW = {
-    "layers": [0, 1, 3],
-    "restore": True,
-    "resamples": 100,
-    "loc_strengths": [2.0, 8.0],
-    "gated": True,
-}
+FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "gated": True}
+FEW |= {"loc_strengths": [2.0, 8.0]}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,8 @@ def sets(mixed: ItemSet) -> dict[str, ItemSet]:
     }
 
 
-NAMES = ["universal", "cultural", "cultural without English", "mixed"]
+LESS = ("cultural", "cultural without English")  # than the mixed set, which has either kind
+NAMES = ["universal", "mixed", *(pytest.param(n, marks=pytest.mark.slow) for n in LESS)]
 FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},

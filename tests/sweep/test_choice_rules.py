@@ -23,7 +23,7 @@ from mechcla.sweep.__main__ import main
 from mechcla.sweep.choosing import CONSTRAINTS, RULES, ChoiceRule
 from mechcla.sweep.choosing.shrunken import shrink, shrunken
 from mechcla.sweep.config import make, parse
-from mechcla.sweep.rule import covariances, point_of, within
+from mechcla.sweep.dev_point import covariances, point_of, within
 
 EN = Method(en_layer=1, en_strength=0.3)
 LANGUAGES = ("es", "ko", "fa")

@@ -14,7 +14,8 @@ from mechcla.sweep.__main__ import main
 from mechcla.sweep.choosing import Limits
 from mechcla.sweep.choosing.bounded import lower_bound
 from mechcla.sweep.config import parse
-from mechcla.sweep.rule import best, dev_point
+from mechcla.sweep.dev_point import dev_point
+from mechcla.sweep.rule import best
 
 SUR = Method(en_layer=1, en_strength=0.3, loc_layer=3, loc_strength=2.0)
 

@@ -137,6 +137,7 @@ def test_the_number_of_threads_is_as_it_was(fails, tiny_folders, tiny, small_ite
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 def test_configure_and_a_sweep_in_bfloat16_choose_the_same(tiny_folders, small_items, tmp_path):
     model = load_model(str(tiny_folders["llama"]), dtype="bfloat16", device="cpu")
     found = mechcla.configure(model, small_items, try_positions=[], controls=False, **FEW)

@@ -10,7 +10,8 @@ from mechcla.errors import MechclaError
 from mechcla.steering.families import AXIS_OF
 from mechcla.steering.grid import around, coarse_layers, pairs, restorations
 from mechcla.steering.method import Method
-from mechcla.sweep.rule import DevPoint, best, dev_point, merge, pareto_front, ranked, within
+from mechcla.sweep.dev_point import DevPoint, dev_point, merge, within
+from mechcla.sweep.rule import best, pareto_front, ranked
 
 
 def test_layers_coarse_and_fine():

@@ -313,13 +313,13 @@ def test_another_config_is_refused_with_the_difference(run, arguments, capsys):
     assert cells(run) == before
 
 
+@pytest.mark.slow
 def test_kill_nine_loses_nothing_that_was_finished(arguments, tmp_path):
     out = tmp_path / "killed"
     command = [*arguments[:-1], str(out)]
-    root = Path(mechcla.__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-m", "mechcla.sweep", *command],
-        cwd=root,
+        cwd=Path(mechcla.__file__).parent.parent,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

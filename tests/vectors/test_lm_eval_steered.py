@@ -1,5 +1,5 @@
 """lm-eval's steered model under an exported file scores as mechcla does under the same edits, and
-its samples are those that `to_lm_eval` writes.
+its samples are those that `write_samples` writes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ pytest.importorskip(
 
 import mechcla
 from analyses.lm_eval_parity import task
+from mechcla.scoring.samples import write_samples
 from mechcla.steering.method import Manner, Method
 from mechcla.vectors.steering_vectors import SteeringVectors
 from tests.conftest import save_tiny, tiny_tokenizer
@@ -91,7 +92,7 @@ def test_lm_eval_is_steered_as_mechcla_is(family, tmp_path, vectors, small_items
     if family == "SUR":  # the comparison means something, and samples are lm-eval's
         plain = evaluated(folder, items, None)
         assert float((values(plain) - values(steered)).abs().max()) > 0.1
-        ours.to_lm_eval(tmp_path / "samples.jsonl", items)
+        write_samples(ours, tmp_path / "samples.jsonl", items)
         lines = [json.loads(x) for x in (tmp_path / "samples.jsonl").read_text().splitlines()]
         for line, sample in zip(lines, steered, strict=True):
             for key in ("doc_id", "filter", "prompt_hash", "target_hash", "acc", "acc_norm"):

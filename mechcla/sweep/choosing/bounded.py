@@ -9,13 +9,10 @@ the bound is that of one method taken by itself; of the best of many, it is pass
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
+from mechcla.steering.families import Family
 from mechcla.sweep.choosing.constraint import CONSTRAINTS, Constraint, Limits
-
-if TYPE_CHECKING:
-    from mechcla.steering.families import Family
-    from mechcla.sweep.rule import DevPoint
+from mechcla.sweep.dev_point import DevPoint
 
 
 def lower_bound(gain: float, error: float, confidence: float) -> float:

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mechcla.registry import Registry
-
-if TYPE_CHECKING:
-    from mechcla.sweep.rule import DevPoint
+from mechcla.sweep.dev_point import DevPoint
 
 
 @dataclass(frozen=True)

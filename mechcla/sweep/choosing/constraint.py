@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mechcla.registry import Registry
-
-if TYPE_CHECKING:
-    from mechcla.steering.families import Family
-    from mechcla.sweep.rule import DevPoint
+from mechcla.steering.families import Family
+from mechcla.sweep.dev_point import DevPoint
 
 
 @dataclass(frozen=True)

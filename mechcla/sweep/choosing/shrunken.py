@@ -22,13 +22,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from mechcla.steering.families import AXIS_OF
 from mechcla.sweep.choosing.choice_rule import RULES, ChoiceRule
-
-if TYPE_CHECKING:
-    from mechcla.sweep.rule import DevPoint
+from mechcla.sweep.dev_point import DevPoint
 
 Covariances = Mapping[tuple[str, str], float]
 

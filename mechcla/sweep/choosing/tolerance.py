@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mechcla.sweep.choosing.constraint import CONSTRAINTS, Constraint, Limits
-
-if TYPE_CHECKING:
-    from mechcla.sweep.rule import DevPoint
+from mechcla.sweep.dev_point import DevPoint
 
 
 def admits(point: DevPoint, limits: Limits) -> bool:
