@@ -161,6 +161,15 @@ def _file(name: str) -> str:
     return f"{name.lower().replace(' ', '_')}.safetensors"
 
 
+def is_repository(name: str) -> bool:
+    """Whether a name can stand as base_model in a card: the Hub takes OWNER/NAME alone.
+
+    >>> is_repository("google/gemma-3-270m"), is_repository("demo"), is_repository("/home/me/model")
+    (True, False, False)
+    """
+    return REPOSITORY.fullmatch(name) is not None and not user_path(name).exists()
+
+
 def card(sets: Sequence[Vectors], effect: Effect | None = None, licence: str = "") -> str:
     """README.md of a folder of vectors. Raises MechclaError for rows without an interval."""
     models = {str(v.record.get("model", {}).get("name", "")) for v in sets}
@@ -171,7 +180,7 @@ def card(sets: Sequence[Vectors], effect: Effect | None = None, licence: str = "
         "tags": ["steering-vectors", "cross-lingual-alignment", "mechcla"],
         "language": [k.split("-")[0] for k in languages],
     }
-    if REPOSITORY.fullmatch(model):  # the Hub takes no other name there
+    if is_repository(model):
         front["base_model"] = model
     if licence:
         front["license"] = licence

@@ -18,7 +18,10 @@ import torch
 import yaml
 
 import mechcla
+from mechcla.align.record import card as adapter_card
+from mechcla.align.record import read_result
 from mechcla.errors import MechclaError
+from mechcla.models.adapters import shipped_folder
 from mechcla.results import Rows
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -83,6 +86,18 @@ def test_no_number_without_interval_and_none_said_where_there_is_none(sets, tmp_
         loc.save_folder(tmp_path / "x", loc)
     with pytest.raises(MechclaError, match=r"has no en\.safetensors; it has loc\.safetensors"):
         SteeringVectors.from_hub(tmp_path / "x", "EN")
+
+
+def test_an_adapters_card_names_a_base_that_the_hub_takes():
+    for name in ("clo", "midalign", "mist"):
+        found = read_result(shipped_folder() / name)
+        shipped = (found.folder / "README.md").read_text("utf-8")
+        front = yaml.safe_load(shipped.split("---\n")[1])
+        assert (front["library_name"], "base_model" in front) == ("peft", False)
+        assert shipped.startswith(adapter_card(found.record).split("| steps |")[0])
+        hub = {"settings": found.record["settings"] | {"model": "google/gemma-3-270m"}}
+        text = adapter_card({**found.record, **hub})
+        assert yaml.safe_load(text.split("---\n")[1])["base_model"] == "google/gemma-3-270m"
 
 
 class Hub(BaseHTTPRequestHandler):
