@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models.beginning import Beginning
 from mechcla.models.sites import SITES, faults
 from mechcla.models.tokens import bridge_tokenizer
 from mechcla.progress import track
@@ -168,15 +169,26 @@ class HookedModel:
         return point
 
     def run_decoder(
-        self, ids: Int[Tensor, "row seq"], mask: Tensor, positions: Int[Tensor, "row seq"]
+        self,
+        ids: Int[Tensor, "row seq"],
+        mask: Tensor,
+        positions: Int[Tensor, "row seq"],
+        past: Beginning | None = None,
     ) -> None:
-        """All blocks and the final norm, without the unembedding and without a cache; what comes of
-        it is seen by hooks.
+        """All blocks and the final norm, without the unembedding; what comes of it is seen by
+        hooks.
 
-        mask: 1 and 0 [row, seq], or an additive one [row, 1, seq, seq] for eager attention.
+        mask: 1 and 0 [row, seq], or an additive one [row, 1, seq, seq] for eager attention. past:
+        tokens that all rows look back upon; an additive mask is then wider by these. One that is
+        open takes these tokens in.
         """
+        given = {} if past is None else {"past_key_values": past}
         self.bridge.original_model.base_model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=past is not None,
+            **given,
         )
 
     def logits(
@@ -238,8 +250,14 @@ class HookedModel:
             return cap * torch.tanh(logits / cap) if cap else logits
 
         bias = getattr(head, "bias", None)
-        used = bias is not None and bool(bias.any())
-        return Unembedding(head.weight, bias if used else None, finish)
+        return Unembedding(head.weight, bias if self._has_bias else None, finish)
+
+    @cached_property
+    def _has_bias(self) -> bool:
+        """Whether the unembedding's bias says anything; asked once, as a GPU is waited for."""
+        head = self.bridge.original_model.get_output_embeddings()
+        bias = getattr(getattr(head, "original_component", head), "bias", None)
+        return bias is not None and bool(bias.any())
 
     def block_arguments(self, layer: int) -> tuple[str, ...]:
         """The names of what a block takes, in order; the first is the residual stream."""

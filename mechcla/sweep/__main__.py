@@ -8,7 +8,7 @@ from mechcla.errors import MechclaError
 from mechcla.interrupts import INTERRUPTED, MESSAGE
 from mechcla.progress import quiet, without_flag
 from mechcla.sweep.config import parse
-from mechcla.sweep.sweep import run_adapters, run_config
+from mechcla.sweep.sweep import dry_run, run_adapters, run_config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = parse(given)
         with quiet(hushed):
-            (run_adapters if config.adapters else run_config)(config)
+            if config.dry_run:
+                dry_run(config)
+            else:
+                (run_adapters if config.adapters else run_config)(config)
         return 0
     except MechclaError as error:
         print(f"mechcla.sweep: {error}", file=sys.stderr)

@@ -29,13 +29,14 @@ from mechcla.sweep.choosing import CONSTRAINTS, RULES, Limits
 from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.presets import PRESETS
+from mechcla.sweep.scale_settings import PLACES, ScaleSettings
 from mechcla.sweep.setting_types import (
     MINUS,
     MOST_SEED,
     MOST_THREADS,
-    Given,
     LayersOrName,
     Numbers,
+    TokensOrAuto,
     Variables,
     Where,
     Words,
@@ -43,10 +44,10 @@ from mechcla.sweep.setting_types import (
 )
 from mechcla.vectors.recipes import RECIPES
 
-WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib"}
+WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib", *PLACES}
 
 
-class SweepConfig(Given):
+class SweepConfig(ScaleSettings):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
     model_config = SettingsConfigDict(
@@ -209,7 +210,7 @@ class SweepConfig(Given):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
     )
-    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens per batch")
+    max_tokens: TokensOrAuto = "auto"
     cache_mib: int = Field(
         2048,
         ge=0,
