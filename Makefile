@@ -87,7 +87,7 @@ extras: $(EXTRAS)  ## every extra that has tests
 # steering-vectors asks for transformers < 5; it runs with 5, so it goes in without its dependencies.
 $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors repeng
 	@touch $@
 
 $(SITE): $(STAMP)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.progress import shown
 
 CONVERT = (
     "mechcla unpickles nothing. Convert it once, where you trust it: "
@@ -245,17 +246,28 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """transformers prints a table of keys as a warning; what matters of it is an error here."""
+    """transformers prints a table of keys as a warning; what matters of it is an error here.
+
+    Its bar is shown where ours would be.
+    """
+    from transformers.utils import logging as of_transformers
+
+    bars: Any = of_transformers
+    hidden = bars.is_progress_bar_enabled() and not shown()
     logger = logging.getLogger("transformers.modeling_utils")
 
     def quiet(record: logging.LogRecord) -> bool:
         return "LOAD REPORT" not in record.getMessage()
 
     logger.addFilter(quiet)
+    if hidden:
+        bars.disable_progress_bar()
     try:
         yield
     finally:
         logger.removeFilter(quiet)
+        if hidden:
+            bars.enable_progress_bar()
 
 
 def check_tokenizer(tokenizer: Any, model: Any, what: str) -> None:

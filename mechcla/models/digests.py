@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mechcla.models.demo import cache_folder
 from mechcla.models.placement import brought
+from mechcla.progress import track
 from mechcla.storage import write_json
 
 Weights = Iterator[tuple[str, int, Tensor]]
@@ -38,7 +39,7 @@ def digest_of(weights: Weights, *texts: bytes) -> str:
     """SHA-256 over every tensor's name, dtype, shape and bytes, and then over the texts."""
     sha = hashlib.sha256()
     seen: set[int] = set()
-    for name, place, tensor in weights:
+    for name, place, tensor in track(weights, "digest", unit="tensor"):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if place in seen:  # tied weights: the bytes are in already
             continue

@@ -20,12 +20,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
-<<<<<<< HEAD
 from mechcla.models.beginning import Beginning
-=======
 from mechcla.models.digests import Weights, digest_of, kept, tokenizer_bytes, weights_of
 from mechcla.models.placement import brought, home
->>>>>>> models
 from mechcla.models.sites import SITES, faults
 
 
@@ -265,20 +262,16 @@ class HookedModel:
             logits = logits * scale if scale != 1.0 else logits
             return cap * torch.tanh(logits / cap) if cap else logits
 
-<<<<<<< HEAD
-        bias = getattr(head, "bias", None)
-        return Unembedding(head.weight, bias if self._has_bias else None, finish)
+        return Unembedding(weight, bias if self._has_bias else None, finish)
 
     @cached_property
     def _has_bias(self) -> bool:
         """Whether the unembedding's bias says anything; asked once, as a GPU is waited for."""
         head = self.bridge.original_model.get_output_embeddings()
-        bias = getattr(getattr(head, "original_component", head), "bias", None)
-        return bias is not None and bool(bias.any())
-=======
-        used = bias is not None and bool(bias.any())
-        return Unembedding(weight, bias if used else None, finish)
->>>>>>> models
+        head = getattr(head, "original_component", head)
+        with brought(head):
+            bias = getattr(head, "bias", None)
+            return bias is not None and bool(bias.any())
 
     def block_arguments(self, layer: int) -> tuple[str, ...]:
         """The names of what a block takes, in order; the first is the residual stream."""

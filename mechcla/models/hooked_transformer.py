@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError
+from mechcla.models.beginning import Beginning
 from mechcla.models.digests import Weights
 from mechcla.models.hooked_model import HookedModel, Unembedding
 from mechcla.models.tokens import PROBES, encode, folder_tokenizer
@@ -77,8 +78,14 @@ class HookedTransformerModel(HookedModel):
         return None
 
     def run_decoder(
-        self, ids: Int[Tensor, "row seq"], mask: Tensor, positions: Int[Tensor, "row seq"]
+        self,
+        ids: Int[Tensor, "row seq"],
+        mask: Tensor,
+        positions: Int[Tensor, "row seq"],
+        past: Beginning | None = None,
     ) -> None:
+        if past is not None:
+            raise MechclaError("a HookedTransformer runs each prompt from its own first token")
         self._forward(ids, mask, positions, None)
 
     def logits(
