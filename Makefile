@@ -80,7 +80,7 @@ $(BENCH): $(STAMP)
 	@touch $@
 
 $(EXTRAS): $(BENCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray]'
 	@touch $@
 
 # Chromium is the system's own; Debian and Ubuntu name the package that is missing.
