@@ -28,8 +28,9 @@ from mechcla.metrics.metrics import (
 )
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.models.chat import Chat
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
+from mechcla.models.wrapping import wrap_model
 from mechcla.registry import Registry
 from mechcla.report.document import report
 from mechcla.runs.aligned import compare_aligned

@@ -75,7 +75,7 @@ def _scored(
         "adapter": file_sha256(folder / WEIGHTS),
         "choice": file_sha256(folder / CHOICE),
         "items": items.digest,
-        "max_tokens": config.max_tokens,
+        "max_tokens": (most := run.config["max_tokens"]),
         "code": code_digest(),
     }
     places = {
@@ -102,7 +102,7 @@ def _scored(
             part = ItemSet(tuple(x for x in items if (x.language, x.kind) == (language, kind)))
             if not len(part):
                 continue
-            prepared = prepare(model, part, max_tokens=config.max_tokens, cache=cache, prior=False)
+            prepared = prepare(model, part, max_tokens=most, cache=cache, prior=False)
             for index, scores in score_many(prepared, [edits for _, edits in variants]):
                 rows[variants[index][0]] += scores
     made = {condition: Scores(tuple(found)) for condition, found in rows.items() if found}
