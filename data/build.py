@@ -23,7 +23,7 @@ from data.names import LANGUAGES
 from data.prompts import prompt
 from data.universal import RELATIONS, Fact, digest, facts
 from mechcla.items.building import building_faults
-from mechcla.items.item import KINDS, SPLITS, Candidate, Item, Split
+from mechcla.items.item import HALVES, KINDS, Candidate, Item, Split
 from mechcla.items.item_set import ItemSet
 
 HERE = Path(__file__).resolve().parent
@@ -92,7 +92,7 @@ def universal_item(fact: Fact, language: str, split: Split, phrasing: int = 0) -
 def halves(topics_and_ids: Iterable[tuple[str, str]]) -> dict[str, Split]:
     """The split of each id: dev and test by turns along each topic's ids in hash order."""
     ordered = sorted(topics_and_ids, key=lambda pair: (pair[0], digest("split", pair[1])))
-    return {id_: SPLITS[i % 2] for i, (_, id_) in enumerate(ordered)}
+    return {id_: HALVES[i % 2] for i, (_, id_) in enumerate(ordered)}
 
 
 def place(items: list[Item]) -> list[Item]:
@@ -123,7 +123,7 @@ def _ordered(item: Item, place_of_right: int) -> Item:
 
 def counts_table(items: ItemSet) -> str:
     """The card's tables: items per language, kind and split, and per topic."""
-    parts = [(kind, split) for kind in KINDS for split in SPLITS]
+    parts = [(kind, split) for kind in KINDS for split in HALVES]
     lines = [
         "| language | " + " | ".join(f"{k} {s}" for k, s in parts) + " | all |",
         "|---" * 6 + "|",
@@ -141,7 +141,7 @@ def counts_table(items: ItemSet) -> str:
     for topic in (*RELATIONS, *sorted({i.topic for i in items.cultural})):
         own = [i for i in items if i.topic == topic]
         if own:
-            ids = [str(len({i.id for i in own if i.split == s})) for s in SPLITS]
+            ids = [str(len({i.id for i in own if i.split == s})) for s in HALVES]
             per = " ".join(str(sum(i.language == lang for i in own)) for lang in LANGUAGES)
             lines.append(f"| {topic} | {own[0].kind} | {ids[0]} | {ids[1]} | {per} |")
     sizes = Counter((i.kind, len(i.candidates)) for i in items)

@@ -19,7 +19,9 @@ PromptForm = str  # one of FORMS
 
 PIVOT = "en"  # the language that others are paired with; it is not steered
 KINDS: tuple[str, ...] = ("universal", "cultural")
-SPLITS: tuple[str, ...] = ("dev", "test")
+HALVES: tuple[str, ...] = ("dev", "test")  # what a set of questions is divided into
+CONFIRM = "confirm"  # new items, for one look at a choice that was frozen before them
+SPLITS: tuple[str, ...] = (*HALVES, CONFIRM)
 # No cue, the item's own country named, the United States named.
 FORMS: tuple[str, ...] = ("implicit", "explicit", "us")
 _TEXTS = {"implicit": "prompt", "explicit": "prompt_explicit", "us": "prompt_us"}

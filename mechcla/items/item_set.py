@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item import KINDS, SPLITS, Item
+from mechcla.items.item import CONFIRM, KINDS, SPLITS, Item
 from mechcla.items.texts import parse_json
 from mechcla.storage import user_path, utf8, write_text
 
@@ -87,6 +87,11 @@ class ItemSet(Sequence[Item]):
     def test(self) -> ItemSet:
         """The half on which numbers are reported."""
         return self.where(lambda item: item.split == "test")
+
+    @property
+    def confirm(self) -> ItemSet:
+        """Items outside both halves, for one look at a frozen choice (`Study.confirm`)."""
+        return self.where(lambda item: item.split == CONFIRM)
 
     @property
     def languages(self) -> tuple[str, ...]:

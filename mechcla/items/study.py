@@ -1,7 +1,9 @@
-"""Study: dev is open, test is shut until a choice is frozen.
+"""Study: dev is open, test is shut until a choice is frozen; new items are looked at once.
 
 Choosing a layer on the items that are then reported makes any method look good. Here the test items
-cannot be reached before the choice is written down, and the choice cannot be changed after.
+cannot be reached before the choice is written down, and the choice cannot be changed after. A
+choice whose rule or grid was settled after a look at test is tested on new items, `split: confirm`,
+whose one look is recorded in a file.
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.items.texts import clip
+from mechcla.storage import read_sealed, user_path, write_sealed
+
+LOOK = "look.json"  # the record of the one look at confirmation items, in the folder of its run
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class FrozenChoice:
 class Study:
     """Items of which dev can be looked at freely, and test only once a choice is frozen.
 
+    Items of `split: confirm` among them are neither; `confirm` gives them, for one choice.
+
     Raises MechclaError if either split is empty. It guards what goes through it: whoever keeps the
     ItemSet that it was made from can still read `.test` there, and a choice made after an earlier
     look at test stays a choice made after a look at test. Source: ours; the habit it replaces is
@@ -67,7 +76,7 @@ class Study:
     ItemSet(579 items: en es ko; 381 universal, 198 cultural; 579 test)
     """
 
-    __slots__ = ("_dev", "_record", "_test")
+    __slots__ = ("_confirm", "_dev", "_record", "_test")
 
     def __init__(self, items: ItemSet) -> None:
         dev, test = items.dev, items.test
@@ -76,7 +85,7 @@ class Study:
                 "a study needs dev items to choose on and test items to report on; "
                 f"these are {items!r}"
             )
-        self._dev, self._test = dev, test
+        self._dev, self._test, self._confirm = dev, test, items.confirm
         self._record: FrozenChoice | None = None
 
     @property
@@ -142,6 +151,60 @@ class Study:
                 "A new choice needs new test items, in a new Study"
             )
         return self._record
+
+    def confirm(self, folder: str | Path) -> ItemSet:
+        """The confirmation items, for one look under the frozen choice, recorded in a folder.
+
+        The first call writes `look.json` there, before it gives the items: the choice, the digests
+        of the choice's record and of the items, and a digest of the whole. A later call, in any
+        process, gives them again for the same choice (a run that goes on), and refuses another one.
+        The folder is the run's, or one that is committed, so that the record goes with the result.
+
+        Raises MechclaError before a choice is frozen, where there are no confirmation items, and
+        for a record in the folder that is damaged, of another choice or of other items. As the
+        rest of a Study, it guards what goes through it. Source: ours.
+
+        >>> study = Study(mechcla.load_items("demo") + mechcla.load_items("confirm"))
+        >>> study.freeze({"method": "LOC", "loc_layer": 12, "loc_strength": 2.0})
+        >>> study.confirm("runs/confirm").languages
+        ('en', 'es', 'zh', 'id', 'ko', 'el', 'fa')
+        """
+        frozen = self.record
+        if not len(self._confirm):
+            raise MechclaError(
+                f"none of these items is of split 'confirm' ({self!r}); add a set that is, such as "
+                "mechcla.load_items('confirm')"
+            )
+        mine = {
+            "choice": frozen.choice,
+            "frozen": frozen.digest,
+            "confirm": {"digest": self._confirm.digest, "items": len(self._confirm)},
+        }
+        path = user_path(folder) / LOOK
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_sealed(path, mine)
+            return self._confirm
+        found = read_sealed(path, *mine)
+        if found is None:
+            raise MechclaError(
+                f"{str(path)!r}, the record of the look at the confirmation items, is damaged; put "
+                "a copy of it back"
+            )
+        if found["confirm"] != mine["confirm"]:
+            raise MechclaError(
+                f"{str(path)!r} records a look at other items (digest "
+                f"{found['confirm']['digest'][:16]}, these have {self._confirm.digest[:16]}); "
+                "name another folder for these"
+            )
+        if found["frozen"] != frozen.digest:
+            raise MechclaError(
+                "the confirmation items were looked at before, under another choice: "
+                f"{clip(_canonical(found['choice']))} (record {found['frozen'][:16]} in "
+                f"{str(path)!r}), and now {clip(frozen.choice_json)} ({frozen.digest[:16]}). "
+                "A second look could be chosen by the first; another choice needs new items"
+            )
+        return self._confirm
 
     def __repr__(self) -> str:
         state = (

@@ -46,6 +46,7 @@ PAGE = "report.html"
 LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests
+SEAL = 16  # characters of `seal`
 BESIDE = {".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "lost+found"}  # of an empty folder
 OFFLOADED = re.compile(r"mechcla-\w{8}")  # an offloaded tensor's file, before it lost its name
 
@@ -104,7 +105,7 @@ def temporaries(folder: Path) -> list[Path]:
 
 def seal(folder: Path, path: Path, data: bytes) -> str:
     """A cell's place in the folder and its bytes, as one digest: under another name it is none."""
-    return sha256(path.relative_to(folder).as_posix(), data)[:16]
+    return sha256(path.relative_to(folder).as_posix(), data)[:SEAL]
 
 
 def sweep_out(folder: Path) -> int:

@@ -27,11 +27,13 @@ from mechcla.runs import lock
 from mechcla.runs.folder import (
     ARMS,
     CELL,
+    CELLS,
     CONDITIONS,
     CONTRAST,
     FROZEN,
     ITEMS,
     RECORD,
+    SEAL,
     SELECTION,
     STATUS,
     SUMMARY,
@@ -128,16 +130,34 @@ class Run:
         return Scores(tuple(row for table in tables for row in table), settings)
 
     def _cell(self, stem: str) -> Scores:
-        path = self.folder / stem
+        found = self.cell(self.folder / stem)
+        if found is not None:
+            return found
+        raise MechclaError(
+            f"the cell {stem!r} of the run {str(self.folder)!r} is damaged or missing; the sweep's "
+            "command runs it again and leaves the rest"
+        )
+
+    def cell(self, path: Path) -> Scores | None:
+        """The scores of the cell that `mechcla.runs.store.cell_path` names; None if it is damaged
+        or not there.
+        """
         with reading(self.folder):
             for file in sorted(path.parent.glob(f"{path.name}-*{CELL}")):
                 data = file.read_bytes()
                 if file.stem == f"{path.name}-{seal(self.folder, path, data)}":
                     return Scores.from_parquet(BytesIO(data))
-        raise MechclaError(
-            f"the cell {stem!r} of the run {str(self.folder)!r} is damaged or missing; the sweep's "
-            "command runs it again and leaves the rest"
-        )
+        return None
+
+    def damaged(self) -> list[str]:
+        """The cells whose bytes are not those that their names say, by their path in the folder."""
+        found = []
+        with reading(self.folder):
+            for file in sorted((self.folder / CELLS).rglob(f"*{CELL}")):
+                path = file.with_name(file.stem[: -SEAL - 1])
+                if file.stem != f"{path.name}-{seal(self.folder, path, file.read_bytes())}":
+                    found.append(file.relative_to(self.folder).as_posix())
+        return found
 
     @cached_property
     def item_set(self) -> ItemSet:

@@ -8,6 +8,7 @@ and made again; a choice that is damaged is refused, for test was opened under i
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
@@ -56,6 +57,20 @@ from mechcla.storage import (
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
+def cell_path(
+    folder: Path,
+    identity: dict[str, Any],
+    split: str,
+    language: str,
+    name: str,
+    decides: dict[str, Any],
+) -> Path:
+    """Where a run of this identity keeps a cell, but for the digest of its bytes."""
+    whole = digest({**identity, **decides})
+    place = folder / CELLS / component(split) / component(language)
+    return place / f"{component(name, LONGEST_NAME)}-{whole[:16]}"
+
+
 class Store:
     """One run folder, held by this process alone. `open` makes it, or finds it made by the same
     config.
@@ -63,7 +78,7 @@ class Store:
     Use it as a context manager, or `close` it: both give the folder back.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], held: lock.RunLock) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], held: lock.RunLock | None) -> None:
         self.folder = folder
         self.identity = identity
         self._held = held
@@ -102,6 +117,29 @@ class Store:
             store.close()
             raise
         return store
+
+    @classmethod
+    def beside(cls, folder: str | Path, identity: dict[str, Any]) -> Store:
+        """A run folder that another process holds, to read and write cells in for it.
+
+        Raises MechclaError, naming what differs, if this process has another identity than the
+        folder: other code, packages, model or items.
+        """
+        path = user_path(folder)
+        with reading(path):
+            record = read_sealed(path / RECORD, "identity") if (path / RECORD).exists() else None
+        if record is None:
+            raise MechclaError(
+                f"no run lies in {str(folder)!r} on {socket.gethostname()}; expected a folder that "
+                "every worker sees under this name, such as one on a shared file system"
+            )
+        if differences := _differences(record["identity"], identity):
+            listed = "\n".join(f"  {k}: the run has {a!r}, here {b!r}" for k, a, b in differences)
+            raise MechclaError(
+                f"a worker on {socket.gethostname()} would compute other numbers than the run "
+                f"{str(folder)!r}:\n{listed}\nExpected the same code, packages, device and model"
+            )
+        return cls(path, identity, None)
 
     def _begin(self, config: dict[str, Any], before: str) -> None:
         folder = self.folder
@@ -170,7 +208,8 @@ class Store:
 
     def close(self) -> None:
         """Give the folder back."""
-        self._held.give_back()
+        if self._held is not None:
+            self._held.give_back()
 
     def __enter__(self) -> Store:
         return self
@@ -262,9 +301,7 @@ class Store:
         Inside the run folder, whatever the texts. The name ends in a digest of all that decides
         them.
         """
-        whole = digest({**self.identity, **decides})
-        folder = self.folder / CELLS / component(split) / component(language)
-        return folder / f"{component(name, LONGEST_NAME)}-{whole[:16]}"
+        return cell_path(self.folder, self.identity, split, language, name, decides)
 
     def read(self, path: Path) -> Scores | None:
         """The scores of a finished cell, or None; a damaged one is named, once, and removed."""

@@ -33,6 +33,17 @@ def demo_items() -> ItemSet:
     )
 
 
+def confirm_items() -> ItemSet:
+    """The confirmation items of the demo, `split: confirm` (data/confirm/README.md).
+
+    They are in neither half of `demo_items`, and are for one look, under a choice frozen before.
+    """
+    folder = demo_data_folder() / "confirm"
+    return ItemSet(
+        tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl"))
+    )
+
+
 def cues() -> dict[str, dict[str, str]]:
     """The sentence that names a country, by language and country: cues()["es"]["KR"]."""
     sentences: dict[str, dict[str, str]] = json.loads(

@@ -29,11 +29,11 @@ from mechcla.sweep.choosing import CONSTRAINTS, RULES, Limits
 from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.presets import PRESETS
+from mechcla.sweep.scale_settings import PLACES, ScaleSettings
 from mechcla.sweep.setting_types import (
     MINUS,
     MOST_SEED,
     MOST_THREADS,
-    Given,
     LayersOrName,
     Numbers,
     TokensOrAuto,
@@ -44,10 +44,10 @@ from mechcla.sweep.setting_types import (
 )
 from mechcla.vectors.recipes import RECIPES
 
-WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib"}
+WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib", *PLACES}
 
 
-class SweepConfig(Given):
+class SweepConfig(ScaleSettings):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
     model_config = SettingsConfigDict(

@@ -12,9 +12,11 @@ from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
+from mechcla.runs.parts import join_vectors
 from mechcla.steering.families import FAMILIES, Family
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
+from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
 from mechcla.vectors.extract import extract
@@ -45,6 +47,17 @@ def gate_names(items: ItemSet, config: SweepConfig) -> list[str]:
     return [GATE, *([SHUFFLED] if config.controls else [])] if able else []
 
 
+def vector_names(items: ItemSet, config: SweepConfig) -> list[str]:
+    """The vectors of a run over these items, by name."""
+    real = Axes.of(items).vectors
+    return (
+        real
+        + (["LOC US"] if names_us(items, config) else [])
+        + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
+        + gate_names(items, config)
+    )
+
+
 def families_of(config: SweepConfig) -> list[Family]:
     """The families that a run with these settings can have: one that needs a gate, or restoration,
     only where it is asked for.
@@ -57,8 +70,17 @@ def families_of(config: SweepConfig) -> list[Family]:
 def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
     """EN and LOC, whichever the items allow, the gate between them, and what the control arms need.
 
-    Raises MechclaError for a vector that is not finite.
+    Where languages stand apart, each one's from its own prompts and the English ones: which prompts
+    run as one batch shows in the last bits. Raises MechclaError for a vector that is not finite.
     """
+    steered = [language for language in dev.languages if language != PIVOT]
+    if not config.apart or len(steered) < 2:
+        return _together(model, dev, config)
+    own = {k: _together(model, dev.language(*pivot(dev), k), config) for k in steered}
+    return join_vectors(own, dev)
+
+
+def _together(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
     asked = dev
     if "EN" not in (wanted := Axes.of(dev).vectors):
         dev = dev.cultural  # English may have universal items all the same

@@ -7,48 +7,54 @@ not is computed and written before the next begins.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from tqdm import tqdm
 
-from mechcla.engine.capability import fits
+from mechcla import progress
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.offload import ResidualCache
-from mechcla.engine.packing import pack
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
 from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
-from mechcla.runs.identity import DECIDING, code_digest, versions
+from mechcla.runs.parts import Parts
 from mechcla.runs.store import Store
 from mechcla.scoring.prepared import KnownPriors, Prepared, behind, prepare, way
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
-from mechcla.steering.controls import ARMS, Arm
-from mechcla.steering.families import FAMILIES, Condition, Family
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.batches import with_batches
 from mechcla.sweep.cells import UNSTEERED, Job, sample
-from mechcla.sweep.checks import check_items, check_one_model, note_threads
+from mechcla.sweep.checks import check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.dev_point import DevPoint, changes, point_of
 from mechcla.sweep.finite import check_unsteered, remark
-from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
-from mechcla.sweep.making import families_of, gate_names, imported_digests, make, names_us, shuffles
-from mechcla.sweep.plugins import plugin_digests, users_code
+from mechcla.sweep.making import families_of, make, vector_names
+from mechcla.sweep.ready import make_ready
 from mechcla.vectors.steering_vectors import SteeringVectors
 
+Group = tuple[tuple[Job, ...], frozenset[Job]]  # cells that run as one batch, and which are done
 Decides = dict[str, Any]
-US = "us_country"  # the control arm that names the United States
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """Processes that compute cells into the same run folder (`mechcla.sweep.ray_runner`)."""
+
+    def compute(self, groups: Sequence[Group], study: Study) -> Iterator[Group]:
+        """Compute groups, in whatever order; yields each as its cells are written."""
+
+    def search(self, languages: Sequence[Sequence[str]]) -> None:
+        """The dev search of these languages, each list by itself."""
 
 
 @dataclass
@@ -72,9 +78,13 @@ class Sweep:
     ways: dict[tuple[str, str, str, str], tuple[Decides, Decides]] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
     held: ExitStack = field(default_factory=ExitStack)
+    parts: Parts | None = None
+    workers: Workers | None = None
 
     def close(self) -> None:
-        """Let go of the progress bar and of the run folder; PyTorch's threads are as they were."""
+        """Let go of the progress bar, of workers and of the run folder; PyTorch's threads are as
+        they were.
+        """
         self.bar.close()
         self.held.close()
 
@@ -101,10 +111,11 @@ class Sweep:
         groups: dict[tuple[str, str, str, PromptForm], list[Job]] = {}
         for job in dict.fromkeys(jobs):
             groups.setdefault((job.language, job.kind, job.split, job.prompt), []).append(job)
+        away: list[Group] = []
         for group in groups.values():
             done: set[Job] = set()
             for job in group:
-                found = self.store.read(self.path(job))
+                found = self.read(job)
                 if found is not None:
                     self._check(job, found)
                     self._count(job)
@@ -114,13 +125,37 @@ class Sweep:
             self.asked.update(fresh)
             if done.issuperset(fresh):
                 continue
-            prepared = self._prepare(group[0])
-            variants = [self.edits(job) for job in fresh]
-            for index, scores in score_many(prepared, variants):
-                job = fresh[index]
-                if job not in done:
+            if self.workers is not None:
+                away.append((tuple(fresh), frozenset(done)))
+            else:
+                yield from self.compute(fresh, done)
+        if self.workers is not None and away:
+            yield from self._returned(self.workers, away)
+
+    def compute(
+        self, jobs: Sequence[Job], done: Collection[Job] = ()
+    ) -> Iterator[tuple[Job, Scores]]:
+        """Cells of one language, kind, split and prompt form as one batch; writes, and yields, what
+        is not done.
+        """
+        prepared = self._prepare(jobs[0])
+        for index, scores in score_many(prepared, [self.edits(job) for job in jobs]):
+            job = jobs[index]
+            if job not in done:
+                self._check(job, scores)
+                self.store.write(self.path(job), scores)
+                self._count(job)
+                yield job, scores
+
+    def _returned(self, workers: Workers, away: Sequence[Group]) -> Iterator[tuple[Job, Scores]]:
+        """The cells that workers computed, read back; what cannot be seen here is computed here."""
+        for jobs, done in workers.compute(away, self.study):
+            found = {job: self.read(job) for job in jobs if job not in done}
+            lacking = [job for job, scores in found.items() if scores is None]
+            here = dict(self.compute(jobs, {*jobs} - {*lacking})) if lacking else {}
+            for job, scores in (found | here).items():
+                if scores is not None:
                     self._check(job, scores)
-                    self.store.write(self.path(job), scores)
                     self._count(job)
                     yield job, scores
 
@@ -178,8 +213,22 @@ class Sweep:
             )
         return self.kept[key]
 
+    def read(self, job: Job) -> Scores | None:
+        """The scores of a finished cell, or None. One of a part that this run joins is written."""
+        path = self.path(job)
+        found = self.store.read(path)
+        if found is None and self.parts is not None:
+            found = self.parts.cell(*self._place(job))
+            if found is not None:
+                self.store.write(path, found)
+        return found
+
     def path(self, job: Job) -> Path:
         """Where a job's cell lies, but for the digest of its bytes."""
+        return self.store.cell_path(*self._place(job))
+
+    def _place(self, job: Job) -> tuple[str, str, str, dict[str, Any]]:
+        """Split, language and name of a job's cell, and all that decides it beside the run."""
         edits = self.edits(job)
         decides = {
             "items": self.items_of(job).digest,
@@ -190,7 +239,7 @@ class Sweep:
             **self._way(job, edits),
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
-        return self.store.cell_path(job.split, job.language, name, decides)
+        return job.split, job.language, name, decides
 
     def _way(self, job: Job, edits: Sequence[Intervention]) -> Decides:
         """How a job's items run: known before they are prepared, since it is in their name."""
@@ -227,95 +276,74 @@ class Sweep:
 
 
 def open_sweep(
-    config: SweepConfig, model: HookedModel | None = None, items: ItemSet | None = None
+    config: SweepConfig,
+    model: HookedModel | None = None,
+    items: ItemSet | None = None,
+    parts: Parts | None = None,
 ) -> Sweep:
     """Load model and items, check the config against them, open the run folder, make or read the
     vectors.
 
-    model, items: those to use instead of what the config names.
+    model, items: those to use instead of what the config names. parts: runs over some of the
+    languages each, whose vectors and cells are taken where they are this run's.
     """
     with ExitStack() as held:  # closed by Sweep.close, or here by what is refused
         if config.threads:
             held.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(config.threads)
-        sweep = _opened(config, model, items, held)
+        sweep = _opened(config, model, items, held, parts)
         sweep.held = held.pop_all()
         return sweep
 
 
 def _opened(
-    config: SweepConfig, model: HookedModel | None, items: ItemSet | None, held: ExitStack
+    config: SweepConfig,
+    model: HookedModel | None,
+    items: ItemSet | None,
+    held: ExitStack,
+    parts: Parts | None,
 ) -> Sweep:
     check_one_model(config)
     Store.check(config.out)  # before a model is loaded for a folder that is not to be had
-    if items is None:
-        items = find_items(config)
-        if config.items.startswith(DIGEST):  # of the languages that were asked for
-            config = config.model_copy(update=item_settings(items))
-    check_items(items, config)
-    axes = Axes.of(items)
-    pairs = bool(axes.having(*KINDS))
-    given = config.layers if isinstance(config.layers, list) else []
-    if pairs and given and len(set(given)) < 2:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but only layers {given} were to be "
-            "swept; give --layers at least two"
-        )
-    if model is None:
-        model = find_model(config)
-    if pairs and model.n_layers < 2:
-        raise MechclaError(
-            f"Surgical Steering needs EN above LOC, but {model.name} has {model.n_layers} block; "
-            "expected two or more"
-        )
-    for layer in given:
-        model.hook_name(layer, config.site)
-    model.hook_name(0, config.site)
-    for item in items:  # whatever a text can do wrong is said before anything is written
-        for form in (
-            ("implicit", "explicit", *(["us"] if item.prompt_us else []))
-            if item.kind == "cultural"
-            else ("implicit",)
-        ):
-            pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
-    config = with_batches(config, model)
-    packages = {k: v for k, v in versions().items() if k in DECIDING}
-    identity = {
-        "model": model.digest,
-        **packages,
-        "items": items.digest,
-        "code": code_digest(),
-        **plugin_digests(),
-        **users_code(config.recipe, config.operator),
-        **imported_digests(config),
-        **of_model(model),
-        **chat_settings(config.chat_form, model.tokenizer),
-        "path": "packed" if fits(model) else "plain",
-    }
-    store = Store.open(config.out, config.resolved(), identity)
+    ready = make_ready(config, model, items)
+    config, model, items = ready.config, ready.model, ready.items
+    if parts is not None:
+        parts.check(ready.identity)
+    store = Store.open(config.out, config.resolved(), ready.identity)
     held.callback(store.close)
     note_threads(store.folder)
     store.keep_items(items.to_jsonl)
-    for message in axes.lacking(families_of(config)):
+    for message in ready.axes.lacking(families_of(config)):
         print(f"mechcla.sweep: {message}", file=sys.stderr)
-    vectors = _vectors(model, items, config, store)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
+    vectors = _vectors(model, items, config, store, parts)
+    bar = progress.bar("sweep", 0, "cell", kept=True)
     cache = ResidualCache(config.cache_mib << 20, str(store.folder))
-    return Sweep(config, model, items, store, Study(items), axes, vectors, bar, cache)
+    sweep = Sweep(config, model, items, store, Study(items), ready.axes, vectors, bar, cache)
+    sweep.parts = parts
+    return sweep
 
 
-def _languages(arm: Arm, family: Family, sweep: Sweep, languages: list[str]) -> list[str]:
-    """Those of a family's languages in which an arm has every vector that the family needs."""
-    if not arm.possible(sweep.vectors, languages):
-        return []
-    made = arm.vectors(sweep.vectors, sweep.config.seed)
-    return [k for k in languages if all(k in made[name].languages for name in family.vectors)]
+def open_beside(config: SweepConfig, items: ItemSet) -> Sweep:
+    """A sweep that computes cells into a run folder that another process holds.
+
+    Raises MechclaError where this process would compute other numbers: another model, code or
+    version than the folder's.
+    """
+    ready = make_ready(config, None, items)
+    store = Store.beside(config.out, ready.identity)
+
+    def lacking() -> dict[str, SteeringVectors]:
+        raise MechclaError(f"the run folder {config.out!r} lacks vectors; its holder makes them")
+
+    vectors = store.vectors(vector_names(items, ready.config), lacking)
+    cache = ResidualCache(config.cache_mib << 20)
+    bar = tqdm(disable=True)
+    study = Study(items)
+    return Sweep(ready.config, ready.model, items, store, study, ready.axes, vectors, bar, cache)
 
 
 def _vectors(
-    model: HookedModel, items: ItemSet, config: SweepConfig, store: Store
+    model: HookedModel, items: ItemSet, config: SweepConfig, store: Store, parts: Parts | None
 ) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or
     made and written.
@@ -327,67 +355,7 @@ def _vectors(
             "there is no control with the United States named, and no contrast",
             file=sys.stderr,
         )
-    real = Axes.of(items).vectors
-    names = (
-        real
-        + (["LOC US"] if names_us(items, config) else [])
-        + ([f"{name} shuffled" for name in real] if shuffles(config) else [])
-        + gate_names(items, config)
+    names = vector_names(items, config)
+    return store.vectors(
+        names, lambda: parts.vectors(items.dev) if parts else make(model, items.dev, config)
     )
-    return store.vectors(names, lambda: make(model, items.dev, config))
-
-
-def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
-    """Score the chosen methods, {family: {language: method}}, once on test.
-
-    Freezes the choice, which opens the test items. A method with a cell that is not finite is left
-    out, since a mean over its other languages would be another number; `sweep.not_finite` has it.
-    A method is scored in the languages that it was chosen for, on the kinds that they have.
-    Returns scores by method name: unsteered, explicit, each family, and its control arms ("EN
-    random", ...; that of explicit prompting names the United States). Explicit prompting leaves
-    universal items as they are, so its transfer is the unsteered model's.
-    """
-    described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
-    sweep.store.freeze(
-        sweep.study.freeze({"methods": described, "settings": sweep.config.resolved()})
-    )
-    kinds = sweep.axes.kinds
-    jobs = [Job(UNSTEERED, lang, kind, "test") for lang in kinds for kind in kinds[lang]]
-    explicit = [
-        Job(UNSTEERED, lang, "cultural", "test", "explicit")
-        for lang in kinds
-        if "cultural" in kinds[lang]
-    ]
-    steered = {
-        family: [Job(methods[lang], lang, kind, "test") for lang in methods for kind in kinds[lang]]
-        for family, methods in chosen.items()
-    }
-    for family in (FAMILIES[name] for name in chosen) if sweep.config.controls else ():
-        for arm in (ARMS[name] for name in family.arms):
-            where = _languages(arm, family, sweep, list(chosen[family.name]))
-            methods = {lang: chosen[family.name][lang].with_arm(arm.name) for lang in where}
-            if methods:
-                steered[str(Condition(family.name, arm.name))] = [
-                    Job(methods[lang], lang, kind, "test")
-                    for lang in methods
-                    for kind in family.kinds
-                ]
-    if "LOC US" in sweep.vectors:
-        steered[str(Condition("explicit", US))] = [
-            Job(UNSTEERED, lang, "cultural", "test", "us") for lang in sweep.axes.having("cultural")
-        ]
-    everything = [*jobs, *explicit, *(j for js in steered.values() for j in js)]
-    sweep.bar.total = sweep.bar.n + len(everything)
-    done = dict(sweep.run(everything))
-    sweep.bar.total = sweep.bar.n
-    sweep.bar.close()
-
-    def join(parts: list[Job]) -> Scores:
-        return Scores(tuple(row for job in parts for row in done[job]))
-
-    universal = [j for j in jobs if j.kind == "universal"]
-    named = {"explicit": universal + explicit} if explicit else {}
-    by_condition = {"unsteered": jobs, **named, **steered}
-    by_condition = {k: v for k, v in by_condition.items() if not sweep.not_finite & set(v)}
-    sweep.store.name_conditions({k: [sweep.path(j) for j in v] for k, v in by_condition.items()})
-    return {name: join(parts) for name, parts in by_condition.items()}

@@ -18,7 +18,7 @@ from mechcla.steering.families import FAMILIES, steered
 from mechcla.steering.grid import around, coarse_layers, named_layers, restorations
 from mechcla.steering.method import Method
 from mechcla.sweep.axes import Axes
-from mechcla.sweep.cells import UNSTEERED
+from mechcla.sweep.cells import UNSTEERED, Job
 from mechcla.sweep.choosing import CONSTRAINTS, RULES
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.dev_point import DevPoint, merge, within
@@ -138,21 +138,16 @@ def choose(sweep: Sweep) -> Choices:
     groups = rule.groups(sweep.languages)
     both = planned_cells(sweep.config, sweep.model.n_layers)
     sweep.bar.total = sum(both * len(sweep.axes.kinds[k]) // len(KINDS) for k in sweep.languages)
-    made: dict[str, Choice] = {}
-    for (
-        languages
-    ) in groups:  # an unsteered pass that is not finite stops here, before a steered cell
-        for language in languages:
-            for kind in sweep.axes.kinds[language]:
-                sweep.unsteered(language, kind)
+    # Every unsteered pass comes first: one that is not finite stops here, before a steered cell.
+    for languages in [sweep.languages] if sweep.workers is not None else groups:
+        jobs = [Job(UNSTEERED, k, kind, "dev") for k in languages for kind in sweep.axes.kinds[k]]
+        for _ in sweep.run(jobs):
+            pass
         if len(groups) > 1:
             sweep.forget()
-    for languages in groups:
-        dev = _search(sweep, languages)
-        for part in [[k] for k in languages] if rule.seen else [languages]:
-            made |= dict.fromkeys(part, _choose(dev, part))
-        sweep.forget()
-    choices = Choices(made, sweep.axes)
+    if sweep.workers is not None and not rule.together:
+        sweep.workers.search(groups)
+    choices = decide(sweep)
     sweep.store.select(
         {
             "rule": "mechcla.sweep.rule: on dev, EN by transfer, LOC by localization, SUR and "
@@ -166,6 +161,18 @@ def choose(sweep: Sweep) -> Choices:
         },
     )
     return choices
+
+
+def decide(sweep: Sweep) -> Choices:
+    """What dev decides for every language: searches, and chooses by the rule."""
+    rule = RULES.get(sweep.config.choose)
+    made: dict[str, Choice] = {}
+    for languages in rule.groups(sweep.languages):
+        dev = search(sweep, languages)
+        for part in [[k] for k in languages] if rule.seen else [languages]:
+            made |= dict.fromkeys(part, _choose(dev, part))
+        sweep.forget()
+    return Choices(made, sweep.axes)
 
 
 @dataclass
@@ -264,9 +271,9 @@ def planned_cells(config: SweepConfig, n: int) -> int:
     return both * len(KINDS) + back + (config.pair_layers if back else 0)
 
 
-def _search(sweep: Sweep, languages: list[str]) -> DevSearch:
+def search(sweep: Sweep, languages: Sequence[str]) -> DevSearch:
     """Every family's search, over these languages together."""
-    dev = DevSearch(sweep, languages)
+    dev = DevSearch(sweep, list(languages))
     for family in steered():
         if family.search is not None and (mine := dev.of(family.name)):
             family.search(mine)

@@ -15,14 +15,19 @@ from mechcla.models.hooked_model import HookedModel
 from mechcla.report import document
 from mechcla.report.rendering import EXTRA, installed
 from mechcla.runs.aligned_values import AlignedComparison
+from mechcla.runs.parts import Parts
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
 from mechcla.sweep.adapters import compare_siblings, siblings
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import held_settings, item_settings
+from mechcla.sweep.on_test import report_test
+from mechcla.sweep.price import Price, price_of
+from mechcla.sweep.ray_runner import check_runner, side_by_side, workers_of
+from mechcla.sweep.ready import make_ready
 from mechcla.sweep.report import draw, report, tabulate, write_tables
-from mechcla.sweep.runner import open_sweep, report_test
+from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import choose
 from mechcla.sweep.shipped import compare_shipped
 
@@ -32,16 +37,26 @@ def run_config(
     model: HookedModel | None = None,
     items: ItemSet | None = None,
     say: Callable[[str], None] = print,
+    parts: Parts | None = None,
 ) -> Run:
     """Open, extract, search, freeze, test, tables, figures. say: takes what people read.
 
-    model, items: those to use instead of what the config names.
+    model, items: those to use instead of what the config names. parts: runs over some of the
+    languages each, which are joined: what they have is not computed again.
     """
     begun = time.monotonic()
-    with closing(open_sweep(config, model, items)) as sweep, telling(sweep.store):  # and extract
+    check_runner(config, model)
+    opened = open_sweep(config, model, items, parts)
+    with closing(opened) as sweep, telling(sweep.store):  # and extract
         folder = sweep.store.folder
-        choices = choose(sweep)
-        scores = report_test(sweep, choices.methods())  # freezes the choice first
+        with workers_of(sweep):
+            choices = choose(sweep)
+            chosen = choices.methods()
+            if parts is not None:
+                parts.check_choice(
+                    {f: {k: m.describe() for k, m in by.items()} for f, by in chosen.items()}
+                )
+            scores = report_test(sweep, chosen)  # freezes the choice first
         tables = tabulate(sweep, choices, scores)
         write_tables(sweep, choices, tables)
         figures = draw(sweep, choices, tables)
@@ -55,6 +70,19 @@ def run_config(
     if config.with_adapters:
         compare_shipped(run, config, say)
     return run
+
+
+def dry_run(config: SweepConfig, say: Callable[[str], None] = print) -> dict[str, Price]:
+    """What a run will take, said; with adapters, of each of the runs. Nothing is written.
+
+    Returns the prices by the name of the run. Raises MechclaError for what the run would refuse.
+    """
+    found = {}
+    for name, own in (siblings(config) if config.adapters else {"": config}).items():
+        Store.check(own.out)
+        found[name] = price_of(make_ready(own, None, None), own.workers or 1)
+        say("\n".join(filter(None, (name, str(found[name])))))
+    return found
 
 
 def draw_page(run: Run, say: Callable[[str], None]) -> None:
@@ -83,11 +111,20 @@ def run_adapters(
     items: those to use instead of what the config names. Raises MechclaError before any work for
     what `mechcla.sweep.adapters.siblings` refuses.
     """
+    check_runner(config, None)
     found = siblings(config)
-    for name, own in found.items():
-        say(f"\nThe run {name!r}: {own.model}")
-        run_config(own, items=items, say=say)
-    return compare_siblings(config, [own.out for own in found.values()], say)
+    runs = list(found.values())
+    whole = config.runner == "ray" and items is None
+    if not (whole and side_by_side(config, runs, _one_run, say)):
+        for name, own in found.items():
+            say(f"\nThe run {name!r}: {own.model}")
+            run_config(own, items=items, say=say)
+    return compare_siblings(config, [own.out for own in runs], say)
+
+
+def _one_run(settings: dict[str, Any]) -> None:
+    """A run in a worker."""
+    run_config(make(settings), say=_silent)
 
 
 @overload

@@ -21,8 +21,9 @@ from mechcla.sweep.__main__ import main
 from mechcla.sweep.cells import Method
 from mechcla.sweep.config import make
 from mechcla.sweep.dev_point import DevPoint, merge
+from mechcla.sweep.on_test import report_test
 from mechcla.sweep.rule import best, pareto_front, ranked
-from mechcla.sweep.runner import open_sweep, report_test
+from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.tables import summarise
 from tests.conftest import save_tiny
 

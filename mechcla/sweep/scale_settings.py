@@ -1,0 +1,41 @@
+"""ScaleSettings: on what machines a sweep runs, and at what price; none of them changes a number
+but `apart`, in its last digits.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mechcla.sweep.setting_types import Given
+
+PLACES = ("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run")  # decide no number
+
+
+class ScaleSettings(Given):
+    """Settings of a sweep over many languages or machines."""
+
+    apart: bool = Field(
+        False,
+        description="nothing of a language's numbers depends on the run's other languages, not in "
+        "the last digit either: what --languages es and --languages ko make by themselves",
+    )
+    runner: Literal["local", "ray"] = Field(
+        "local", description="ray: cells are computed by workers, on this machine or a cluster"
+    )
+    workers: int | None = Field(
+        None, ge=1, le=100_000, description="ray: how many; default: as many as the cluster holds"
+    )
+    cpus_per_worker: int = Field(1, ge=1, le=10_000, description="ray: CPUs that a worker reserves")
+    gpus_per_worker: float | None = Field(
+        None,
+        ge=0,
+        le=1_000,
+        description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: 1 on cuda",
+    )
+    dry_run: bool = Field(
+        False,
+        description="cells, tokens, FLOPs, memory, disk and time of the run, at a rate measured "
+        "here in a few seconds; nothing is written",
+    )

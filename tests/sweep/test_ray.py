@@ -1,0 +1,187 @@
+"""The Ray runner: the local runner's cells to the digest, also where workers are killed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import mechcla
+from mechcla.errors import MechclaError
+from mechcla.sweep import ray_cluster
+from mechcla.sweep.config import make
+from mechcla.sweep.ray_cluster import fits_one_machine, worker_needs, workers_that_fit
+from mechcla.sweep.ray_runner import Task, next_task
+from mechcla.sweep.sweep import run_adapters, run_config
+from tests.conftest import tiny_items
+from tests.models.test_adapters import lora, save_adapter
+from tests.runs.harness import hidden, results
+from tests.sweep.test_merge import two_languages
+
+SMALL = {"device": "cpu", "layers": [0, 2, 3], "restore": False, "resamples": 100, "threads": 1}
+
+
+def test_a_worker_takes_work_whose_residuals_it_has() -> None:
+    keys = {k: (k, "universal", "dev", "implicit") for k in ("es", "ko", "pt")}
+    es, ko, pt = (Task(frozenset({key})) for key in keys.values())
+    assert next_task([es, ko], {keys["ko"]}, [{keys["es"]}]) is ko
+    assert next_task([es, ko, pt], set(), [{keys["es"]}, {keys["ko"]}]) is pt
+    assert next_task([es, ko], set(), [{keys["es"]}, {keys["ko"]}]) is es
+
+
+def test_workers_are_sized_by_what_one_needs() -> None:
+    config = make({"runner": "ray", "cpus_per_worker": 4})
+    assert worker_needs(config, "cpu") == {"num_cpus": 4, "num_gpus": 0.0, "max_restarts": 0}
+    assert worker_needs(config, "cuda:0")["num_gpus"] == 1.0
+    half = worker_needs(make({"gpus_per_worker": 0.5}), "cuda")
+    assert workers_that_fit({"CPU": 32.0, "GPU": 8.0}, half) == 16
+    assert workers_that_fit({"CPU": 9.0}, worker_needs(config, "cpu")) == 2
+    assert workers_that_fit({"CPU": 2.0}, worker_needs(config, "cpu")) == 1
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0}},
+        {"Alive": False, "Resources": {"GPU": 8.0}},
+    ]
+    assert fits_one_machine(nodes, worker_needs(config, "cpu"))
+    assert not fits_one_machine(nodes, half)
+
+
+def test_the_runner_decides_no_number() -> None:
+    local, ray = make({}), make({"runner": "ray", "workers": 3, "gpus_per_worker": 1})
+    assert local.resolved() == ray.resolved()
+
+
+def test_without_ray_the_extra_is_named_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MechclaError, match=r"pip install 'mechcla\[ray\]'"):
+        mechcla.run_sweep("no such model", "demo", out=tmp_path / "run", runner="ray")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loaded_model_is_not_sent_to_workers(tiny: mechcla.HookedModel, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    with pytest.raises(MechclaError, match="expected the model's name or folder"):
+        mechcla.run_sweep(tiny, tiny_items(), out=tmp_path / "run", runner="ray")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, tiny_folders: dict[str, Path]) -> dict:
+    base = tmp_path_factory.mktemp("ray")
+    two_languages().to_jsonl(base / "items.jsonl")
+    return {"model": str(tiny_folders["llama"]), "items": str(base / "items.jsonl"), **SMALL}
+
+
+@pytest.fixture(scope="module")
+def local(settings: dict, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("local") / "run"
+    torch.set_num_threads(1)
+    run_config(make({**settings, "out": str(out)}), say=lambda text: None)
+    return results(out)
+
+
+@pytest.mark.slow
+def test_two_workers_of_which_one_is_killed_give_what_the_local_runner_gives(
+    settings: dict,
+    local: dict[str, str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The first worker is killed as soon as it has written a cell in the dev search."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    out, killed = tmp_path / "run", []
+
+    def kill() -> None:
+        while not any((out / "cells/dev").rglob("EN*.parquet")):
+            time.sleep(0.01)
+        killed.append(
+            int(re.findall(r"worker (\d+) on \S+ has started", capfd.readouterr().err)[0])
+        )
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    config = make({**settings, "out": str(out), "runner": "ray", "workers": 2})
+    run_config(config, say=lambda text: None)
+    killer.join()
+    assert results(out) == local
+    assert hidden(out) == []
+    said = capfd.readouterr().err
+    assert f"worker {killed[0]} on {socket.gethostname()} was lost" in said
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_started_again_and_goes_on(
+    settings: dict, local: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    out = tmp_path / "run"
+    given = {**settings, "out": str(out), "runner": "ray", "workers": 2}
+    flags = [
+        f"--{k.replace('_', '-')}={v}" for k, v in given.items() if k not in ("layers", "restore")
+    ]
+    command = [sys.executable, "-m", "mechcla.sweep", *flags, "--layers=0,2,3", "--no-restore"]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any((out / "cells/dev").rglob("EN*.parquet")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    assert not (out / "summary.csv").exists()
+    assert subprocess.run(command, capture_output=True, timeout=600).returncode == 0
+    assert results(out) == local
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_code_is_refused(
+    settings: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose mechcla, packages or model are others: here the driver's are."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setattr("mechcla.sweep.ready.code_digest", lambda: "other code")
+    config = make({**settings, "out": str(tmp_path / "run"), "runner": "ray", "workers": 1})
+    with pytest.raises(MechclaError, match="would compute other numbers") as error:
+        run_config(config, say=lambda text: None)
+    assert "code: the run has 'other code'" in str(error.value)
+    assert mechcla.read_run(tmp_path / "run").status.startswith("failed: a worker on")
+
+
+@pytest.mark.slow
+def test_adapters_are_made_side_by_side_as_one_after_another(
+    settings: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    adapter = save_adapter(Path(settings["model"]), tmp_path / "a", lora(), 0)
+    given = {**settings, "adapters": [str(adapter)], "controls": False, "layers": [0, 2]}
+    found = {}
+    for runner in ("local", "ray"):
+        out = tmp_path / runner
+        config = make({**given, "out": str(out), "runner": runner, "workers": 2})
+        run_adapters(config, say=lambda text: None)
+        found[runner] = {name: results(out / name) for name in ("base", "a")}
+        found[runner]["compared"] = {"": (out / "aligned.csv").read_text(encoding="utf-8")}
+    assert found["ray"] == found["local"]
+    assert len(set(re.findall(r"worker (\d+) on ", capfd.readouterr().err))) == 2
+
+
+def test_no_file_imports_ray_when_it_is_imported() -> None:
+    """The local runner needs no Ray."""
+    found = [
+        str(path)
+        for path in Path(mechcla.__file__).parent.rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "ray" for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
+    ]
+    assert found == []
+    assert "import ray" in Path(ray_cluster.__file__).read_text(encoding="utf-8")
