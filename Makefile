@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
 BROWSER := $(VENV)/.browser
+SITE := $(VENV)/.site
+PACKAGE := $(VENV)/.package
 HOOKED := .venv-hooked
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
@@ -20,7 +22,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test test-slow test-hooked test-browser lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test test-slow test-hooked test-browser lint docs docs-check package-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,8 +65,13 @@ lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 docs-check: $(STAMP)  ## every number of README and docs/ is what the tables in docs/reference say
 	$(BIN)/python -m analyses.docs --check
 
-docs: $(STAMP)  ## writes these numbers; ARGS='--take runs/demo runs/figures' takes a new run's tables first
+docs: $(SITE)  ## writes these numbers, then the site into site/; ARGS='--take runs/demo runs/figures' takes a new run's tables first
 	$(BIN)/python -m analyses.docs $(ARGS)
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+package-check: $(PACKAGE)  ## builds sdist and wheel, installs the wheel in an empty environment, runs a sweep and an analysis
+	$(BIN)/python -m tests.package
 
 bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
@@ -83,7 +90,15 @@ $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors repeng
 	@touch $@
 
-$(EXTRAS): $(BENCH)
+$(SITE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(PACKAGE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[package]'
+	@touch $@
+
+$(EXTRAS): $(BENCH) $(SITE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray]'
 	@touch $@
 
@@ -109,4 +124,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) $(HOOKED) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HOOKED) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

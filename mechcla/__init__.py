@@ -49,7 +49,7 @@ from mechcla.vectors.formats import export_vectors, import_vectors
 from mechcla.vectors.gates import Gate, gate_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AlignResult", "AlignedComparison", "AnswerGroup", "Answers", "Candidate", "Chat",

@@ -328,6 +328,11 @@ class HookedModel:
             return compute()
         return kept(self.source, self._weights, compute, config, tokens)
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all parameters, each counted once."""
+        return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+
     def _weights(self) -> Weights:
         tied = bool(getattr(self._text_config, "tie_word_embeddings", False))
         return weights_of(self.bridge.original_model, tied)
