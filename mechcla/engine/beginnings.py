@@ -2,10 +2,10 @@
 instruction.
 
 The choice depends on the tokens alone, so that a result does not depend on the machine or on what
-was scored before. Of all ways to let each prompt share at most one beginning, it is the one that
-saves the most tokens, a beginning counting only where it is long enough and saves enough: short
-ones, as all prompts of a tokenizer with a BOS have them, run with their prompts as ever. Source:
-ours.
+was scored before. Wherever the beginnings of prompts part, either all share what they have in
+common up to there, or each branch what it has in common by itself, whichever saves more tokens. A
+beginning counts only where it is long enough and saves enough: short ones, as all prompts of a
+tokenizer with a BOS have them, run with their prompts as ever. Source: ours.
 """
 
 from __future__ import annotations
