@@ -47,6 +47,8 @@ DEEPEST = 5
 _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 _why: weakref.WeakKeyDictionary[HookedModel, str] = weakref.WeakKeyDictionary()
 _pads: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+_shares: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+BEGINNING = 20  # tokens of the probe's beginning, where the windows leave room for them
 
 
 def fits(model: HookedModel) -> bool:
@@ -102,6 +104,25 @@ def pads(model: HookedModel) -> bool:
     return _pads[model]
 
 
+def shares(model: HookedModel) -> bool:
+    """Whether prompts that begin alike may run their beginning once, and look back upon its keys
+    and values.
+
+    Measured once per model, as `fits` is, against the plain pass, with an edit behind the
+    beginning. Layers that carry a state along the row do not, and nothing is lost by that but
+    time.
+    """
+    if model not in _shares:
+        try:
+            gap = with_room(model, lambda: run_bare(model, lambda: probe(model, BEGINNING)))
+            _shares[model] = gap < 1.0
+        except NoMemoryLeft:
+            raise
+        except Exception:  # as with `fits`: an architecture may refuse in any way it likes
+            _shares[model] = False
+    return _shares[model]
+
+
 def alone(model: HookedModel, packed: bool = False) -> bool:
     """Whether prompts must run one by one, unpadded: while hooks of the user's own are in place,
     unless packed=True.
@@ -140,43 +161,50 @@ def _tokens(model: HookedModel, count: int) -> list[int]:
     return order.repeat(-(-count // len(order)))[:count].tolist()
 
 
-def _trees(model: HookedModel) -> list[Packed]:
+def _trees(model: HookedModel, beginning: int = 0) -> list[Packed]:
     """Two items of different lengths, and candidates behind one token, within the model's
-    windows.
+    windows; all of them behind the same beginning.
     """
     room = min(n for n in (model.window, model.sliding_window, 64) if n is not None)
+    beginning = min(beginning, max(0, room - DEEPEST - 5))
+    room -= beginning
     long, short = min(9, room - DEEPEST), min(5, room - DEEPEST)
     if short < 1:
         raise ValueError(f"a window of {room} tokens holds no prompt with candidates")
     tokens = _tokens(model, 64)
     branch = tokens[16:]
+    head = tuple(tokens[-beginning:] if beginning else ())
 
     def named(tree: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(branch[k] for k in path) for path in tree)
 
     return [
-        Packed(None, tuple(tokens[:long]), named(TREE), 1),
-        Packed(None, tuple(tokens[10 : 10 + short]), named(SISTERS), 1),
-        Packed(None, (tokens[0],), named(ALONE), 1),
+        Packed(None, head + tuple(tokens[:long]), named(TREE), 1),
+        Packed(None, head + tuple(tokens[10 : 10 + short]), named(SISTERS), 1),
+        Packed(None, (*head, tokens[0]), named(ALONE), 1),
     ]
 
 
 @torch.inference_mode()
-def probe(model: HookedModel) -> float:
+def probe(model: HookedModel, beginning: int = 0) -> float:
     """The largest difference between the two paths, in tolerances: from 1 on the model does not
     fit.
 
-    Differences of log-probabilities, and of what the blocks added to the stream at the scored
-    positions, in its own norm.
+    beginning: of how many tokens the packed path's prompts share one that is run once. Differences
+    of log-probabilities, and of what the blocks added to the stream at the scored positions, in its
+    own norm.
     """
-    packed = _trees(model)
-    fast, plain = collate(packed, model.pad_id), collate(packed, model.pad_id, share_prompt=False)
+    packed = _trees(model, beginning)
+    shared = len(packed[-1].prompt) - 1 if beginning else 0
+    fast = collate(packed, model.pad_id, beginning=shared)
+    plain = collate(packed, model.pad_id, share_prompt=False)
     layer = model.n_layers // 2
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(1))
     begun = start(model, fast)
     state = advance(replace(begun, trunk=()), layer)
     norm = 0.1 * float(state.resid.float().norm(dim=-1).median())
-    edit = Intervention(vector, layer, 1.0, unit="relative", norm=norm)
+    positions = "last_and_answer" if beginning else "prompt_and_answer"
+    edit = Intervention(vector, layer, 1.0, positions=positions, unit="relative", norm=norm)
     steered = advance(state, layer + 1, [edit])
     ended = advance_together([steered, steered], model.n_layers, 2 * fast.layout.ids.numel())[1]
     left = fast.sums(log_probs(model, [scored(ended)])[0])
@@ -205,7 +233,7 @@ def _edges(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
         batch.edge_row.tolist(), batch.edge_place.tolist(), batch.edge_token.tolist(), strict=True
     ):
         view = batch.packed[row]
-        after = place - len(view.prompt)
+        after = place + len(batch.beginning) - len(view.prompt)
         found.append((view.prompt, view.trie[after] if after >= 0 else (), token))
     return found
 

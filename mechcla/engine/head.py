@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcla.engine.transfers import fetched, sent
+
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel, Unembedding
 
@@ -45,18 +47,18 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     together = torch.cat([part.rows for part in parts])
     # Even pieces: each reads the whole matrix once.
     for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):
-        hidden.append(model.final_norm(rows))
+        # The two may lie on different devices.
+        hidden.append(model.final_norm(rows).to(head.weight.device))
         totals.append(_log_normaliser(hidden[-1], head))
     normed, total = torch.cat(hidden), torch.cat(totals)
     offsets = torch.tensor([0] + [len(part.rows) for part in parts]).cumsum(0)
-    place = torch.cat(
-        [part.place + offset for part, offset in zip(parts, offsets, strict=False)]
-    ).to(normed.device)
-    token = torch.cat([part.token for part in parts]).to(normed.device)
+    place = torch.cat([part.place + offset for part, offset in zip(parts, offsets, strict=False)])
+    place = sent(place, normed.device)
+    token = sent(torch.cat([part.token for part in parts]), normed.device)
     chosen = (normed[place] * head.weight[token]).sum(-1, dtype=total.dtype)
     if head.bias is not None:
         chosen = chosen + head.bias[token]
-    found = (head.finish(chosen) - total[place]).float().cpu()
+    found = fetched((head.finish(chosen) - total[place]).float())
     return list(torch.split(found, [len(part.token) for part in parts]))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mechcla.engine.gating import SITE, PromptGate, Readings, gates_of, weight_of
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.packing import Layout
+from mechcla.engine.transfers import sent
 from mechcla.models.hooking import Place
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ def token_mask(layout: Layout, positions: str) -> Bool[Tensor, "row seq"]:
     return chosen & layout.real
 
 
+def mask_on(layout: Layout, positions: str, device: torch.device) -> Bool[Tensor, "row seq"]:
+    """`token_mask` on a device: made and sent there once per layout."""
+    key = positions, device
+    if key not in layout.masks:
+        layout.masks[key] = sent(token_mask(layout, positions), device)
+    return layout.masks[key]
+
+
 def edit_places(
     model: HookedModel,
     edits: Sequence[Intervention],
@@ -50,7 +59,7 @@ def edit_places(
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the
     MLP branch reads it; the skip connection gets the same change at the end of the block, so the
-    edit reaches both, as the stream's name says.
+    edit reaches both, as the stream's name says. A HookedTransformer's is whole already.
     """
     readings = {} if readings is None else readings
     places = [
@@ -60,7 +69,7 @@ def edit_places(
     ]
     # The end of a block comes after its inside.
     for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
-        where = token_mask(layout, edit.positions).to(model.device)
+        where = mask_on(layout, edit.positions, model.device)
         point = model.hook_point(edit.layer, edit.site)
         change: list[Tensor] = []
 
@@ -70,13 +79,13 @@ def edit_places(
             where: Tensor = where,
             change: list[Tensor] = change,
         ) -> Tensor:
-            new = edit.apply(h, where, weight_of(edit, readings))
-            if edit.site == "resid_mid":
+            new = edit.apply(h, where.to(h.device), weight_of(edit, readings))
+            if edit.site == "resid_mid" and not model.mid_is_whole:
                 change.append(new - h)
             return new
 
         places.append(("site", point, act))
-        if edit.site == "resid_mid":
+        if edit.site == "resid_mid" and not model.mid_is_whole:
             end = model.hook_point(edit.layer, "resid_post")
 
             def carry(h: Tensor, change: list[Tensor] = change) -> Tensor:

@@ -13,6 +13,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from mechcla.engine.gating import PromptGate, check_gates
 from mechcla.engine.operators import OPERATORS, Strength
+from mechcla.engine.transfers import sent
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.user_code import ours
@@ -40,6 +42,7 @@ POSITIONS: tuple[str, ...] = (
     "answer",
     "last_and_answer",
 )
+BEHIND = ("last_prompt_token", "answer", "last_and_answer")  # no token before the prompt's last
 UNITS: tuple[str, ...] = ("raw", "relative")
 
 
@@ -57,9 +60,10 @@ class Intervention:
     prompts stood in a chat template, and in which, if known. matrix: W of the operator map, or of
     another that takes one. language: whose rows the vector is for; None suits any. It decides what
     is refused, no number. gate: which rows it acts on (`gating`); None is all. A zero vector
-    without a matrix changes nothing. Raises MechclaError for a
-    strength or vector that is not finite, an unknown name, or the relative unit with an operator
-    (ablate, map) for whose strength it has no meaning.
+    without a matrix changes nothing. The vector is taken as frozen: its length is taken once, so
+    make a new Intervention for other values. Raises MechclaError for a strength or vector that is
+    not finite, an unknown name, or the relative unit with an operator (ablate, map) for whose
+    strength it has no meaning.
     """
 
     vector: Float[Tensor, " d_model"]
@@ -113,6 +117,26 @@ class Intervention:
                 "SteeringVectors has it"
             )
 
+    @cached_property
+    def _length(self) -> Tensor:
+        """|v|, without dimensions, on the CPU: to ask a GPU for it would wait for all its work."""
+        length: Tensor = self.vector.detach().to("cpu", torch.float32).norm()
+        return length
+
+    @cached_property
+    def _zero(self) -> bool:
+        return float(self._length) == 0.0
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def _on(self, device: torch.device) -> Tensor:
+        """The vector in float32 on a device, sent there once."""
+        if device not in self._copies:
+            self._copies[device] = sent(self.vector.to(dtype=torch.float32), device)
+        return self._copies[device]
+
     def apply(
         self,
         h: Float[Tensor, "row seq d_model"],
@@ -129,14 +153,13 @@ class Intervention:
                 f"the {self.label or 'steering'} edit has a gate; expected `weight`, what the gate "
                 "makes of each row"
             )
-        v = self.vector.to(device=h.device, dtype=torch.float32)
-        matrix, scale = self.matrix, cast(Strength, self.strength)
-        if matrix is not None:
-            matrix = matrix.to(device=h.device, dtype=torch.float32)
-        elif float(length := v.norm()) == 0.0:
+        v, matrix, scale = self._on(h.device), self.matrix, cast(Strength, self.strength)
+        if matrix is not None:  # too large to be kept there by every intervention
+            matrix = sent(matrix.to(dtype=torch.float32), h.device)
+        elif self._zero:
             return h
         elif self.unit == "relative":
-            scale = self.strength * float(self.norm or 0.0) / length
+            scale = self.strength * float(self.norm or 0.0) / self._length
         operation = OPERATORS.get(self.operator)
         given = h if ours(operation.act) else h.clone()  # a user's may edit it in place
         new = operation.act(given, v, scale, matrix)
@@ -147,6 +170,7 @@ class Intervention:
                 "expected the same shape"
             )
         if weight is not None:
+            weight = weight.to(h.device)  # read at another block, which may lie elsewhere
             where = where & (weight > 0).unsqueeze(-1)
             if self.gate is not None and self.gate.scale is not None:
                 precise = torch.promote_types(h.dtype, torch.float32)

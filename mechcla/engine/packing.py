@@ -10,7 +10,8 @@ position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -135,6 +136,8 @@ class Layout:
     visible: Bool[Tensor, "row seq seq"]
     prompt: Int[Tensor, " row"]
     added: Bool[Tensor, "row seq"]
+    # Which tokens are edited, by positions and device: the same for every cell.
+    masks: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, init=False)
 
 
 def causal(
@@ -160,7 +163,8 @@ class Batch:
     """Packed items: the layout that runs, and the edges that are scored.
 
     `edge_*` list what is scored, each (row, place, token) once; `path` says which edges sum to
-    which candidate: (row, candidate, edge).
+    which candidate: (row, candidate, edge). beginning: tokens that all prompts begin with and that
+    are no part of the layout: they are run once, for all rows.
     """
 
     packed: tuple[Packed, ...]
@@ -169,6 +173,21 @@ class Batch:
     edge_place: Int[Tensor, " edge"]
     edge_token: Int[Tensor, " edge"]
     path: tuple[tuple[int, int, int], ...]
+    beginning: tuple[int, ...] = ()
+
+    @cached_property
+    def scored(self) -> tuple[Int[Tensor, " place"], Int[Tensor, " edge"]]:
+        """Each distinct scored position once, as row x length + place, and each edge's index in
+        them.
+        """
+        flat = self.edge_row * self.layout.ids.shape[1] + self.edge_place
+        places, index = torch.unique(flat, return_inverse=True)
+        return places, index
+
+    @cached_property
+    def scored_on(self) -> dict[torch.device, Tensor]:
+        """The scored positions by device, as they were sent there."""
+        return {}
 
     def sums(self, log_probs: Float[Tensor, " edge"]) -> list[float]:
         """Log-likelihood of every candidate, in the order of items and candidates, summed in
@@ -183,11 +202,14 @@ class Batch:
         return list(totals.values())
 
 
-def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) -> Batch:
+def collate(
+    packed: Sequence[Packed], pad_id: int, share_prompt: bool = True, beginning: int = 0
+) -> Batch:
     """One Batch from packed items, right-padded.
 
     share_prompt=False gives the plain layout, a row per candidate and an ordinary causal mask: what
     a model that cannot take a tree mask runs, and what the fast layout is tested against.
+    beginning: how many tokens all prompts begin with and do not run themselves.
     """
     rows = (
         [(p, [p]) for p in packed]
@@ -198,7 +220,7 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
     )
     views = [row for row, _ in rows]
     tries = [row.trie for row in views]
-    length = max(len(v.prompt) + len(t) for v, t in zip(views, tries, strict=True))
+    length = max(len(v.prompt) + len(t) for v, t in zip(views, tries, strict=True)) - beginning
     shape = (len(views), length)
     ids = torch.full(shape, pad_id, dtype=torch.long)
     positions = torch.zeros(shape, dtype=torch.long)
@@ -208,17 +230,17 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
     edges: dict[tuple[int, int, int], int] = {}
     path: list[tuple[int, int, int]] = []
     for r, (view, trie) in enumerate(zip(views, tries, strict=True)):
-        n = len(view.prompt)
+        n = len(view.prompt) - beginning
         place = {(): n - 1} | {prefix: n + i for i, prefix in enumerate(trie)}
-        ids[r, :n] = torch.tensor(view.prompt)
-        positions[r, :n] = torch.arange(n)
+        ids[r, :n] = torch.tensor(view.prompt[beginning:])
+        positions[r, :n] = torch.arange(beginning, beginning + n)
         real[r, : n + len(trie)] = True
-        added[r, list(view.added)] = True
+        added[r, [at - beginning for at in view.added if at >= beginning]] = True
         visible[r, :n, :n] = torch.ones(n, n, dtype=torch.bool).tril()
         for prefix in trie:
             at = place[prefix]
             ids[r, at] = prefix[-1]
-            positions[r, at] = n + len(prefix) - 1
+            positions[r, at] = beginning + n + len(prefix) - 1
             visible[r, at, :n] = True
             for depth in range(1, len(prefix)):
                 visible[r, at, place[prefix[:depth]]] = True
@@ -227,9 +249,17 @@ def collate(packed: Sequence[Packed], pad_id: int, share_prompt: bool = True) ->
                 edge = edges.setdefault((r, place[tokens[:i]], token), len(edges))
                 path.append((r, c, edge))
     keys = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 3)
-    prompt = torch.tensor([len(view.prompt) for view in views])
+    prompt = torch.tensor([len(view.prompt) - beginning for view in views])
     layout = Layout(ids, positions, real, visible, prompt, added)
-    return Batch(tuple(views), layout, keys[:, 0], keys[:, 1], keys[:, 2], tuple(path))
+    return Batch(
+        tuple(views),
+        layout,
+        keys[:, 0],
+        keys[:, 1],
+        keys[:, 2],
+        tuple(path),
+        views[0].prompt[:beginning],
+    )
 
 
 def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -31,7 +31,9 @@ from mechcla.errors import MechclaError
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
-from mechcla.engine.hooks import edit_places, token_mask
+from mechcla.engine.hooks import edit_places, mask_on
+from mechcla.engine.transfers import sent
+from mechcla.models.beginning import Beginning
 from mechcla.models.hooking import Place, run_hooked
 
 
@@ -64,14 +66,49 @@ def tree_mask(
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
 
 
+Known = dict[tuple[int, ...], Beginning]  # by the tokens
+
+
 @torch.inference_mode()
-def start(model: HookedModel, batch: Batch) -> State:
+def run_batch(
+    model: HookedModel, batch: Batch, places: Sequence[Place], known: Known | None = None
+) -> None:
+    """One pass of a batch's layout through the decoder under hooks, and before it, without them,
+    one of the beginning that its prompts share, unless that is known already.
+
+    known: beginnings by their tokens, added to here, so that batches which share one run it once.
+    """
+    device, layout, past = model.device, batch.layout, None
+    mask = tree_mask(layout.visible.to(device), model.dtype)
+    if batch.beginning:
+        known = {} if known is None else known
+        if batch.beginning not in known:
+            known[batch.beginning] = _begun(model, batch.beginning)
+        past = known[batch.beginning]
+        mask = torch.nn.functional.pad(mask, (len(batch.beginning), 0))  # all of it is seen
+    run_hooked(
+        places,
+        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device), past),
+    )
+
+
+def _begun(model: HookedModel, tokens: tuple[int, ...]) -> Beginning:
+    past, n = Beginning(), len(tokens)
+    ids = torch.tensor([tokens], device=model.device)
+    seen = torch.ones(1, n, n, dtype=torch.bool, device=model.device).tril()
+    positions = torch.arange(n, device=model.device).unsqueeze(0)
+    model.run_decoder(ids, tree_mask(seen, model.dtype), positions, past)
+    past.closed = True
+    return past
+
+
+@torch.inference_mode()
+def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State:
     """One unsteered pass through the decoder, without the unembedding, which records each block's
     arguments.
 
-    Returns the State at block 0. Hooks of the user's own fire.
+    known: as `run_batch` has it. Returns the State at block 0. Hooks of the user's own fire.
     """
-    device, layout = model.device, batch.layout
     calls: list[dict[str, Any]] = []
     trunk: list[Tensor] = []
     last: list[Tensor] = []
@@ -83,21 +120,18 @@ def start(model: HookedModel, batch: Batch) -> State:
         names = model.block_arguments(len(calls))
         given = dict(zip(names, args, strict=False)) | kwargs
         trunk.append(given.pop(names[0]))
-        calls.append({k: v for k, v in given.items() if k not in ("past_key_values", "use_cache")})
+        unused = () if batch.beginning else ("past_key_values", "use_cache")
+        calls.append({k: v for k, v in given.items() if k not in unused})
 
-    mask = tree_mask(layout.visible.to(device), model.dtype)
     places: list[Place] = [("before", block, record) for block in model.blocks]
-    run_hooked(
-        [*places, ("after", model.blocks[-1], end)],
-        lambda: model.run_decoder(layout.ids.to(device), mask, layout.positions.to(device)),
-    )
+    run_batch(model, batch, [*places, ("after", model.blocks[-1], end)], known)
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
 
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
     for edit in edits:
-        where = token_mask(state.batch.layout, edit.positions).to(h.device)
+        where = mask_on(state.batch.layout, edit.positions, h.device)
         h = edit.apply(h, where, weight_of(edit, state.readings))
     return h
 
@@ -239,10 +273,9 @@ def finish(state: State, edits: Sequence[Intervention] = ()) -> Float[Tensor, " 
 
 def scored(state: State) -> Scored:
     """The rows of a State behind the last block at which something is scored."""
-    batch, width = state.batch, state.batch.layout.ids.shape[1]
-    flat, place = torch.unique(batch.edge_row * width + batch.edge_place, return_inverse=True)
-    return Scored(
-        state.resid.reshape(-1, state.resid.shape[-1])[flat.to(state.resid.device)],
-        place,
-        batch.edge_token,
-    )
+    batch, h = state.batch, state.resid
+    flat, place = batch.scored
+    if h.device not in batch.scored_on:
+        batch.scored_on[h.device] = sent(flat, h.device)
+    rows = h.reshape(-1, h.shape[-1])[batch.scored_on[h.device]]
+    return Scored(rows, place, batch.edge_token)

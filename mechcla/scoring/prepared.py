@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,11 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcla.engine import capability
+from mechcla.engine.batch_size import AUTO, batch_tokens
+from mechcla.engine.beginnings import shared_lengths
+from mechcla.engine.intervention import BEHIND, Intervention
 from mechcla.engine.memory import retry_smaller
 from mechcla.engine.offload import ResidualCache
 from mechcla.engine.packing import Batch, Packed, collate, pack, plan
 from mechcla.engine.reference import Rows, plain_log_probs
-from mechcla.engine.state import State, finish, start
+from mechcla.engine.state import Known, State, finish, start
 from mechcla.engine.variants import Edits
 from mechcla.errors import MechclaError
 from mechcla.items.item import PromptForm
@@ -23,13 +28,13 @@ from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.models.hooking import users_hooks
 from mechcla.models.tokens import start_token
+from mechcla.progress import track
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 
-MAX_TOKENS = 2048
 PRIOR_TOKENS = 128  # of candidates in one sequence when they are scored without a prompt
 # A candidate's tokens, and their log-likelihood at the beginning of a text.
 Priors = dict[tuple[int, ...], float]
@@ -42,9 +47,11 @@ class Prepared:
     interventions.
 
     On the fast path `states` holds a State a batch, all at the entrance of one block; on the plain
-    path it is empty, `why` says why (`plain_because`) and `rows` how rows run there. max_tokens
+    path it is empty, `why` says why and `rows` how rows run there. max_tokens
     bounds a batch, also where several strengths run as one. hooks: where hooks of the user's own
-    were when the items were prepared.
+    were when the items were prepared. beginnings: how many tokens of each item's prompt are run
+    once for all prompts that begin so; empty where none are. shorter: prepares the same items for
+    edits of tokens that lie in these beginnings; None where none can.
     """
 
     model: HookedModel
@@ -60,15 +67,37 @@ class Prepared:
     why: str = ""
     rows: Rows = "padded"
     hooks: tuple[str, ...] = ()
+    beginnings: tuple[int, ...] = ()
+    shorter: Callable[[], Prepared] | None = None
+
+    @cached_property
+    def _shorter(self) -> Prepared | None:
+        return self.shorter and self.shorter()
+
+    @property
+    def largest(self) -> int:
+        """Tokens, padding too, of the largest batch that there is."""
+        made = [self, *filter(None, [vars(self).get("_shorter")])]
+        return max(int(batch.layout.ids.numel()) for one in made for batch in one.batches)
+
+    def suited(self, edits: Edits) -> Prepared:
+        """These items as they run under these edits: behind their beginnings, or, where an edit
+        may act on tokens within them, behind shorter ones, prepared at the first use.
+        """
+        return (behind(edits) and self) or self._shorter or self
 
     def edge_log_probs(self, edits: Edits = ()) -> list[Float[Tensor, " _"]]:
-        """What is left to run, and the unembedding, a tensor per batch."""
+        """What is left to run, and the unembedding, a tensor per batch of `suited(edits)`."""
+        if (mine := self.suited(edits)) is not self:
+            return mine.edge_log_probs(edits)
         if not self.states:
             return [plain_log_probs(self.model, b, edits, self.rows) for b in self.batches]
         return [finish(state, edits) for state in self.states]
 
     def table(self, edges: Sequence[Float[Tensor, " _"]], edits: Edits) -> Scores:
         """The item-level table of these log-probabilities, in the items' order."""
+        if (mine := self.suited(edits)) is not self:
+            return mine.table(edges, edits)
         rows: dict[int, ItemScore] = {}
         for batch, indices, log_probs in zip(self.batches, self.order, edges, strict=True):
             sums = iter(batch.sums(log_probs))
@@ -100,13 +129,15 @@ class Prepared:
         return Scores(tuple(rows[i] for i in sorted(rows)), settings)
 
     def how(self) -> dict[str, Any]:
-        """What ran: the path and why, the attention backend, dtype, device and number of CPU
-        threads.
+        """What ran: the path and why, beginnings that were run once, tokens of a batch, the
+        attention backend, dtype, device and number of CPU threads.
         """
         why = {"path_reason": self.why} if self.why else {}
         return {
             "path": "plain" if self.why else "packed",
             **why,
+            **described(self.beginnings),
+            "max_tokens": self.max_tokens,
             "attention": self.model.attention,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": str(self.model.device),
@@ -114,21 +145,40 @@ class Prepared:
         }
 
 
-def plain_because(
-    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool | Chat = False
-) -> str:
-    """Why these items would be scored on the plain path of this model; empty where they are packed.
+def behind(edits: Sequence[Intervention]) -> bool:
+    """Whether no edit acts on a token before the prompt's last one."""
+    return all(edit.positions in BEHIND for edit in edits)
 
-    The two paths agree up to rounding, which in bfloat16 shows, so the path is part of a result's
-    identity.
+
+def described(beginnings: Sequence[int]) -> dict[str, Any]:
+    """What a record says about beginnings: how many prompts share one of how many tokens."""
+    counted = Counter(n for n in beginnings if n)
+    return {"beginnings": {str(n): counted[n] for n in sorted(counted)}} if counted else {}
+
+
+def way(
+    model: HookedModel, items: ItemSet, prompt: PromptForm = "implicit", chat: bool | Chat = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How these items would be run: the path, and the beginnings that are run once.
+
+    For edits behind the prompts (and none), and for all others. The ways agree up to rounding,
+    which in bfloat16 shows, so they are part of a result's identity.
     """
-    return _plain_because(
-        model,
-        [
-            pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size)
-            for item in items
-        ],
-    )
+    texts = [
+        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
+    ]
+    if _plain_because(model, texts):
+        return {"path": "plain"}, {"path": "plain"}
+    found = [{"path": "packed", **described(_beginnings(model, texts, w))} for w in (True, False)]
+    return found[0], found[1]
+
+
+def _beginnings(model: HookedModel, texts: Sequence[Packed], written: bool) -> tuple[int, ...]:
+    """`shared_lengths` of packed prompts, or nothing where the model or its hooks forbid it."""
+    lengths = tuple(shared_lengths(texts, written))
+    if not any(lengths) or users_hooks(model) or not capability.shares(model):
+        return ()
+    return lengths
 
 
 def _plain_because(model: HookedModel, texts: Sequence[Packed], packed: bool = False) -> str:
@@ -147,13 +197,14 @@ def prepare(
     items: ItemSet,
     prompt: PromptForm = "implicit",
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | str = AUTO,
     fast: bool | None = None,
     cache: ResidualCache | None = None,
     chat: bool | Chat = False,
     prior: bool = True,
     known: KnownPriors | None = None,
     packed: bool = False,
+    share: bool = True,
 ) -> Prepared:
     """Tokenise, pack and batch items, and run the blocks' unsteered recording pass once.
 
@@ -162,13 +213,14 @@ def prepare(
     text alone; said once per model. packed=True runs them packed and padded all the same. Hooks
     must then stay as they are until the items are scored.
 
-    max_tokens: rows x padded length of a batch; halved, with a warning, as often as memory runs
-    out. cache: bounds the memory of cached residuals. fast: None lets `capability.fits` decide, and
-    sends texts that reach beyond a sliding attention window, or a chunk, to the plain path. prior:
-    measure the candidates' log-likelihoods without a prompt too, once, so that scores can be
-    corrected for them. known: priors of sets of candidates, read where it has this one's and added
-    to where not, so that what several prompt forms of the same items offer is measured once; the
-    same items have the same priors to the last bit whatever was measured before. Raises
+    max_tokens: rows x padded length of a batch, or "auto" (`batch_tokens`); halved, with a warning,
+    as often as memory runs out. cache: bounds the memory of cached residuals. fast: None lets
+    `capability.fits` decide, and sends texts that reach beyond a sliding attention window, or a
+    chunk, to the plain path. prior: measure the candidates' log-likelihoods without a prompt too,
+    once, so that scores can be corrected for them. known: priors of sets of candidates, read where
+    it has this one's and added to where not, so that what several prompt forms of the same items
+    offer is measured once; the same items have the same priors to the last bit whatever was
+    measured before. share: run a long beginning that prompts share (`shared_lengths`) once. Raises
     MechclaError for an empty set, a prompt beyond the window, or a candidate without tokens.
     """
     if not len(items):
@@ -180,6 +232,7 @@ def prepare(
     if fast is None:
         why = _plain_because(model, texts, packed)
         fast = not why
+    most = batch_tokens(model, max_tokens)
     rows: Rows = "padded" if fast else capability.plain_rows(model, packed)
     hooks = users_hooks(model)
     sizes = [
@@ -187,19 +240,25 @@ def prepare(
         for p in texts
     ]
     cache = cache or ResidualCache()
+    beginnings = _beginnings(model, texts, True) if share and fast else ()
+    short = _beginnings(model, texts, False) if beginnings else ()
 
-    def build(most: int) -> Prepared:
-        groups = tuple(tuple(group) for group in plan(sizes, most))
-        batches = tuple(
-            collate([texts[i] for i in g], model.pad_id, share_prompt=fast) for g in groups
-        )
-        states = tuple(cache.keep(start(model, b)) for b in batches) if fast else ()
+    def build(most: int, shared: tuple[int, ...] = beginnings) -> Prepared:
+        groups: list[tuple[int, ...]] = []
+        batches: list[Batch] = []
+        for begin, members in _sharing(texts, shared):
+            for part in plan([sizes[i] - begin for i in members], most):
+                groups.append(tuple(members[k] for k in part))
+                mine = [texts[i] for i in groups[-1]]
+                batches.append(collate(mine, model.pad_id, fast, begin))
+        run_once: Known = {}
+        states = tuple(cache.keep(start(model, b, run_once)) for b in batches) if fast else ()
         return Prepared(
             model,
             items,
             prompt,
-            batches,
-            groups,
+            tuple(batches),
+            tuple(groups),
             states,
             most,
             cache,
@@ -208,6 +267,10 @@ def prepare(
             why,
             rows,
             hooks,
+            shared,
+            (lambda: retry_smaller(model, partial(build, shared=short), most, floor=max(sizes)))
+            if shared != short
+            else None,
         )
 
     known = {} if known is None else known
@@ -217,9 +280,17 @@ def prepare(
         # Measured with these items' own candidates alone: neighbours decide the last bits.
         offered = tuple(sorted({c for p in texts for c in p.candidates}))
         if offered not in known:
-            known[offered] = _priors(model, offered, first, max_tokens, fast, rows)
+            known[offered] = _priors(model, offered, first, most, fast, rows)
         priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in texts)
-    return retry_smaller(model, build, max_tokens, floor=max(sizes))
+    return retry_smaller(model, build, most, floor=max(sizes))
+
+
+def _sharing(texts: Sequence[Packed], lengths: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Indices of the prompts that share a beginning, by its length; those without one first."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, text in enumerate(texts):
+        groups.setdefault(text.prompt[: lengths[i]] if lengths else (), []).append(i)
+    return [(len(tokens), groups[tokens]) for tokens in sorted(groups, key=len)]
 
 
 def _priors(
@@ -252,7 +323,7 @@ def _priors(
 
     def run(most: int) -> Priors:
         found: Priors = {}
-        for part in plan(sizes, most):
+        for part in track(plan(sizes, most), "priors", unit="batch"):
             batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
             sums = batch.sums(
                 finish(start(model, batch)) if fast else plain_log_probs(model, batch, rows=rows)

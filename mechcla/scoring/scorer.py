@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.engine.batch_size import AUTO
 from mechcla.engine.intervention import Intervention, active, check_chat
 from mechcla.engine.languages import Interventions, by_language, described
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
-from mechcla.engine.variants import Edits, run_variants, steps
+from mechcla.engine.variants import Branch, Edits, run_variants, steps
 from mechcla.errors import MechclaError, unknown
 from mechcla.items.item import FORMS, PromptForm
 from mechcla.items.item_set import ItemSet
@@ -27,7 +28,7 @@ from mechcla.scoring.scores import Scores
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
-from mechcla.scoring.prepared import MAX_TOKENS, Prepared, prepare
+from mechcla.scoring.prepared import Prepared, prepare
 
 
 def score(
@@ -36,7 +37,7 @@ def score(
     interventions: Interventions = (),
     prompt: PromptForm = "implicit",
     *,
-    max_tokens: int = MAX_TOKENS,
+    max_tokens: int | str = AUTO,
     chat: bool | Chat = False,
     prior: bool = True,
     packed: bool = False,
@@ -51,7 +52,8 @@ def score(
     instruction-tuned model expects, with the candidate as the assistant's turn; True, or a
     `mechcla.Chat`. prior: also score the candidates without a prompt, for the normalisation
     "prior". packed: while hooks of your own are in place, prompts run one by one, unpadded, on the
-    plain path, and True runs them packed and padded all the same; see `prepare`. Returns a table
+    plain path, and True runs them packed and padded all the same; see `prepare`. max_tokens: tokens
+    of a batch; "auto" is 2048, and on a GPU what a short measurement finds best. Returns a table
     with a row per item. An intervention of strength 0 gives the unsteered scores to the last bit.
 
     >>> spanish = items.language("es").test
@@ -132,7 +134,7 @@ def score_many(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(b.layout.ids.numel() for b in prepared.batches)
+            largest = prepared.largest
             if prepared.max_tokens < largest:  # a batch of one row: there is no half
                 raise too_large(prepared.model, largest) from error
             smaller = halved(prepared.model, prepared.max_tokens, error)
@@ -152,6 +154,7 @@ def _again(old: Prepared, max_tokens: int) -> Prepared:
         chat=old.chat,
         prior=False,
         packed=old.rows != "alone",
+        share=bool(old.beginnings),
     )
     return replace(again, priors=old.priors, why=old.why)
 
@@ -163,5 +166,9 @@ def _run(
         for i, edits in list(todo.items()):
             yield i, prepared.edge_log_probs(edits)
     else:
-        branches = [(i, steps(edits)) for i, edits in todo.items()]
-        yield from run_variants(prepared.states, branches, prepared.max_tokens, prepared.cache.keep)
+        groups: dict[int, tuple[Prepared, list[Branch]]] = {}
+        for i, edits in todo.items():
+            mine = prepared.suited(edits)
+            groups.setdefault(id(mine), (mine, []))[1].append((i, steps(edits)))
+        for mine, branches in groups.values():
+            yield from run_variants(mine.states, branches, mine.max_tokens, mine.cache.keep)

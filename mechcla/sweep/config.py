@@ -36,6 +36,7 @@ from mechcla.sweep.setting_types import (
     MOST_THREADS,
     LayersOrName,
     Numbers,
+    TokensOrAuto,
     Variables,
     Where,
     Words,
@@ -209,7 +210,7 @@ class SweepConfig(ScaleSettings):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="seed of the bootstrap, the tests and the control arms"
     )
-    max_tokens: int = Field(2048, ge=1, le=2**24, description="tokens per batch")
+    max_tokens: TokensOrAuto = "auto"
     cache_mib: int = Field(
         2048,
         ge=0,

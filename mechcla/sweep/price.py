@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mechcla.engine.batch_size import batch_tokens
 from mechcla.engine.packing import collate, pack, plan
 from mechcla.engine.variants import steps
 from mechcla.items.item_set import ItemSet
@@ -232,7 +233,7 @@ class Shape:
             for i in items
         ]
         sizes = [p.n_tokens for p in packed]
-        groups = plan(sizes, config.max_tokens)
+        groups = plan(sizes, batch_tokens(model, config.max_tokens))
         tokens = sum(len(g) * max(sizes[i] for i in g) for g in groups)
         rows = 0
         for group in groups:
@@ -276,7 +277,8 @@ def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, again: bool) ->
             work += Work(
                 tokens=shape.tokens, block_tokens=(n - entered) * shape.tokens, rows=shape.rows
             )
-    together = max(1, sweep.config.max_tokens // max(1, shape.tokens // shape.batches))
+    most = batch_tokens(sweep.model, sweep.config.max_tokens)
+    together = max(1, most // max(1, shape.tokens // shape.batches))
     work += Work(passes=-(-len(jobs) // together) * shape.batches * depth)
     return work
 
@@ -313,11 +315,10 @@ def memory_of(ready: Ready, shapes: Any) -> int:
     """Bytes of one process: weights, cached residuals, a batch's activations, and the libraries."""
     model, config = ready.model, ready.config
     size = model.dtype.itemsize
-    weights = int(sum(p.numel() * p.element_size() for p in model.bridge.parameters()))
     largest = max(s.tokens for s in shapes)
     cached = min(config.cache_mib << 20, 2 * largest * (model.n_layers + 1) * model.d_model * size)
-    batch = min(config.max_tokens, 2 * largest) * model.d_model * size * 24
-    return int(weights + cached + batch + (600 << 20))
+    batch = min(batch_tokens(model, config.max_tokens), 2 * largest) * model.d_model * size * 24
+    return int(model.weight_bytes + cached + batch + (600 << 20))
 
 
 __all__ = ["Price", "Stage", "Work", "clock", "price_of"]

@@ -14,6 +14,7 @@ from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.identity import DECIDING, code_digest, versions
 from mechcla.sweep.axes import Axes
+from mechcla.sweep.batches import with_batches
 from mechcla.sweep.checks import check_items
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.held import DIGEST, find_items, find_model, item_settings, of_model
@@ -67,6 +68,7 @@ def make_ready(config: SweepConfig, model: HookedModel | None, items: ItemSet | 
             else ("implicit",)
         ):
             pack(item, model.tokenizer, form, model.window, config.chat_form, model.vocab_size)
+    config = with_batches(config, model)
     packages = {k: v for k, v in versions().items() if k in DECIDING}
     identity = {
         "model": model.digest,

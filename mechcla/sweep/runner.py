@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from tqdm import tqdm
 
+from mechcla import progress
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.offload import ResidualCache
@@ -27,7 +28,7 @@ from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.parts import Parts
 from mechcla.runs.store import Store
-from mechcla.scoring.prepared import KnownPriors, Prepared, plain_because, prepare
+from mechcla.scoring.prepared import KnownPriors, Prepared, behind, prepare, way
 from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.steering.method import Method
@@ -42,6 +43,7 @@ from mechcla.sweep.ready import make_ready
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 Group = tuple[tuple[Job, ...], frozenset[Job]]  # cells that run as one batch, and which are done
+Decides = dict[str, Any]
 
 
 @runtime_checkable
@@ -73,7 +75,7 @@ class Sweep:
     asked: set[Job] = field(default_factory=set)
     priors: KnownPriors = field(default_factory=dict)
     base: dict[Job, Scores] = field(default_factory=dict)
-    plain: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    ways: dict[tuple[str, str, str, str], tuple[Decides, Decides]] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
     held: ExitStack = field(default_factory=ExitStack)
     parts: Parts | None = None
@@ -234,21 +236,17 @@ class Sweep:
             "edits": [e.describe() for e in edits],
             "max_tokens": self.config.max_tokens,
             **chat_settings(self.config.chat_form, self.model.tokenizer),
-            "path": "plain" if self._plain(job) else "packed",
+            **self._way(job, edits),
         }
         name = f"{job.method.name}-{job.kind}-{job.prompt}"
         return job.split, job.language, name, decides
 
-    def _plain(self, job: Job) -> str:
-        """Why a job's items take the plain path, if they do: known before they are prepared, since
-        it is in their name.
-        """
+    def _way(self, job: Job, edits: Sequence[Intervention]) -> Decides:
+        """How a job's items run: known before they are prepared, since it is in their name."""
         key = (job.language, job.kind, job.split, job.prompt)
-        if key not in self.plain:
-            self.plain[key] = plain_because(
-                self.model, self.items_of(job), job.prompt, self.config.chat_form
-            )
-        return self.plain[key]
+        if key not in self.ways:
+            self.ways[key] = way(self.model, self.items_of(job), job.prompt, self.config.chat_form)
+        return self.ways[key][not behind(edits)]
 
     def lost(self, split: str) -> list[Job]:
         """The steered cells of a split that are not finite, in an order of their own."""
@@ -318,9 +316,7 @@ def _opened(
     for message in ready.axes.lacking(families_of(config)):
         print(f"mechcla.sweep: {message}", file=sys.stderr)
     vectors = _vectors(model, items, config, store, parts)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
+    bar = progress.bar("sweep", 0, "cell", kept=True)
     cache = ResidualCache(config.cache_mib << 20, str(store.folder))
     sweep = Sweep(config, model, items, store, Study(items), ready.axes, vectors, bar, cache)
     sweep.parts = parts

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
+from mechcla.engine.batch_size import AUTO, MOST
 from mechcla.errors import nearest
 from mechcla.steering.grid import NAMED
 
@@ -91,7 +92,23 @@ def _named(value: Any, validated: Callable[[Any], Any]) -> Any:
     return validated(value)
 
 
+def _auto(value: Any, validated: Callable[[Any], Any]) -> Any:
+    """`auto` as it is, another word refused; a number as one."""
+    if isinstance(value, str) and (word := value.strip()).isalpha():
+        if word != AUTO:
+            raise ValueError(f"{nearest(word, [AUTO])}, or a number of tokens such as 2048")
+        return word
+    return validated(value)
+
+
 if TYPE_CHECKING:
     LayersOrName = list[int] | str
+    TokensOrAuto = int | str
 else:  # a list whose errors name its place, and beside it the names
     LayersOrName = Annotated[Layers, WrapValidator(_named), PlainSerializer(lambda value: value)]
+    TokensOrAuto = Annotated[
+        int,
+        Field(ge=1, le=MOST, description="tokens per batch; auto: 2048, on a GPU as many as pay"),
+        WrapValidator(_auto),
+        PlainSerializer(lambda value: value),
+    ]

@@ -20,6 +20,7 @@ from mechcla.models.adapters import WEIGHTS, recorded_base, shipped_adapters
 from mechcla.models.load import load_model
 from mechcla.runs.aligned import aligned_tables
 from mechcla.runs.aligned_values import EXPLICIT, UNSTEERED, AlignedComparison
+from mechcla.runs.folder import BESIDE_ALIGNED
 from mechcla.runs.identity import code_digest
 from mechcla.runs.run import Run
 from mechcla.scoring.prepared import prepare
@@ -54,7 +55,7 @@ def compare_shipped(
         return None
     scored = set(map(_key, own[UNSTEERED]))
     items = run.item_set.test.where(lambda i: (i.id, i.language, i.kind) in scored)
-    out = run.folder.parent / f"{run.folder.name}-aligned"
+    out = run.folder.parent / f"{run.folder.name}{BESIDE_ALIGNED}"
     tables = {BASE: own}
     for name, folder in adapters.items():
         say(f"\nThe shipped adapter {name!r}, on the run's {len(items)} test items")
@@ -75,7 +76,7 @@ def _scored(
         "adapter": file_sha256(folder / WEIGHTS),
         "choice": file_sha256(folder / CHOICE),
         "items": items.digest,
-        "max_tokens": config.max_tokens,
+        "max_tokens": (most := run.config["max_tokens"]),
         "code": code_digest(),
     }
     places = {
@@ -102,7 +103,7 @@ def _scored(
             part = ItemSet(tuple(x for x in items if (x.language, x.kind) == (language, kind)))
             if not len(part):
                 continue
-            prepared = prepare(model, part, max_tokens=config.max_tokens, cache=cache, prior=False)
+            prepared = prepare(model, part, max_tokens=most, cache=cache, prior=False)
             for index, scores in score_many(prepared, [edits for _, edits in variants]):
                 rows[variants[index][0]] += scores
     made = {condition: Scores(tuple(found)) for condition, found in rows.items() if found}

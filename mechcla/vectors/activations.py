@@ -15,15 +15,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcla.engine.capability import plain_rows
+from mechcla.engine.beginnings import shared_lengths
+from mechcla.engine.capability import plain_rows, shares
 from mechcla.engine.hooks import edit_places
-from mechcla.engine.intervention import Intervention
+from mechcla.engine.intervention import BEHIND, Intervention
 from mechcla.engine.memory import halved, is_out_of_memory, limit, too_large
 from mechcla.engine.packing import Packed, collate, plan
+from mechcla.engine.state import Known, run_batch
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
-from mechcla.models.hooking import Place, run_hooked
+from mechcla.models.hooking import Place, run_hooked, users_hooks
 from mechcla.models.tokens import Tokens, check_known
+from mechcla.progress import bar
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -73,6 +76,7 @@ def last_token_residuals(
     chat: bool | Chat = False,
     packed: bool = False,
     position: Position = "last_prompt_token",
+    share: bool = True,
 ) -> Iterator[tuple[list[int], Float[Tensor, "layer prompt d_model"]]]:
     """Yields (indices into texts, residuals) batch by batch, shortest prompts first, in the model's
     dtype.
@@ -85,6 +89,7 @@ def last_token_residuals(
     is a user's turn in the model's chat template, whose last token is then the one before the
     answer. packed: pad prompts to batches although hooks of your own are in place; without it they
     then run one by one, unpadded. A model whose layers mind padding runs one length at a time.
+    share: run a long beginning that prompts share, and that no edit and no mean reaches, once.
     Raises MechclaError for a prompt that is longer than the model's window, or has a token that the
     model does not know.
     """
@@ -101,6 +106,7 @@ def last_token_residuals(
     lengths = [len(row.ids) for row in rows]
     how = plain_rows(model, packed)
     waiting = [[i] for i in sorted(range(len(rows)), key=lambda i: (lengths[i], i))][::-1]
+    begin, once = [0] * len(rows), Known()
     if how != "alone":
         waiting = plan(lengths, limit(model, max_tokens))[::-1]
     if how == "lengths":
@@ -108,10 +114,22 @@ def last_token_residuals(
             [i for i in g if lengths[i] == n] for g in waiting for n in range(max(lengths), 0, -1)
         ]
         waiting = [group for group in same if group]
+    if how == "padded" and share:
+        begin = _beginnings(model, rows, edits, position)
+    if any(begin):
+        waiting = []
+        for key in sorted({row.ids[:n] for row, n in zip(rows, begin, strict=True)}, key=len):
+            mine = [i for i, row in enumerate(rows) if row.ids[: begin[i]] == key]
+            parts = plan([lengths[i] - len(key) for i in mine], limit(model, max_tokens))
+            waiting += [[mine[k] for k in part] for part in parts]
+        waiting.reverse()
+    done = bar("extraction", len(rows), "prompt")
     while waiting:
         group = waiting.pop()
         try:
-            found = _forward(model, [rows[i] for i in group], site, edits, position)
+            found = _forward(
+                model, [rows[i] for i in group], site, edits, position, begin[group[0]], once
+            )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -120,7 +138,23 @@ def last_token_residuals(
             halved(model, len(group) * max(len(rows[i].ids) for i in group), error)
             waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
         else:
+            done.update(len(group))
             yield group, found
+    done.close()
+
+
+def _beginnings(
+    model: HookedModel, rows: Sequence[Tokens], edits: Sequence[Intervention], position: Position
+) -> list[int]:
+    """How many tokens of each prompt are run once for all that begin so."""
+    # A mean is of what the texts wrote, and so are most edits.
+    written = position == "last_prompt_token" and all(e.positions in BEHIND for e in edits)
+    lengths = shared_lengths([Packed(None, row.ids, (), row.added) for row in rows], written)
+    window, longest = model.sliding_window, max((len(row.ids) for row in rows), default=0)
+    fits = window is None or longest <= window
+    if not any(lengths) or not fits or users_hooks(model) or not shares(model):
+        return [0] * len(rows)
+    return lengths
 
 
 @torch.inference_mode()
@@ -130,14 +164,18 @@ def _forward(
     site: str,
     edits: Sequence[Intervention],
     position: Position,
+    begin: int,
+    once: Known,
 ) -> Float[Tensor, "layer prompt d_model"]:
-    layout = collate([Packed(None, row.ids, (), row.added) for row in rows], model.pad_id).layout
-    last = torch.tensor([len(row.ids) - 1 for row in rows])
+    prompts = [Packed(None, row.ids, (), row.added) for row in rows]
+    batch = collate(prompts, model.pad_id, beginning=begin)
+    layout = batch.layout
+    last = layout.prompt - 1
     kept: list[Tensor] = [torch.empty(0)] * model.n_layers
     written = torch.zeros(layout.ids.shape)
     for k, row in enumerate(rows):
-        own = [place for place in range(len(row.ids)) if place not in row.added]
-        written[k, own or list(range(len(row.ids)))] = 1.0
+        own = [place - begin for place in range(len(row.ids)) if place not in row.added]
+        written[k, [place for place in own if place >= 0] or list(range(len(row.ids)))] = 1.0
     shares = (written / written.sum(1, keepdim=True)).unsqueeze(1)
 
     def see(layer: int, activation: Tensor) -> None:
@@ -151,10 +189,14 @@ def _forward(
         ]
 
     device = model.device
+    places = [*edit_places(model, edits, layout), *watching(model, site, see)]
+    if begin:
+        run_batch(model, batch, places, once)
+        return torch.stack([k.to(device) for k in kept])
     # Padding stands at positions of its own, as it does in a pass that is given none.
     positions = torch.arange(layout.ids.shape[1]).repeat(len(rows), 1)
     run_hooked(
-        [*edit_places(model, edits, layout), *watching(model, site, see)],
+        places,
         lambda: model.run_decoder(
             layout.ids.to(device), layout.real.long().to(device), positions.to(device)
         ),
