@@ -16,6 +16,8 @@ from mechcla.metrics.plane_point import PlanePoint
 from mechcla.plots.style import STYLE, colours, cross, new_figure
 from mechcla.steering.families import Condition, is_steered, look, steered
 
+LEGEND_ROWS = 12  # names below one another that the figures by layer have room for
+
 
 def tradeoff(points: Sequence[PlanePoint]) -> Figure:
     """The plane as differences from the unsteered model: a small panel per method, a point per
@@ -78,8 +80,10 @@ def layers(
     axis that was measured.
     """
     colour = colours(list(cosine))
+    names = max(1, -(-(len(cosine) + 1) // LEGEND_ROWS))  # columns of the languages' names
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(7.0 if cosine else 4.0, 2.6, 2 if cosine else 1)
+        wide = 7.0 + 0.7 * (names - 1) if cosine else 4.0
+        figure, axes = new_figure(wide, 2.6, 2 if cosine else 1)
         left, right = axes[0], axes[-1]
         for language, values in cosine.items():
             left.plot(
@@ -94,7 +98,7 @@ def layers(
         if cosine:
             left.axhline(random_level, color="0.4", ls=":", lw=1, label="random")
             left.set(xlabel="layer", ylabel="perpendicularity of EN and LOC", ylim=(None, 1.02))
-            left.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            left.legend(ncols=names, loc="center left", bbox_to_anchor=(1.0, 0.5))
         right.axhline(0, color="0.6", lw=0.8)
         series = (
             ("EN", "en_layer", "d_transfer", "EN on transfer", look("EN")[1], "-", "^"),

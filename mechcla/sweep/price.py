@@ -239,7 +239,9 @@ class Shape:
         for group in groups:
             batch = collate([packed[i] for i in group], model.pad_id)
             rows += len(set(zip(batch.edge_row.tolist(), batch.edge_place.tolist(), strict=True)))
-        priors = {c for p in packed for c in p.candidates} if job.split == "test" else set()
+        # Forms of a prompt offer the same candidates, which are measured once.
+        first = job.split == "test" and job.prompt == "implicit"
+        priors = {c for p in packed for c in p.candidates} if first else set()
         return cls(items, tokens, len(groups), rows, sum(map(len, priors)))
 
 
