@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 EXTRAS := $(VENV)/.extras
 BROWSER := $(VENV)/.browser
+SITE := $(VENV)/.site
+PACKAGE := $(VENV)/.package
+HOOKED := .venv-hooked
 export HF_HUB_OFFLINE ?= 1
 ARGS ?=
 WORKERS ?= 2
@@ -19,7 +22,7 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test test-slow test-browser lint docs docs-check bench parity extras check-commands clean
+.PHONY: help sweep quick figures align test test-slow test-hooked test-browser lint docs docs-check package-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +48,9 @@ test: $(STAMP)  ## all tests but the slow ones, in WORKERS=2 processes; MARK='no
 test-slow: $(STAMP)  ## the slow tests: README and the tutorial as printed, faults, kills, all model families
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m slow $(ARGS)
 
+test-hooked: $(HOOKED)/.installed  ## HookedTransformer, engine, vectors and a small sweep under TransformerLens 3.9, in .venv-hooked
+	OMP_NUM_THREADS=$(THREADS) $(HOOKED)/bin/python -m pytest -m "not demo and not slow" tests/models/test_hooked_transformer.py tests/models/test_reach.py tests/engine/test_engine.py tests/vectors $(ARGS)
+
 test-browser: $(BROWSER)  ## the page of a run in headless Chromium (Debian's package, or CHROMIUM=path)
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -m browser tests/report $(ARGS)
 
@@ -59,8 +65,13 @@ lint: $(STAMP)  ## ruff, floors, mypy, lengths of files, numbers of the docs
 docs-check: $(STAMP)  ## every number of README and docs/ is what the tables in docs/reference say
 	$(BIN)/python -m analyses.docs --check
 
-docs: $(STAMP)  ## writes these numbers; ARGS='--take runs/demo runs/figures' takes a new run's tables first
+docs: $(SITE)  ## writes these numbers, then the site into site/; ARGS='--take runs/demo runs/figures' takes a new run's tables first
 	$(BIN)/python -m analyses.docs $(ARGS)
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+package-check: $(PACKAGE)  ## builds sdist and wheel, installs the wheel in an empty environment, runs a sweep and an analysis
+	$(BIN)/python -m tests.package
 
 bench: $(BENCH)  ## the engine against its peers (half an hour on 2 cores)
 	$(BIN)/python -m analyses.benchmarks $(ARGS)
@@ -76,11 +87,27 @@ extras: $(EXTRAS)  ## every extra that has tests
 # steering-vectors asks for transformers < 5; it runs with 5, so it goes in without its dependencies.
 $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors repeng
 	@touch $@
 
-$(EXTRAS): $(BENCH)
+$(SITE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(PACKAGE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[package]'
+	@touch $@
+
+$(EXTRAS): $(BENCH) $(SITE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray]'
+	@touch $@
+
+# TransformerLens 4 has no HookedTransformer, so the last version that has one lives in an environment of its own. All else
+# is as in constraints.txt; PIP_CONSTRAINT stands in for constraints of the machine's own, which may name TransformerLens 4.
+$(HOOKED)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(HOOKED)
+	sed '/^transformer-lens==/d' constraints.txt > $(HOOKED)/constraints.txt
+	PIP_CONSTRAINT=$(CURDIR)/$(HOOKED)/constraints.txt $(HOOKED)/bin/python -m pip install --quiet --disable-pip-version-check 'transformer-lens==3.9.*' -e '.[test]'
 	@touch $@
 
 # Chromium is the system's own; Debian and Ubuntu name the package that is missing.
@@ -97,4 +124,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HOOKED) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

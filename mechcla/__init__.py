@@ -28,8 +28,9 @@ from mechcla.metrics.metrics import (
 )
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.models.chat import Chat
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
+from mechcla.models.wrapping import wrap_model
 from mechcla.registry import Registry
 from mechcla.report.document import report
 from mechcla.runs.aligned import compare_aligned
@@ -44,20 +45,22 @@ from mechcla.steering import en_steering, gated_steering, loc_steering, surgical
 from mechcla.sweep.configure import Configuration, configure
 from mechcla.sweep.sweep import run_sweep
 from mechcla.vectors.extract import en_vectors, loc_vectors
+from mechcla.vectors.formats import export_vectors, import_vectors
 from mechcla.vectors.gates import Gate, gate_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AlignResult", "AlignedComparison", "AnswerGroup", "Answers", "Candidate", "Chat",
     "Configuration", "Estimate", "Gate", "HookedModel", "Intervention", "Item", "ItemScore",
     "ItemSet", "LintReport", "MechclaError", "OpenItem", "PlanePoint", "Registry", "Run",
-    "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare", "compare_aligned",
-    "compare_runs", "configure", "consistency", "contrast", "cosine_by_layer", "difference",
-    "en_steering", "en_vectors", "english_bias", "gate_vectors", "gated_steering", "generate",
-    "lint", "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
+    "RunComparison", "Scores", "SteeringVectors", "Study", "align", "compare",
+    "compare_aligned", "compare_runs", "configure", "consistency", "contrast",
+    "cosine_by_layer", "difference", "en_steering", "en_vectors", "english_bias",
+    "export_vectors", "gate_vectors", "gated_steering", "generate", "import_vectors", "lint",
+    "load_items", "load_model", "loc_steering", "loc_vectors", "localization",
     "open_english_bias", "output_language", "permutation_test", "perpendicularity_by_layer",
-    "plane", "read_run", "recoverable_fraction", "register_source", "report", "run_sweep", "score",
-    "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
+    "plane", "read_run", "recoverable_fraction", "register_source", "report", "run_sweep",
+    "score", "sem_b", "sem_w", "surgical_steering", "transfer", "wrap_model",
 ]  # fmt: skip

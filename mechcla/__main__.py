@@ -15,6 +15,7 @@ import sys
 import mechcla.commands  # noqa: F401  (registers them)
 from mechcla.commands.command import COMMANDS
 from mechcla.errors import MechclaError
+from mechcla.progress import quiet, without_flag
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,8 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(_usage(), file=sys.stdout if given else sys.stderr)
         return 0 if given else 2
+    given, hushed = without_flag(given)
     try:
-        return COMMANDS.get(given[0]).run(given[1:])
+        with quiet(hushed):
+            return COMMANDS.get(given[0]).run(given[1:])
     except MechclaError as error:
         print(f"mechcla: {error}", file=sys.stderr)
         return 2
@@ -40,8 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = ["usage: python -m mechcla COMMAND ...   (COMMAND --help lists its settings)", ""]
-    return "\n".join(lines + [f"  {name:8}{command.about}" for name, command in COMMANDS.items()])
+    about = "(COMMAND --help lists its settings; --quiet: no progress bar)"
+    lines = [f"usage: python -m mechcla COMMAND ...   {about}", ""]
+    return "\n".join(lines + [f"  {name:10}{command.about}" for name, command in COMMANDS.items()])
 
 
 if __name__ == "__main__":

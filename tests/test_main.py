@@ -70,7 +70,7 @@ def test_lint_exits_with_0_for_clean_items(items: Path, capsys: pytest.CaptureFi
         (
             ["lnt", "ITEMS"],
             "unknown command 'lnt'; did you mean 'lint'? "
-            "known: align, compare, lint, report, sweep",
+            "known: align, compare, export, generate, lint, merge, report, sweep",
         ),
         (["sweep", "--model", "demo", "--preset", "quik"], "quick"),
     ],
@@ -94,10 +94,13 @@ def test_a_broken_line_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.split("\n")[2:7]] == [
+    assert [line.split()[0] for line in capsys.readouterr().out.split("\n")[2:10]] == [
         "align",
         "compare",
+        "export",
+        "generate",
         "lint",
+        "merge",
         "report",
         "sweep",
     ]
@@ -133,4 +136,13 @@ def test_it_runs_as_a_module_and_the_console_script_is_its_main(items: Path) -> 
     ]
     module, function = scripts["mechcla"].split(":")
     assert getattr(sys.modules[module], function) is main
-    assert COMMANDS.names() == ("align", "compare", "lint", "report", "sweep")
+    assert COMMANDS.names() == (
+        "align",
+        "compare",
+        "export",
+        "generate",
+        "lint",
+        "merge",
+        "report",
+        "sweep",
+    )

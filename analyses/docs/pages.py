@@ -50,8 +50,8 @@ class Fault:
 
 
 def pages(root: Path = ROOT) -> list[Path]:
-    """README and the pages of docs/."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """README and the pages of docs/ and its folders."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def render(text: str, page: str, folder: Path = FOLDER) -> tuple[str, list[Fault]]:

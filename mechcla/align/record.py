@@ -11,6 +11,7 @@ from mechcla.align.methods import METHODS
 from mechcla.errors import MechclaError
 from mechcla.results import Rows
 from mechcla.storage import read_sealed
+from mechcla.vectors.card import is_repository
 
 RECORD, CARD, LOSSES = "training.json", "README.md", "losses.csv"
 LIMIT = (
@@ -90,7 +91,7 @@ def card(record: Mapping[str, Any]) -> str:
     kind = "control" if method.control else "alignment method"
     lines = [
         "---",
-        f"base_model: {settings['model']}",
+        *([f"base_model: {settings['model']}"] if is_repository(settings["model"]) else []),
         "library_name: peft",
         "tags: [lora, cross-lingual-alignment, mechcla]",
         "---",

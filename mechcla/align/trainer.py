@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mechcla import progress
 from mechcla.align.decoder import Decoder
 from mechcla.align.dev import DevLooks
 from mechcla.align.methods import Losses
@@ -80,15 +81,23 @@ def train(
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.began, self.first = time.monotonic(), state.global_step
+            self.bar = progress.bar("align", len(plan.steps), "step", kept=True)
+            self.bar.update(state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if logs and "loss" in logs:
+            if logs and "loss" in logs and progress.shown():
+                self.bar.set_postfix_str(f"{logs['task']} loss {logs['loss']:.4f}")
+                self.bar.update(state.global_step - self.bar.n)
+            elif logs and "loss" in logs and not progress.hushed():
                 each = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
                 print(
                     f"align: step {state.global_step} of {len(plan.steps)}: {logs['task']} loss "
                     f"{logs['loss']:.4f}, {each:.1f} s per step",
                     file=sys.stderr,
                 )
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.close()
 
     looks = DevLooks(adapted, config, work) if config.dev_items else None
 

@@ -21,7 +21,8 @@ class Answer:
 
     `text` is cut at the stop text and stripped; `tokens` are all ids that were generated, the one
     that ended the answer included; `ended` is "stop", "eos", or "length" where max_new_tokens was
-    reached first.
+    reached first, "" while it is being written. number: which of the answers to its question, from
+    0.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Answer:
     text: str
     tokens: tuple[int, ...]
     ended: str
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Answers(Sequence[Answer]):
     def __add__(self, other: Answers) -> Answers:
         return Answers(self.rows + other.rows, self.settings)
 
-    def where(self, **fields: str) -> Answers:
+    def where(self, **fields: Any) -> Answers:
         """The rows whose fields have these values. Raises MechclaError for an unknown field."""
         known = list(Answer.__dataclass_fields__)
         for name in fields:
@@ -85,9 +87,8 @@ class Answers(Sequence[Answer]):
         import pyarrow.parquet as pq
 
         names = list(Answer.__dataclass_fields__)
-        schema = pa.schema(
-            [(n, pa.list_(pa.int64()) if n == "tokens" else pa.string()) for n in names]
-        )
+        types = {"tokens": pa.list_(pa.int64()), "number": pa.int64()}
+        schema = pa.schema([(n, types.get(n, pa.string())) for n in names])
         columns = {
             n: [list(v) if isinstance(v := getattr(r, n), tuple) else v for r in self.rows]
             for n in names
@@ -115,7 +116,7 @@ class Answers(Sequence[Answer]):
             table = pq.read_table(str(user_path(path)))
             meta = table.schema.metadata or {}
             table = without_row_numbers(table)
-            if table.column_names != known:
+            if table.column_names not in (known, known[:-1]):  # `number` came after version 0.1
                 raise MechclaError(f"{shown} has columns {table.column_names}; expected {known}")
             settings = meta.get(b"mechcla", b"{}").decode()
             seal = meta.get(b"mechcla.digest", b"").decode()

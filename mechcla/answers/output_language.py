@@ -133,10 +133,29 @@ def probability_english(text: str, language: str) -> float:
     """py3langid's probability of English against the language, the text lowercased, so that a
     capital is no evidence.
     """
-    ranked = dict(_identifier(language).rank(text.lower()))
+    ranked = dict(_identifier((*_codes(language), "en")).rank(text.lower()))
     other = max(ranked[code] for code in _codes(language))
     total = ranked["en"] + other
     return ranked["en"] / total if math.isfinite(total) and total > 0 else 0.5
+
+
+def most_likely(text: str, languages: Sequence[str]) -> str | None:
+    """Which of these languages a text is in, or None where that cannot be told.
+
+    The script decides; between languages of one script the identifier, where it is at least SURE.
+    Raises MechclaError as `language_of` does.
+
+    >>> most_likely("우리나라의 수도는", ["es", "ko"])
+    'ko'
+    """
+    script = script_of(text)
+    left = [k for k in languages if script in scripts(k)]
+    if len(left) < 2:
+        return left[0] if left else None
+    codes = {code: k for k in left for code in _codes(base(k))}
+    ranked = dict(_identifier(tuple(codes)).rank(text.lower()))
+    code = max(codes, key=lambda c: ranked[c])
+    return codes[code] if ranked[code] >= SURE else None
 
 
 def _codes(language: str) -> tuple[str, ...]:
@@ -144,7 +163,7 @@ def _codes(language: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _identifier(language: str) -> Any:
+def _identifier(codes: tuple[str, ...]) -> Any:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError as error:
@@ -152,13 +171,13 @@ def _identifier(language: str) -> Any:
             "telling languages apart needs the package 'py3langid': pip install 'mechcla[blend]'"
         ) from error
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    unknown = [code for code in _codes(language) if code not in identifier.labels]
+    unknown = [code for code in codes if code not in identifier.labels]
     if unknown:
         raise MechclaError(
             f"py3langid does not know the language {unknown[0]!r}; "
             f"it knows {', '.join(sorted(identifier.labels))}"
         )
-    identifier.set_languages([*_codes(language), "en"])
+    identifier.set_languages(list(codes))
     return identifier
 
 
@@ -192,7 +211,8 @@ def output_language(
         if id_ in found[label]:
             raise MechclaError(
                 f"{id_!r} ({label}) is answered twice; "
-                "give the answers of one run, in one prompt form"
+                "give the answers of one run, in one prompt form, one per question: "
+                "answers.where(number=0)"
             )
         found[label][id_] = language_of(text, code)
     result: dict[str, dict[str, Estimate]] = defaultdict(dict)

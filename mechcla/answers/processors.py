@@ -1,4 +1,4 @@
-"""What a model's own generation config asks of greedy decoding, as transformers itself reads it.
+"""What a model's own generation config asks of decoding, as transformers itself reads it.
 
 No logits processor is built here by hand: `generate` of transformers prepares them for the very
 prompts (`HookedModel.logits_processors`).
@@ -7,7 +7,7 @@ prompts (`HookedModel.logits_processors`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ OTHER_SEARCHES: dict[str, tuple[Any, ...]] = {  # and the values at which the se
     "token_healing": (None, False),
 }
 WITHOUT: dict[str, Any] = {  # what decides how fast or when, not which token is the best
-    "do_sample": False,
     "num_beams": 1,
     "num_return_sequences": 1,
     "max_length": None,
@@ -75,23 +74,31 @@ class Rules:
         return [bool(s) for s in self.stop_strings(ids, None)]
 
 
-def rules(model: HookedModel, prompts: list[list[int]], max_new_tokens: int) -> Rules:
-    """The logits processors and end ids of `generate(do_sample=False)` for prompts of one length.
+def rules(
+    model: HookedModel,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    search: Mapping[str, Any] = {"do_sample": False},
+) -> Rules:
+    """The logits processors and end ids of transformers' `generate` for prompts of one length.
 
-    Raises MechclaError where the generation config asks for another search than the greedy one
-    (beams, contrastive, guided, constrained), or holds values that transformers refuses.
+    search: do_sample, and with it temperature, top_k and top_p where they are not the generation
+    config's. Raises MechclaError where the generation config asks for another search than greedy
+    or sampled (beams, contrastive, guided, constrained), or holds values that transformers refuses.
     """
     config = model.generation_config
     for name, greedy in OTHER_SEARCHES.items():
         if (value := getattr(config, name, None)) not in greedy:
             raise MechclaError(
                 f"the generation config of {model.name!r} asks for {name}={value!r}, and mechcla "
-                f"decodes greedily; expected {name}={greedy[-1]!r}. To decode greedily all the "
+                f"decodes token by token; expected {name}={greedy[-1]!r}. To decode so all the "
                 f"same: model.generation_config.{name} = {greedy[-1]!r}"
             )
     ids = torch.tensor(prompts, dtype=torch.long, device=model.device)
     with _said(model.name):
-        processors = model.logits_processors(ids, max_new_tokens=max_new_tokens, **WITHOUT)
+        processors = model.logits_processors(
+            ids, max_new_tokens=max_new_tokens, **WITHOUT, **search
+        )
         stop_strings = _stop_strings(model, config)
     return Rules(model.name, processors, stop_strings, model.end_ids)
 

@@ -90,7 +90,8 @@ def paired(
         if key in seen:
             raise MechclaError(
                 f"{row.id!r} ({row.language}, {row.country}) is answered twice; "
-                "give the answers of one run, in one prompt form"
+                "give the answers of one run, in one prompt form, one per question: "
+                "answers.where(number=0)"
             )
         seen.add(key)
         yield label, row, known[key]

@@ -3,6 +3,6 @@
 Importing the package registers them all.
 """
 
-from mechcla.commands import align, compare, lint, merge, report, sweep
+from mechcla.commands import align, compare, export, generate, lint, merge, report, sweep
 
-__all__ = ["align", "compare", "lint", "merge", "report", "sweep"]
+__all__ = ["align", "compare", "export", "generate", "lint", "merge", "report", "sweep"]

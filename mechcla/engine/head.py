@@ -47,7 +47,8 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     together = torch.cat([part.rows for part in parts])
     # Even pieces: each reads the whole matrix once.
     for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):
-        hidden.append(model.final_norm(rows))
+        # The two may lie on different devices.
+        hidden.append(model.final_norm(rows).to(head.weight.device))
         totals.append(_log_normaliser(hidden[-1], head))
     normed, total = torch.cat(hidden), torch.cat(totals)
     offsets = torch.tensor([0] + [len(part.rows) for part in parts]).cumsum(0)

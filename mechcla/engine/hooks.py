@@ -59,7 +59,7 @@ def edit_places(
 
     resid_mid is the stream between attention and MLP. TransformerLens' bridge hooks it where the
     MLP branch reads it; the skip connection gets the same change at the end of the block, so the
-    edit reaches both, as the stream's name says.
+    edit reaches both, as the stream's name says. A HookedTransformer's is whole already.
     """
     readings = {} if readings is None else readings
     places = [
@@ -79,13 +79,13 @@ def edit_places(
             where: Tensor = where,
             change: list[Tensor] = change,
         ) -> Tensor:
-            new = edit.apply(h, where, weight_of(edit, readings))
-            if edit.site == "resid_mid":
+            new = edit.apply(h, where.to(h.device), weight_of(edit, readings))
+            if edit.site == "resid_mid" and not model.mid_is_whole:
                 change.append(new - h)
             return new
 
         places.append(("site", point, act))
-        if edit.site == "resid_mid":
+        if edit.site == "resid_mid" and not model.mid_is_whole:
             end = model.hook_point(edit.layer, "resid_post")
 
             def carry(h: Tensor, change: list[Tensor] = change) -> Tensor:

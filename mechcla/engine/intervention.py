@@ -170,6 +170,7 @@ class Intervention:
                 "expected the same shape"
             )
         if weight is not None:
+            weight = weight.to(h.device)  # read at another block, which may lie elsewhere
             where = where & (weight > 0).unsqueeze(-1)
             if self.gate is not None and self.gate.scale is not None:
                 precise = torch.promote_types(h.dtype, torch.float32)

@@ -58,10 +58,11 @@ def plain_log_probs(
             return model.logits(ids, mask, positions)
 
         logits = run_hooked(places, forward).float().log_softmax(-1)
-        row, place = row.to(device), batch.edge_place[edges].to(device)
-        found[edges] = logits[row, place, batch.edge_token[edges].to(device)].cpu()
+        row, place = row.to(logits.device), batch.edge_place[edges].to(logits.device)
+        found[edges] = logits[row, place, batch.edge_token[edges].to(logits.device)].cpu()
         if streams is not None:
-            streams[edges] = kept[0][row, place].float().cpu()
+            last_one = kept[0].device
+            streams[edges] = kept[0][row.to(last_one), place.to(last_one)].float().cpu()
     return found
 
 

@@ -18,7 +18,13 @@ from typing import Any
 from torch import nn
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.models.checkpoint import check_safetensors, first_line, listed, read_object
+from mechcla.models.checkpoint import (
+    check_safetensors,
+    first_line,
+    listed,
+    read_object,
+    refused_by_hub,
+)
 from mechcla.storage import user_path
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -84,6 +90,8 @@ def adapter_folder(adapter: str, revision: str | None = None) -> Path:
         wanted = ["*.json", WEIGHTS, "*.jinja", "*.model", "*.txt"]
         return Path(snapshot_download(adapter, revision=revision, allow_patterns=wanted))
     except Exception as error:  # the hub's client raises what its transport does, too
+        if advice := refused_by_hub(error, adapter):
+            raise MechclaError(f"cannot load the adapter {adapter!r}: {advice}") from error
         raise MechclaError(
             f"cannot load the adapter {adapter!r}: {first_line(error)}\nExpected a folder with "
             f"{CONFIG} and {WEIGHTS}, or the Hugging Face id of one that is in the local cache or "

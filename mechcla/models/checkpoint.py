@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.progress import shown
 
 CONVERT = (
     "mechcla unpickles nothing. Convert it once, where you trust it: "
@@ -47,6 +49,30 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, OSError | ValueError) and line:
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def refused_by_hub(error: BaseException, name: str) -> str:
+    """What to do where the hub lets nobody in, or not this user; empty for any other error."""
+    chain, seen = error, []
+    while chain is not None and chain not in seen:
+        seen.append(chain)
+        chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]
+    gated = any(type(one).__name__ == "GatedRepoError" for one in seen)
+    codes = {getattr(getattr(one, "response", None), "status_code", 0) for one in seen}
+    codes &= {401, 403}
+    if not gated and not codes:
+        return ""
+    page = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/{name}"
+    if gated:
+        return (
+            f"it is gated. Accept its licence at {page} with your account, then log in here: "
+            "hf auth login (or set HF_TOKEN to a token of that account)"
+        )
+    return (
+        f"the hub answers {name!r} with {', '.join(map(str, codes))}: there "
+        f"is no such model at {page}, or it is private. Mind the spelling, and log in for a "
+        "private one: hf auth login (or set HF_TOKEN)"
+    )
 
 
 def read_object(path: Path, what: str, empty: bool = False) -> dict[str, Any]:
@@ -145,7 +171,22 @@ def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, An
             **options,
         )
     _check_info(model, info, what)
+    check_plain(model, what)
     return model
+
+
+def check_plain(model: Any, what: str) -> None:
+    """Refuse packed weights. With bitsandbytes' in 4 bits, on a CPU, reading the state_dict, as a
+    digest does, changes what the model computes from then on.
+    """
+    if not getattr(model, "is_quantized", False):
+        return
+    method = getattr(getattr(model.config, "quantization_config", None), "quant_method", "packed")
+    raise MechclaError(
+        f"cannot load {what}: its weights are quantised ({getattr(method, 'value', method)}), and "
+        "mechcla takes plain ones; load the checkpoint that it was quantised from, with "
+        "dtype='bfloat16' where memory is short"
+    )
 
 
 def _check_info(model: Any, info: dict[str, Any], what: str) -> None:
@@ -205,17 +246,28 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """transformers prints a table of keys as a warning; what matters of it is an error here."""
+    """transformers prints a table of keys as a warning; what matters of it is an error here.
+
+    Its bar is shown where ours would be.
+    """
+    from transformers.utils import logging as of_transformers
+
+    bars: Any = of_transformers
+    hidden = bars.is_progress_bar_enabled() and not shown()
     logger = logging.getLogger("transformers.modeling_utils")
 
     def quiet(record: logging.LogRecord) -> bool:
         return "LOAD REPORT" not in record.getMessage()
 
     logger.addFilter(quiet)
+    if hidden:
+        bars.disable_progress_bar()
     try:
         yield
     finally:
         logger.removeFilter(quiet)
+        if hidden:
+            bars.enable_progress_bar()
 
 
 def check_tokenizer(tokenizer: Any, model: Any, what: str) -> None:

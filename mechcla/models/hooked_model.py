@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,10 +21,9 @@ from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.beginning import Beginning
+from mechcla.models.digests import Weights, digest_of, kept, tokenizer_bytes, weights_of
+from mechcla.models.placement import brought, home
 from mechcla.models.sites import SITES, faults
-from mechcla.models.tokens import bridge_tokenizer
-
-PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +43,9 @@ class Unembedding:
 class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
+    source: the files that the weights were read from and nothing has changed since, where there are
+    any; the digest is then computed once per machine (`mechcla.models.digests`).
+
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
     Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
     does: it is computed once, so after editing weights in place, wrap the model anew.
@@ -58,6 +59,7 @@ class HookedModel:
     bridge: Any
     tokenizer: Any
     name: str
+    source: Mapping[str, Any] | None = None
 
     @property
     def n_layers(self) -> int:
@@ -69,8 +71,8 @@ class HookedModel:
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = next(self.bridge.parameters()).device
-        return device
+        """Where ids go in; with a device_map, later blocks may lie elsewhere."""
+        return home(self.bridge)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -81,6 +83,16 @@ class HookedModel:
     def blocks(self) -> nn.ModuleList:
         blocks: nn.ModuleList = self.bridge.blocks
         return blocks
+
+    @property
+    def roots(self) -> tuple[nn.Module, ...]:
+        """What holds every module that a hook may be on."""
+        return (self.bridge, self.bridge.original_model)
+
+    @property
+    def mid_is_whole(self) -> bool:
+        """Whether what is written at resid_mid reaches the skip connection, not the MLP alone."""
+        return False
 
     @property
     def pad_id(self) -> int:
@@ -238,6 +250,8 @@ class HookedModel:
         """The unembedding's own tensors, not a copy, and what the family does to its logits."""
         head = self.bridge.original_model.get_output_embeddings()
         head = getattr(head, "original_component", head)
+        with brought(head):  # what lies on disk is read once here
+            weight, bias = head.weight, getattr(head, "bias", None)
         config = self._text_config
         cap = getattr(config, "final_logit_softcapping", None)
         scale = getattr(config, "logit_scale", None) or 1.0 / (
@@ -248,15 +262,16 @@ class HookedModel:
             logits = logits * scale if scale != 1.0 else logits
             return cap * torch.tanh(logits / cap) if cap else logits
 
-        bias = getattr(head, "bias", None)
-        return Unembedding(head.weight, bias if self._has_bias else None, finish)
+        return Unembedding(weight, bias if self._has_bias else None, finish)
 
     @cached_property
     def _has_bias(self) -> bool:
         """Whether the unembedding's bias says anything; asked once, as a GPU is waited for."""
         head = self.bridge.original_model.get_output_embeddings()
-        bias = getattr(getattr(head, "original_component", head), "bias", None)
-        return bias is not None and bool(bias.any())
+        head = getattr(head, "original_component", head)
+        with brought(head):
+            bias = getattr(head, "bias", None)
+            return bias is not None and bool(bias.any())
 
     def block_arguments(self, layer: int) -> tuple[str, ...]:
         """The names of what a block takes, in order; the first is the residual stream."""
@@ -304,25 +319,31 @@ class HookedModel:
 
     @cached_property
     def _fixed_digest(self) -> str:
-        sha = hashlib.sha256()
-        model = self.bridge.original_model
-        seen: set[int] = set()
-        for name, tensor in sorted(model.state_dict().items()):
-            sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            if tensor.data_ptr() in seen:  # tied weights: the bytes are in already
-                continue
-            seen.add(tensor.data_ptr())
-            flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-            for start in range(0, flat.numel(), 1 << 28):
-                sha.update(flat[start : start + (1 << 28)].cpu().numpy())
+        config, tokens = self._config_text().encode(), tokenizer_bytes(self.tokenizer)
+
+        def compute() -> str:
+            return digest_of(self._weights(), config, tokens)
+
+        if self.source is None:
+            return compute()
+        return kept(self.source, self._weights, compute, config, tokens)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all parameters, each counted once."""
+        return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+
+    def _weights(self) -> Weights:
+        tied = bool(getattr(self._text_config, "tie_word_embeddings", False))
+        return weights_of(self.bridge.original_model, tied)
+
+    def _config_text(self) -> str:
         config = {
             k: v
-            for k, v in model.config.to_dict().items()
+            for k, v in self.bridge.original_model.config.to_dict().items()
             if k not in ("_name_or_path", "_commit_hash")
         }
-        sha.update(json.dumps(config, sort_keys=True, default=str).encode())
-        sha.update(_tokenizer_bytes(self.tokenizer))
-        return sha.hexdigest()
+        return json.dumps(config, sort_keys=True, default=str)
 
     def describe(self) -> dict[str, Any]:
         """What a record of a run says about its model."""
@@ -344,56 +365,12 @@ class HookedModel:
         )
 
 
-def _tokenizer_bytes(tokenizer: Any) -> bytes:
-    """What decides a tokenizer's ids: its backend or vocabulary, and the roles of its special
-    tokens.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        whole = json.loads(backend.to_str())
-        # Padding and truncation are what the last call asked for, and each call sets them anew.
-        whole |= {"padding": None, "truncation": None}
-    else:
-        whole = {"vocabulary": tokenizer.get_vocab(), "settings": tokenizer.init_kwargs}
-        whole["settings"] = {k: v for k, v in whole["settings"].items() if k not in PLACES}
-    roles = {k: str(v) for k, v in sorted(tokenizer.special_tokens_map.items())}
-    return json.dumps([whole, roles], sort_keys=True, default=str).encode()
-
-
-def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
-    """Wrap a TransformerLens `TransformerBridge` that you hold. Its weights are used as they are.
-
-    Texts become the tokens that `bridge.to_tokens` shows. Where these are not the tokens of the
-    tokenizer's own folder (TransformerLens puts a BOS in front of texts that the tokenizer itself
-    leaves without one), a warning says so; `load_model` takes the folder's. Raises MechclaError for
-    anything else, or for a bridge without a tokenizer.
-
-    >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
-    """
-    if isinstance(bridge, HookedModel):
-        return bridge
-    for attribute in ("blocks", "cfg", "original_model", "hook_dict"):
-        if not hasattr(bridge, attribute):
-            raise MechclaError(
-                f"wrap_model takes a TransformerLens TransformerBridge; a {type(bridge).__name__} "
-                f"has no {attribute!r}. For a transformers model: "
-                "TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer)"
-            )
-    if getattr(bridge, "tokenizer", None) is None:
-        raise MechclaError(
-            "the bridge has no tokenizer; boot it with tokenizer=AutoTokenizer.from_pretrained(...)"
-        )
-    called = name or str(getattr(bridge.cfg, "model_name", "bridge"))
-    tokenizer, note = bridge_tokenizer(bridge)
-    if note:
-        warnings.warn(f"{called}: {note}", stacklevel=2)
-    return hook_ready(bridge, tokenizer, called)
-
-
-def hook_ready(bridge: Any, tokenizer: Any, name: str) -> HookedModel:
+def hook_ready(
+    bridge: Any, tokenizer: Any, name: str, source: Mapping[str, Any] | None = None
+) -> HookedModel:
     """The wrapper, with TransformerLens' own hooks in place, which it would install at the first
     pass.
     """
     for block in bridge.blocks:
         getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
-    return HookedModel(bridge, tokenizer, name)
+    return HookedModel(bridge, tokenizer, name, source)

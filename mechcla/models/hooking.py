@@ -38,6 +38,8 @@ class Bridged(Protocol):
 
     @property
     def bridge(self) -> Any: ...
+    @property
+    def roots(self) -> tuple[nn.Module, ...]: ...
 
 
 class Hook:
@@ -136,7 +138,7 @@ def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
 
 def _modules(model: Bridged) -> Iterator[tuple[str, nn.Module]]:
     seen: set[int] = set()
-    for root in (model.bridge, model.bridge.original_model):
+    for root in model.roots:
         for name, module in root.named_modules():
             if id(module) not in seen:
                 seen.add(id(module))

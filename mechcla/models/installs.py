@@ -10,6 +10,7 @@ import importlib.util
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import PurePath
 from typing import Any
 
@@ -34,8 +35,10 @@ def no_installs() -> Iterator[None]:
     A child process that would is refused by a RuntimeError that says so. Not safe against other
     threads that start processes at the same time: they are under the same rule.
     """
-    from transformer_lens.model_bridge.sources.transformers import helpers
-
+    try:
+        helpers: Any = import_module("transformer_lens.model_bridge.sources.transformers.helpers")
+    except ImportError:  # TransformerLens 3 has it elsewhere; the child process is refused below
+        helpers = None
     name, start = "_ensure_torchvision", subprocess.Popen.__init__
     helper = getattr(helpers, name, None)
 

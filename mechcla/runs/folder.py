@@ -43,6 +43,7 @@ TESTS, ARMS, CONTRAST = "tests.csv", "arms.csv", "contrast.csv"
 LAYERS, TRADEOFF, SURGICAL = "fig4_layers", "fig2_tradeoff", "fig5_surgical"  # in figures/
 PLANE = "plane"
 PAGE = "report.html"
+ALIGNED, BESIDE_ALIGNED = "aligned.csv", "-aligned"  # of aligned models: a table, RUN-aligned/
 LOCK, RUNNING = "run.lock", "running.json"
 LONGEST = 40  # characters of a language in a path
 LONGEST_NAME = 150  # and of a cell's name, before its digests

@@ -28,6 +28,7 @@ from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.models.hooking import users_hooks
 from mechcla.models.tokens import start_token
+from mechcla.progress import track
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def _priors(
 
     def run(most: int) -> Priors:
         found: Priors = {}
-        for part in plan(sizes, most):
+        for part in track(plan(sizes, most), "priors", unit="batch"):
             batch = collate([alone[i] for i in part], model.pad_id, share_prompt=fast)
             sums = batch.sums(
                 finish(start(model, batch)) if fast else plain_log_probs(model, batch, rows=rows)

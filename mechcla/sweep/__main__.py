@@ -6,18 +6,21 @@ import sys
 
 from mechcla.errors import MechclaError
 from mechcla.interrupts import INTERRUPTED, MESSAGE
+from mechcla.progress import quiet, without_flag
 from mechcla.sweep.config import parse
 from mechcla.sweep.sweep import dry_run, run_adapters, run_config
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    given, hushed = without_flag(sys.argv[1:] if arguments is None else arguments)
     try:
-        config = parse(sys.argv[1:] if arguments is None else arguments)
-        if config.dry_run:
-            dry_run(config)
-        else:
-            (run_adapters if config.adapters else run_config)(config)
+        config = parse(given)
+        with quiet(hushed):
+            if config.dry_run:
+                dry_run(config)
+            else:
+                (run_adapters if config.adapters else run_config)(config)
         return 0
     except MechclaError as error:
         print(f"mechcla.sweep: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from mechcla.models.adapters import find_shipped
 from mechcla.models.load import find_fitting_adapter, load_model
 from mechcla.runs.aligned import compare_aligned
 from mechcla.runs.aligned_values import AlignedComparison
-from mechcla.runs.folder import RECORD, reading
+from mechcla.runs.folder import ALIGNED, RECORD, reading
 from mechcla.runs.store import Store
 from mechcla.runs.tables import csv_text
 from mechcla.storage import user_path, write_text
@@ -28,7 +28,7 @@ from mechcla.sweep.config import SweepConfig
 
 BASE = "base"
 OUT = "runs/aligned"  # where no folder is named
-ALIGNED, PLANE, BIAS = "aligned.csv", "aligned_plane", "aligned_bias"
+PLANE, BIAS = "aligned_plane", "aligned_bias"
 
 
 def siblings(config: SweepConfig) -> dict[str, SweepConfig]:

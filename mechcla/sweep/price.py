@@ -313,11 +313,10 @@ def memory_of(ready: Ready, shapes: Any) -> int:
     """Bytes of one process: weights, cached residuals, a batch's activations, and the libraries."""
     model, config = ready.model, ready.config
     size = model.dtype.itemsize
-    weights = int(sum(p.numel() * p.element_size() for p in model.bridge.parameters()))
     largest = max(s.tokens for s in shapes)
     cached = min(config.cache_mib << 20, 2 * largest * (model.n_layers + 1) * model.d_model * size)
     batch = min(batch_tokens(model, config.max_tokens), 2 * largest) * model.d_model * size * 24
-    return int(weights + cached + batch + (600 << 20))
+    return int(model.weight_bytes + cached + batch + (600 << 20))
 
 
 __all__ = ["Price", "Stage", "Work", "clock", "price_of"]

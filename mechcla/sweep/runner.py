@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from tqdm import tqdm
 
+from mechcla import progress
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.offload import ResidualCache
@@ -315,9 +316,7 @@ def _opened(
     for message in ready.axes.lacking(families_of(config)):
         print(f"mechcla.sweep: {message}", file=sys.stderr)
     vectors = _vectors(model, items, config, store, parts)
-    bar = tqdm(
-        total=0, unit="cell", file=sys.stderr, dynamic_ncols=True, desc="sweep", smoothing=0.1
-    )
+    bar = progress.bar("sweep", 0, "cell", kept=True)
     cache = ResidualCache(config.cache_mib << 20, str(store.folder))
     sweep = Sweep(config, model, items, store, Study(items), ready.axes, vectors, bar, cache)
     sweep.parts = parts

@@ -20,6 +20,7 @@ from mechcla.models.adapters import WEIGHTS, recorded_base, shipped_adapters
 from mechcla.models.load import load_model
 from mechcla.runs.aligned import aligned_tables
 from mechcla.runs.aligned_values import EXPLICIT, UNSTEERED, AlignedComparison
+from mechcla.runs.folder import BESIDE_ALIGNED
 from mechcla.runs.identity import code_digest
 from mechcla.runs.run import Run
 from mechcla.scoring.prepared import prepare
@@ -54,7 +55,7 @@ def compare_shipped(
         return None
     scored = set(map(_key, own[UNSTEERED]))
     items = run.item_set.test.where(lambda i: (i.id, i.language, i.kind) in scored)
-    out = run.folder.parent / f"{run.folder.name}-aligned"
+    out = run.folder.parent / f"{run.folder.name}{BESIDE_ALIGNED}"
     tables = {BASE: own}
     for name, folder in adapters.items():
         say(f"\nThe shipped adapter {name!r}, on the run's {len(items)} test items")

@@ -67,8 +67,8 @@ def run_config(
             say(f"  {path}")
     run = read_run(folder)
     draw_page(run, say)
-    if config.with_adapters:
-        compare_shipped(run, config, say)
+    if config.with_adapters and compare_shipped(run, config, say) is not None:
+        draw_page(run, say)  # anew, with the aligned models on it
     return run
 
 

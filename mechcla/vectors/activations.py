@@ -26,6 +26,7 @@ from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
 from mechcla.models.hooking import Place, run_hooked, users_hooks
 from mechcla.models.tokens import Tokens, check_known
+from mechcla.progress import bar
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -122,6 +123,7 @@ def last_token_residuals(
             parts = plan([lengths[i] - len(key) for i in mine], limit(model, max_tokens))
             waiting += [[mine[k] for k in part] for part in parts]
         waiting.reverse()
+    done = bar("extraction", len(rows), "prompt")
     while waiting:
         group = waiting.pop()
         try:
@@ -136,7 +138,9 @@ def last_token_residuals(
             halved(model, len(group) * max(len(rows[i].ids) for i in group), error)
             waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
         else:
+            done.update(len(group))
             yield group, found
+    done.close()
 
 
 def _beginnings(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
+from mechcla.vectors.card import find, push, write_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +200,57 @@ class SteeringVectors:
                 f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
             ) from error
         return cls(name, site, parts["vectors"], parts["norms"], counts, record)
+
+    def save_folder(
+        self, folder: str | Path, *others: SteeringVectors, effect: Any = None, licence: str = ""
+    ) -> Path:
+        """Write a folder to share: these vectors, others beside them, and a card (README.md).
+
+        effect: what was measured, rows of `Run.summary` with their intervals. licence: a Hub
+        licence id. Raises MechclaError for two sets of one name, or rows without an interval.
+
+        >>> sorted(p.name for p in loc.save_folder("vectors-es", en).iterdir())
+        ['README.md', 'en.safetensors', 'loc.safetensors']
+        """
+        return write_folder(folder, [self, *others], effect, licence)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *others: SteeringVectors,
+        effect: Any = None,
+        licence: str = "",
+        private: bool | None = None,
+        token: str | None = None,
+        endpoint: str | None = None,
+    ) -> str:
+        """`save_folder`, uploaded to a Hugging Face repository; returns the commit's address.
+
+        Raises MechclaError where the Hub refuses.
+
+        >>> loc.push_to_hub("me/loc-vectors", en)  # doctest: +SKIP
+        """
+        sets = [self, *others]
+        return push(repo_id, sets, effect, licence, private=private, token=token, endpoint=endpoint)
+
+    @classmethod
+    def from_hub(
+        cls,
+        repo_id: str | Path,
+        name: str,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        endpoint: str | None = None,
+    ) -> SteeringVectors:
+        """The vectors of this name from a Hugging Face repository, or a local folder, verified.
+
+        Raises MechclaError for one that is not there, or damaged.
+
+        >>> SteeringVectors.from_hub(loc.save_folder("shared"), "LOC").languages
+        ('en', 'es', 'ko')
+        """
+        return cls.load(find(repo_id, name, revision=revision, token=token, endpoint=endpoint))
 
     def __repr__(self) -> str:
         shape = (

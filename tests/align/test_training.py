@@ -22,6 +22,7 @@ from mechcla.align.methods import METHODS
 from mechcla.align.plan import make_plan
 from mechcla.align.record import read_result
 from mechcla.models.hooked_model import HookedModel
+from tests.slow import others_slow
 
 FAMILIES = ("llama", "gemma3_text", "gpt2")
 WORDS = [("tea", "té"), ("wine", "vino"), ("milk", "leche"), ("soda", "gaseosa"), ("rice", "arroz")]
@@ -185,13 +186,10 @@ t.train(method, Path(folder), Path(out), steps=8, save_every=2, dropout=float(dr
 
 @pytest.mark.parametrize(
     ("method", "dropout"),
-    [
-        ("clo", 0.2),  # the one with most that must go on: a reference, and dropout's random state
-        *(
-            pytest.param(*one, marks=pytest.mark.slow)
-            for one in [("mist", 0), ("midalign", 0), ("clo", 0), ("mist", 0.2)]
-        ),
-    ],
+    others_slow(
+        [("mist", 0), ("midalign", 0), ("clo", 0), ("mist", 0.2), ("clo", 0.2)],
+        {("clo", 0.2)},  # with most that must go on: a reference, and dropout's random state
+    ),
 )
 def test_a_killed_training_goes_on_to_the_weights_of_an_unbroken_one(
     method: str, dropout: float, tiny_folders: dict[str, Path], tmp_path: Path

@@ -11,6 +11,7 @@ import pytest
 import mechcla
 from mechcla.sweep.__main__ import main
 from tests.conftest import save_tiny
+from tests.slow import others_slow
 
 FROM_A_RUN = ("fig1_examples", "fig2_tradeoff", "fig5_surgical", "controls")
 FROM_A_MODEL = {
@@ -23,6 +24,7 @@ FROM_A_MODEL = {
     "probes": ("probes", "probes_country"),
     "contrast": ("contrast",),
     "cue_wording": ("cue_wording",),
+    "changed_answers": ("changed_answers",),
     "configure_cost": ("configure_cost",),
     "recipes": ("recipes",),
     "two_models": ("two_models",),
@@ -41,7 +43,7 @@ def run_script(name: str, monkeypatch, *arguments: str) -> None:
 
 
 def check(folder, name: str) -> list[dict[str, str]]:
-    if name not in ("configure_cost", "cue_wording"):  # a table alone
+    if name not in ("configure_cost", "cue_wording", "changed_answers"):  # a table alone
         assert (folder / f"{name}.png").stat().st_size > 5000
         assert "<path" in (folder / f"{name}.svg").read_text()
     with (folder / f"{name}.csv").open() as file:
@@ -56,13 +58,10 @@ def wide(tmp_path_factory):
     return str(save_tiny("gpt_neox", tmp_path_factory.mktemp("wide"), max_position_embeddings=512))
 
 
-SLOW = ("configure_cost", "probes", "contrast", "recipes", "two_models")
+SLOW = {"configure_cost", "probes", "contrast", "recipes", "two_models"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in FROM_A_MODEL],
-)
+@pytest.mark.parametrize("name", others_slow(FROM_A_MODEL, set(FROM_A_MODEL) - SLOW))
 def test_scripts_that_take_a_model(name, wide, tmp_path, monkeypatch):
     run_script(
         name,

@@ -29,6 +29,7 @@ from mechcla.items.open_item import AnswerGroup, OpenItem
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from tests.conftest import FAMILIES
+from tests.slow import others_slow
 
 VOCAB = 320
 MOST = 12
@@ -213,7 +214,7 @@ def hooked_loop(model: HookedModel, text: str, edit: Intervention, processors: A
     return ids[n:]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", others_slow(FAMILIES, {"gemma3_text", "gpt2"}))
 @pytest.mark.parametrize("cache", [True, False])
 def test_steered_answers_go_through_the_same_processors(family, cache, tiny_models):
     model = tiny_models[family]

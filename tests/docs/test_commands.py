@@ -178,6 +178,15 @@ def test_the_block_on_other_items_runs(copies, tiny, small_items):
     assert len(names["answers"]) == len(names["questions"])
 
 
+def test_the_block_on_global_mmlu_runs(copies):
+    (code,) = python_blocks("docs/guides/global_mmlu.md")
+    here = copies / "global"
+    here.rename(copies / "my_global_mmlu")
+    names: dict[str, object] = {"mechcla": mechcla}
+    exec(compile(code, "docs/guides/global_mmlu.md", "exec"), names)
+    assert names["items"].languages == ("en", "es", "ko")
+
+
 def test_the_block_on_vectors_runs(tiny, small_items, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"mechcla": mechcla, "model": tiny, "items": small_items}

@@ -46,7 +46,7 @@ def test_sweep_flags_that_readme_names_exist():
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data/README.md"]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "data/README.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 

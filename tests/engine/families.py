@@ -165,6 +165,40 @@ NO_TREE = {  # a state along the row, or places instead of positions
     },
 }
 FAMILIES = ATTENTION | PARALLEL | NO_TREE
+# What mechcla is tried on from vectors to generation (docs/models.md): a family, or a variant of
+# one with settings of its own.
+LLAMA3 = {
+    "rope_theta": 500000.0,
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "llama3": ("llama", H | {"rope_parameters": LLAMA3}),
+    "qwen2.5": ("qwen2", S),
+    "gemma3": (  # with a vision tower: Gemma3ForConditionalGeneration, of which texts need nothing
+        "gemma3",
+        P
+        | {
+            "text_config": ATTENTION["gemma3_text"],
+            "vision_config": {
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+            "mm_tokens_per_image": 1,
+        },
+    ),
+}
+DECODERS = (
+    *("gemma2", "gemma3_text", "gemma3", "llama3", "llama4_text", "qwen2.5", "qwen3", "mistral"),
+    *("gpt2", "gpt_neox", "bloom", "olmo2", "phi3", "cohere", "granite", "lfm2", "mamba"),
+)
 
 
 def tokenizer(
@@ -230,7 +264,8 @@ def save(
 ) -> Path:
     """A random model of a family and a tokenizer, saved as a user's own folder would be."""
     torch.manual_seed(seed)
-    config = CONFIG_MAPPING[family](**FAMILIES[family] | changes)
+    kind, settings = VARIANTS.get(family) or (family, FAMILIES[family])
+    config = CONFIG_MAPPING[kind](**settings | changes)
     model = AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():  # larger than the initialisation, so that blocks matter
         if parameter.ndim > 1:
@@ -258,6 +293,11 @@ class Oracle:
         ids = self.tokenizer(text)["input_ids"]
         eos = self.tokenizer.eos_token_id
         return ids[:-1] if len(ids) > 1 and eos is not None and ids[-1] == eos else ids
+
+    def layers(self) -> torch.nn.ModuleList:
+        """The decoder's blocks: the longest list of modules in it."""
+        lists = [m for m in self.model.modules() if isinstance(m, torch.nn.ModuleList)]
+        return max(lists, key=len)
 
     def logits(self, ids: list[int]) -> torch.Tensor:
         with torch.no_grad():

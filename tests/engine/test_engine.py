@@ -20,6 +20,7 @@ from mechcla.engine.packing import encode
 from mechcla.errors import MechclaError
 from mechcla.models.hooked_model import SITES, HookedModel
 from mechcla.models.load import load_model
+from tests.slow import others_slow
 
 FAMILIES = ["gemma3_text", "llama", "qwen3", "gpt2", "gpt_neox"]
 quiet = settings(
@@ -221,7 +222,7 @@ def test_score_many_equals_one_at_a_time(tiny, small_items):
     assert many[6].rows == many[0].rows
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", others_slow(FAMILIES, {"gemma3_text", "llama", "gpt2"}))
 def test_any_mix_of_variants_and_batch_size_equals_one_at_a_time(family, tiny_models, small_items):
     model = tiny_models[family]
 

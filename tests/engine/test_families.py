@@ -25,6 +25,7 @@ from tests.engine.families import (
     save,
     tokenizer,
 )
+from tests.slow import others_slow
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,10 +124,7 @@ def agree(model: HookedModel, oracle: Oracle, seen: str) -> None:
 OFTEN = ("llama", "gemma3_text", "qwen3", "gpt2", "gpt_neox", "lfm2")
 
 
-@pytest.mark.parametrize(
-    "family",
-    [pytest.param(f, marks=[] if f in OFTEN else [pytest.mark.slow]) for f in FAMILIES],
-)
+@pytest.mark.parametrize("family", others_slow(FAMILIES, OFTEN))
 def test_scores_are_transformers_own(family, tmp_path_factory):
     """On the family's own kinds of tokenizer, always with the same items, and on one more kind with
     other items, both drawn anew at every run.

@@ -19,6 +19,7 @@ from mechcla.items.item_set import ItemSet
 from mechcla.models import demo as demo_model
 from mechcla.models.hooked_model import SITES
 from tests.engine.test_engine import hooks_of, plain_scores
+from tests.slow import others_slow
 
 pytestmark = pytest.mark.demo
 
@@ -40,17 +41,10 @@ def test_it_is_gemma_3_270m(demo):
 
 @pytest.mark.parametrize(
     ("site", "operator"),
-    [
-        ("resid_post", "add"),
-        *(
-            pytest.param(*one, marks=pytest.mark.slow)
-            for one in [
-                *((site, "add") for site in SITES if site != "resid_post"),
-                ("resid_post", "ablate"),
-                ("resid_mid", "add_norm"),
-            ]
-        ),
-    ],
+    others_slow(
+        [*((site, "add") for site in SITES), ("resid_post", "ablate"), ("resid_mid", "add_norm")],
+        {("resid_post", "add")},
+    ),
 )
 def test_the_engine_equals_run_with_hooks_on_the_demo_items(demo, few, site, operator):
     vector = torch.randn(640, generator=torch.Generator().manual_seed(1)) * 20

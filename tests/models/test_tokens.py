@@ -30,9 +30,10 @@ from mechcla.engine.packing import collate, encode, pack
 from mechcla.errors import MechclaError
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.load import load_model
 from mechcla.models.tokens import start_token
+from mechcla.models.wrapping import wrap_model
 from mechcla.vectors.residuals import cache_residuals
 from tests.conftest import save_tiny, tiny_tokenizer, universal
 

@@ -22,11 +22,12 @@ from mechcla.scoring.prepared import prepare
 from mechcla.scoring.scores import Scores
 from tests.runs import fault_injection
 from tests.runs.harness import finish, hidden, results, start, sweep
+from tests.slow import others_slow
 
 ROOT = Path(mechcla.__file__).parent.parent
 
 
-@pytest.mark.parametrize("limit", [0, 1500, 6000, 20000])
+@pytest.mark.parametrize("limit", others_slow([0, 1500, 6000, 20000], {1500, 20000}))
 def test_a_disk_that_is_full_is_one_message_and_the_run_goes_on_later(limit, unbroken, tmp_path):
     """No file may grow beyond so many bytes: the record, a cell, a table, a figure does not fit."""
     out = tmp_path / "run"

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 import mechcla
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
-from mechcla.models.hooked_model import HookedModel, wrap_model
+from mechcla.models.hooked_model import HookedModel
+from mechcla.models.wrapping import wrap_model
 from mechcla.scoring.prepared import PRIOR_TOKENS, prepare
 from mechcla.scoring.scores import NORMALISATIONS, ItemScore, Scores
 from tests.conftest import FAMILIES, universal

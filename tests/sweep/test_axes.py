@@ -22,6 +22,7 @@ from mechcla.sweep.config import make
 from mechcla.sweep.dev_point import dev_point
 from mechcla.sweep.runner import open_sweep
 from mechcla.sweep.search import DevSearch
+from tests.slow import others_slow
 from tests.sweep.test_held import chosen
 
 FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "gated": True}
@@ -48,8 +49,8 @@ def sets(mixed: ItemSet) -> dict[str, ItemSet]:
     }
 
 
-LESS = ("cultural", "cultural without English")  # than the mixed set, which has either kind
-NAMES = ["universal", "mixed", *(pytest.param(n, marks=pytest.mark.slow) for n in LESS)]
+NAMES = ["universal", "cultural", "cultural without English", "mixed"]
+NAMES = others_slow(NAMES, {"universal", "mixed"})
 FAMILIES = {
     "universal": {"EN": ["es", "pt"], "EN+restore": ["es", "pt"]},
     "cultural": {"LOC": ["ca", "es"]},

@@ -115,7 +115,7 @@ def test_the_command_writes_nothing_and_refuses_what_the_run_refuses(
 def test_work_is_shared_out_and_said_for_people() -> None:
     assert longest([4.0, 3.0, 2.0, 1.0], 2) == 5.0
     assert longest([4.0, 1.0], 8) == 4.0
-    assert [clock(s) for s in (3.2, 119.4, 600, 3599, 4000)] == [
+    assert [clock(s) for s in (3.2, 119.4, 600.0, 3599.0, 4000.0)] == [
         "3 s",
         "119 s",
         "10 min",

@@ -27,6 +27,24 @@ function drawComparison() {
     make("p", { class: "note" }, `Limit: ${compared.limit}.`));
 }
 
+// A row per model, condition and metric: the difference to the base, and to the model itself.
+function drawAligned() {
+  if (!$("aligned-body")) return;
+  const change = (r) => (r && r.difference !== null ? make("span", {}, interval(r.difference, r.difference_low, r.difference_high, signed), r.p_holm === null ? null : make("small", {}, `p=${fixed(r.p_holm, 4)}`)) : "");
+  fill($("aligned-body"), ...RUNS.filter((run) => run.aligned).map((run) => {
+    if (run.aligned.why_not) return make("p", { class: "note" }, text(named(run, run.aligned.why_not)));
+    const all = records(run.aligned.values);
+    const base = all[0].model;
+    const mine = all.filter((r) => r.language === VIEW.language && r.measure === VIEW.measure);
+    if (!mine.length) return make("p", { class: "note" }, `Aligned models were compared in ${all[0].measure}, in ${unique(all.map((r) => r.language)).map(languageName).join(", ")}.`);
+    const rows = mine.filter((r) => !r.against || r.against === base).map((r) => {
+      const itself = r.model === base ? null : mine.find((o) => o.against === r.model && o.condition === r.condition && o.metric === r.metric);
+      return [text(r.model), text(r.condition), metricName(r.metric), `${interval(r.value, r.low, r.high)} n=${r.n}`, change(r), change(itself), itself && itself.recovered !== null ? interval(itself.recovered, itself.recovered_low, itself.recovered_high) : ""];
+    });
+    return tableOf(["model", "condition", "metric", "value", "to the base", "to itself", "came back"], rows, named(run, `${VIEW.measure}, ${languageName(VIEW.language)}`));
+  }));
+}
+
 function settings() {
   fill($("settings-body"), ...RUNS.map((run) => make("details", {}, make("summary", {}, text(named(run, "settings and versions"))),
     tableOf(["setting", "value"], run.settings.map(([k, v]) => [k, text(v)])), tableOf(["package", "version"], run.versions.map(([k, v]) => [k, text(v)])))),
@@ -35,7 +53,7 @@ function settings() {
 
 function controls() {
   const languages = [POOLED, ...LANGUAGES].map((k) => [k, languageName(k)]);
-  const both = () => { drawNumbers(); drawComparison(); drawAll(); };
+  const both = () => { drawNumbers(); drawComparison(); drawAligned(); drawAll(); };
   const redraw = (...what) => () => { if (window.Plotly) what.forEach((one) => one()); };
   fill($("whole"),
     radios("Measure", ["share", "accuracy"].map((m) => [m, m]), VIEW.measure, (v) => { VIEW.measure = v; both(); }),
@@ -80,6 +98,7 @@ async function start() {
   controls();
   drawNumbers();
   drawComparison();
+  drawAligned();
   settings();
   startBrowser();
   try { await unpack(); } catch (error) {
