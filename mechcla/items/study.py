@@ -165,7 +165,7 @@ class Study:
         rest of a Study, it guards what goes through it. Source: ours.
 
         >>> study = Study(mechcla.load_items("demo") + mechcla.load_items("confirm"))
-        >>> study.freeze({"method": "LOC", "loc_layer": 12, "loc_strength": 2.0})
+        >>> frozen = study.freeze({"method": "LOC", "loc_layer": 12, "loc_strength": 2.0})
         >>> study.confirm("runs/confirm").languages
         ('en', 'es', 'zh', 'id', 'ko', 'el', 'fa')
         """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +136,15 @@ def test_a_second_look_under_another_choice_is_refused(with_confirm, tmp_path) -
     for part in ('"layer": 9', '"layer": 10', "looked at before", "needs new items"):
         assert part in message
     assert (tmp_path / LOOK).read_bytes() == before
+
+
+def test_the_page_s_block_prints_what_the_page_shows(tmp_path, monkeypatch, capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "confirmation.md").read_text("utf-8")
+    [(code, shown)] = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/confirmation.md", "exec"), {})
+    assert capsys.readouterr().out == shown
+    assert (tmp_path / "runs" / "my-confirmation" / LOOK).exists()
 
 
 def test_other_items_a_damaged_record_and_no_items_are_named(
