@@ -90,8 +90,10 @@ $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt steering-vectors repeng
 	@touch $@
 
+# cffconvert asks for jsonschema < 4; it runs with 4, so it goes in without its dependencies, which the extra names.
 $(SITE): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt cffconvert
 	@touch $@
 
 $(PACKAGE): $(STAMP)

@@ -17,7 +17,7 @@ CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_a_citation_tool_accepts_it_and_makes_bibtex():
-    cffconvert = pytest.importorskip("cffconvert", reason="cffconvert is in the extra `docs`")
+    cffconvert = pytest.importorskip("cffconvert", reason="`make docs` installs cffconvert")
     citation = cffconvert.Citation(CITATION)
     citation.validate()
     assert "title = {mechcla: measure, locate" in citation.as_bibtex()
