@@ -143,7 +143,7 @@ def sum_of(works: Any) -> Work:
 def clock(seconds: float) -> str:
     """Seconds for people.
 
-    >>> clock(42.4), clock(4000)
+    >>> clock(42.4), clock(4000.0)
     ('42 s', '1 h 07 min')
     """
     if seconds < 120:

@@ -247,7 +247,7 @@ def test_scores_and_answers_come_back_from_a_frame_that_was_filtered(tmp_path):
     with pytest.raises(MechclaError, match="lacks the column 'texts'; it has id, language"):
         Scores.from_parquet(path)
 
-    given = dict.fromkeys(Answer.__dataclass_fields__, "x") | {"tokens": (1, 2)}
+    given = dict.fromkeys(Answer.__dataclass_fields__, "x") | {"tokens": (1, 2), "number": 0}
     answers = Answers(tuple(Answer(**{**given, "id": f"q{i}"}) for i in range(4)), {})
     answers.to_parquet(path)
     pd.read_parquet(path)[odd].to_parquet(path)

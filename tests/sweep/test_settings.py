@@ -198,7 +198,8 @@ def test_a_window_that_is_too_short_is_the_reason_and_part_of_the_cells_name(
     sweep = open_sweep(make({"out": str(tmp_path / "run"), "layers": [1, 3]}), model, small_items)
     with closing(sweep):
         before = sweep.path(Job(UNSTEERED, "es", "cultural", "dev"))
-        sweep.plain.update(dict.fromkeys(sweep.plain, ""))  # as if it had been packed
+        packed = ({"path": "packed"}, {"path": "packed"})
+        sweep.ways.update(dict.fromkeys(sweep.ways, packed))  # as if it had been packed
         assert sweep.path(Job(UNSTEERED, "es", "cultural", "dev")) != before
 
 
