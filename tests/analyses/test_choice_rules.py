@@ -17,6 +17,8 @@ from mechcla.steering.method import Method
 from mechcla.sweep.choosing import RULES
 from tests.conftest import save_tiny
 
+pytestmark = pytest.mark.slow  # a grid of cells each
+
 IDS = [f"q{n}" for n in range(8)]
 GRID = Grid((1,), (2, 3), (0.3,), (1.0,), (0.3,))
 METHODS = [*GRID.alone(), *GRID.paired()]

@@ -11,6 +11,8 @@ import torch
 from analyses.benchmarks import beginnings, gpu
 from analyses.benchmarks.random_models import wrapped
 
+pytestmark = pytest.mark.slow  # a benchmark in small
+
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> dict:

@@ -16,6 +16,8 @@ from mechcla.align.data import align_data_folder
 from mechcla.align.loaders import load_data
 from mechcla.align.plan import make_plan
 
+pytestmark = pytest.mark.slow  # a benchmark in small
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -22,6 +22,8 @@ from mechcla.runs.store import Store
 from mechcla.scoring.scores import Scores
 from tests.runs.harness import cut, empty, flip, hidden, results, sweep
 
+pytestmark = pytest.mark.slow  # a sweep each
+
 
 def cells(out: Path) -> list[Path]:
     return sorted((out / "cells").rglob("*.parquet"))

@@ -17,6 +17,8 @@ from mechcla.sweep.config import make
 from tests.conftest import save_tiny
 from tests.models.test_adapters import lora, save_adapter
 
+pytestmark = pytest.mark.slow  # several sweeps each
+
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False, "device": "cpu"}
 FLAGS = [*("--layers", "0,2", "--no-restore", "--resamples", "100", "--no-controls")]
 FLAGS += ["--device", "cpu"]
@@ -150,7 +152,6 @@ def test_the_same_command_does_only_what_is_missing(made, capsys):
     assert "a against base: transfer" in said
 
 
-@pytest.mark.slow
 def test_the_call_is_the_command(made, base, adapters, small_items, tmp_path):
     _, out = made
     found = mechcla.run_sweep(
@@ -218,7 +219,6 @@ def test_one_run_is_one_model(tiny, small_items, adapters, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_a_base_that_was_moved_and_an_adapter_that_names_none_are_taken(
     base, adapters, small_items, tmp_path
 ):

@@ -16,6 +16,8 @@ from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make
 from mechcla.sweep.runner import open_sweep
 
+pytestmark = pytest.mark.slow  # a sweep each
+
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100}
 
 
@@ -137,7 +139,6 @@ def test_the_number_of_threads_is_as_it_was(fails, tiny_folders, tiny, small_ite
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.slow
 def test_configure_and_a_sweep_in_bfloat16_choose_the_same(tiny_folders, small_items, tmp_path):
     model = load_model(str(tiny_folders["llama"]), dtype="bfloat16", device="cpu")
     found = mechcla.configure(model, small_items, try_positions=[], controls=False, **FEW)

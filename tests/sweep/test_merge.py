@@ -21,6 +21,8 @@ from mechcla.sweep.sweep import run_config
 from tests.conftest import tiny_items
 from tests.runs.harness import results
 
+pytestmark = pytest.mark.slow  # several sweeps each
+
 
 def two_languages() -> ItemSet:
     """The tiny items, and Portuguese ones of which some are the same questions."""
@@ -106,7 +108,6 @@ def test_the_cells_of_the_parts_are_in_the_joined_run(parts: list[Path], merged:
             assert vectors[language].equal(joined.vectors[name][language]), name
 
 
-@pytest.mark.slow
 def test_merging_again_does_nothing_more_and_a_sweep_goes_on_there(
     parts: list[Path], merged: Path
 ) -> None:
@@ -116,7 +117,6 @@ def test_merging_again_does_nothing_more_and_a_sweep_goes_on_there(
     assert results(merged) == before
 
 
-@pytest.mark.slow
 def test_items_that_are_elsewhere_are_taken_from_the_parts(
     parts: list[Path], merged: Path, tmp_path: Path
 ) -> None:
