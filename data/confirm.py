@@ -289,9 +289,9 @@ def card(items: ItemSet) -> str:
         "",
         f"Digest of all items: `{items.digest}`.",
         "",
-        "Concepts, facts and translations were written by a language model. Before the freeze it read",
-        "the cultural items of six languages a second time, and every second universal fact; no panel",
-        "of native speakers has reviewed them. What the demo",
+        "Concepts, facts and translations were written by a language model. Before the freeze it",
+        "read the cultural items of six languages a second time, and every second universal fact;",
+        "no panel of native speakers has reviewed them. What the demo",
         "items cannot show, these cannot either. Licence: CC BY 4.0.",
     ]
     return "\n".join(lines) + "\n"
