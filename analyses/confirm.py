@@ -2,7 +2,7 @@
 
     python -m analyses.confirm freeze     # writes docs/reference/confirm/frozen.json, and no score
     python -m analyses.confirm score      # scores what is frozen; goes on where it was stopped
-    python -m analyses.confirm table      # docs/reference/confirm/hypotheses.csv, values.csv
+    python -m analyses.confirm table      # hypotheses.csv, values.csv and doubted.csv beside it
 
 `score` opens the items through `Study.confirm`, whose record lies beside the tables
 (docs/reference/confirm/look.json): under anything else than what is frozen it is refused.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import mechcla
-from analyses.common import one_message
+from analyses.common import one_message, read_json
 from analyses.confirm_plan import (
     ALPHA,
     BASE,
@@ -49,6 +49,7 @@ from mechcla.steering.recorded import read_choice
 from mechcla.storage import digest, write_sealed, write_text
 
 METRICS = ("transfer", "localization", "english_bias")
+DOUBTED = Path(__file__).parents[1] / "data" / "confirm" / "doubted.json"
 
 
 def score(out: Path, most: str) -> None:
@@ -194,12 +195,32 @@ def values(tables: Mapping[tuple[str, str, str], Scores]) -> Iterator[dict[str, 
                 yield row
 
 
+def without_doubted(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[str, Any]]:
+    """The hypotheses' numbers without the items that a reading after the scores doubted.
+
+    They are beside the test, and not in its place: which items to leave out was decided when scores
+    were known, if not by them.
+    """
+    doubted = read_json(DOUBTED)["items"]
+    rows = []
+    for left_out in (("wrong",), ("wrong", "doubtful")):
+        gone = {(d["language"], d["id"]) for d in doubted if d["severity"] in left_out}
+        kept = {
+            key: Scores(tuple(r for r in t if (r.language, r.id) not in gone))
+            for key, t in tables.items()
+        }
+        rows += [{"left_out": " and ".join(left_out), **row} for row in tested(kept)]
+    return rows
+
+
 def table(out: Path) -> None:
     """Write the committed tables, and a record of which cells they hold and with what they were
     made."""
     planned = frozen_plan()
     tables = scored(out)
-    for name, rows in (("hypotheses", tested(tables)), ("values", list(values(tables)))):
+    made = {"hypotheses": tested(tables), "values": list(values(tables))}
+    made["doubted"] = without_doubted(tables)
+    for name, rows in made.items():
         keys = list(dict.fromkeys(k for row in rows for k in row))
         write_text(FOLDER / f"{name}.csv", csv_text(rows, keys))
         print(FOLDER / f"{name}.csv")

@@ -58,6 +58,21 @@ def confirm_short(folder: Path) -> str:
     return markdown(["", "metric", "change", "confirmed"], rows)
 
 
+@named("confirm-doubted")
+def confirm_doubted(folder: Path) -> str:
+    """The hypotheses with all items, and without those that a later reading doubted."""
+    if not (folder / "confirm" / "doubted.csv").exists():
+        return "Not scored yet."
+    every = {r["id"]: r for r in read("confirm/hypotheses", folder)}
+    cells = {i: [with_interval(r, "difference"), str(r["n"])] for i, r in every.items()}
+    for r in read("confirm/doubted", folder):
+        cells[r["id"]] += [with_interval(r, "difference"), str(r["n"]), p_value(r["p_holm"])]
+    head = ["", "all items", "n", "without the wrong", "n", "p (Holm)"]
+    head += ["without the doubtful too", "n", "p (Holm)"]
+    rows = [[f"{i} {_contrast(every[i])}", *shown] for i, shown in cells.items()]
+    return markdown(head, rows)
+
+
 @named("confirm-values")
 def confirm_values(folder: Path) -> str:
     """Every pooled value that was scored, the controls too, and its change."""
