@@ -109,7 +109,7 @@ $(EXTRAS): $(BENCH) $(SITE)
 $(HOOKED)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(HOOKED)
 	sed '/^transformer-lens==/d' constraints.txt > $(HOOKED)/constraints.txt
-	PIP_CONSTRAINT=$(CURDIR)/$(HOOKED)/constraints.txt $(HOOKED)/bin/python -m pip install --quiet --disable-pip-version-check 'transformer-lens==3.9.*' -e '.[test]'
+	PIP_CONSTRAINT=$(CURDIR)/$(HOOKED)/constraints.txt $(HOOKED)/bin/python -m pip install --quiet --disable-pip-version-check 'transformer-lens==3.9.*' gguf -e '.[test]'
 	@touch $@
 
 # Chromium is the system's own; Debian and Ubuntu name the package that is missing.

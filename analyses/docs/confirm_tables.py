@@ -51,11 +51,11 @@ def confirm_short(folder: Path) -> str:
     """The same in short: contrast, difference with its interval, whether it was confirmed."""
     if not (folder / "confirm" / "hypotheses.csv").exists():
         return "Not scored yet."
-    rows = [
-        [_contrast(r), METRICS[r["metric"]], with_interval(r, "difference"), r["confirmed"]]
-        for r in read("confirm/hypotheses", folder)
-    ]
-    return markdown(["", "metric", "change", "confirmed"], rows)
+    rows = []
+    for r in read("confirm/hypotheses", folder):
+        said = [METRICS[r["metric"]], _direction(r), with_interval(r, "difference")]
+        rows.append([_contrast(r), *said, r["confirmed"]])
+    return markdown(["", "metric", "expected", "change", "confirmed"], rows)
 
 
 @named("confirm-doubted")
