@@ -9,6 +9,8 @@ EXTRAS := $(VENV)/.extras
 BROWSER := $(VENV)/.browser
 SITE := $(VENV)/.site
 PACKAGE := $(VENV)/.package
+# Ray starts processes of its own, and does not come up inside one of pytest's.
+RAY := tests/sweep/test_ray.py
 HOOKED := .venv-hooked
 # Exports to other tools need these tools, and no model's class matters to them: make test runs them.
 VECTORS := $(filter-out tests/vectors/test_formats.py tests/vectors/test_lm_eval_steered.py tests/vectors/test_exports_page.py,$(wildcard tests/vectors/test_*.py))
@@ -48,7 +50,8 @@ test: $(STAMP)  ## all tests but the slow ones, in WORKERS=2 processes; MARK='no
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m "$(MARK)" $(ARGS)
 
 test-slow: $(STAMP)  ## the slow tests: README and the tutorial as printed, faults, kills, all model families
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m slow $(ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(SHARED) -m slow --ignore $(RAY) $(ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -m slow $(RAY) $(ARGS)
 
 test-hooked: $(HOOKED)/.installed  ## HookedTransformer, engine, vectors and a small sweep under TransformerLens 3.9, in .venv-hooked
 	OMP_NUM_THREADS=$(THREADS) $(HOOKED)/bin/python -m pytest -m "not demo and not slow" tests/models/test_hooked_transformer.py tests/models/test_reach.py tests/engine/test_engine.py $(VECTORS) $(ARGS)
