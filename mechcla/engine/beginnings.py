@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mechcla.engine.packing import Packed
+from mechcla.models.tokens import common
 
 SHORTEST = 20  # tokens: fewer than the shortest system turns have, more than items share by chance
 LEAST_SAVED = 256  # tokens by one beginning: its own pass, and smaller batches, cost some of them
@@ -78,7 +79,7 @@ def _parts(keys: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]]:
     """
     stack = [_Node(0, 0)]
     for end in range(1, len(keys)):
-        length = _common(keys[end - 1], keys[end])
+        length = common(keys[end - 1], keys[end])
         begin, inner = end - 1, None
         while length < stack[-1].length:
             inner = stack.pop()
@@ -96,12 +97,3 @@ def _parts(keys: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]]:
         inner.close(len(keys))
         stack[-1].add(inner)
     return stack[0].parts
-
-
-def _common(left: tuple[int, ...], right: tuple[int, ...]) -> int:
-    n = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        n += 1
-    return n

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.vectors.formats.added import Added
 from mechcla.vectors.formats.exchange import FORMATS, Format, gathered
+from mechcla.vectors.formats.tensors import tensors_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 LAYER_TYPE = "decoder_block"
@@ -69,11 +69,7 @@ def write(added: Added, path: Path, options: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> dict[str | None, dict[int, Tensor]]:
     """The tensors by block. Raises MechclaError for names that are no numbers."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise MechclaError(f"cannot read tensors from {str(path)!r}: {error}") from error
+    tensors = tensors_of(path)
     for key in tensors:
         if not key.isdecimal():
             raise MechclaError(f"{str(path)!r} holds {key!r}; expected blocks by number, as '13'")

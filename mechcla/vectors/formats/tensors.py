@@ -28,13 +28,18 @@ def write(added: Added, path: Path, options: Mapping[str, Any]) -> None:
     save_file(named, str(path))
 
 
-def read(path: Path) -> dict[str | None, dict[int, Tensor]]:
-    """block.N or es.block.N, a vector each; or es, one row per block. Raises MechclaError."""
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """A safetensors file's tensors by name. Raises MechclaError for one that cannot be read."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise MechclaError(f"cannot read tensors from {str(path)!r}: {error}") from error
+
+
+def read(path: Path) -> dict[str | None, dict[int, Tensor]]:
+    """block.N or es.block.N, a vector each; or es, one row per block. Raises MechclaError."""
+    tensors = tensors_of(path)
     found: dict[str | None, dict[int, Tensor]] = {}
     for key, tensor in tensors.items():
         match = BLOCK.fullmatch(key)
