@@ -15,7 +15,15 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from mechcla.align.losses import Detached, Directions
 from mechcla.models.chat import Chat
 from mechcla.storage import user_path
-from mechcla.sweep.setting_types import DEEPEST, MOST_SEED, MOST_THREADS, Given, Words, whole_path
+from mechcla.sweep.setting_types import (
+    DEEPEST,
+    MOST_SEED,
+    MOST_THREADS,
+    Given,
+    Words,
+    command_line,
+    whole_path,
+)
 
 WHERE_AND_HOW_FAST = {"config", "out", "threads", "save_every", "plugins"}
 
@@ -23,14 +31,8 @@ WHERE_AND_HOW_FAST = {"config", "out", "threads", "save_every", "plugins"}
 class AlignConfig(Given):
     """Train a LoRA adapter with a cross-lingual alignment method, or a control."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        cli_prog_name="python -m mechcla align",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_enforce_required=False,
-        protected_namespaces=(),
+    model_config = command_line(
+        "mechcla align", SettingsConfigDict(cli_enforce_required=False, protected_namespaces=())
     )
 
     method: CliPositionalArg[str] = Field(

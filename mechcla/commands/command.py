@@ -15,7 +15,7 @@ from pydantic_settings import (
 
 from mechcla.errors import MechclaError
 from mechcla.registry import Registry
-from mechcla.sweep.setting_types import Given
+from mechcla.sweep.setting_types import Given, command_line
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,7 @@ COMMANDS: Registry[Command] = Registry("command")
 
 def flags(name: str) -> SettingsConfigDict:
     """The `model_config` of a command's `Flags`."""
-    return SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        cli_prog_name=f"python -m mechcla {name}",
-        cli_exit_on_error=False,
-    )
+    return command_line(f"mechcla {name}", SettingsConfigDict(cli_exit_on_error=False))
 
 
 class Flags(Given):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import Field
-from pydantic_settings import CliPositionalArg, SettingsConfigDict
+from pydantic_settings import CliPositionalArg
 
 from mechcla.commands.chosen import SteeringFlags, chosen
 from mechcla.commands.command import COMMANDS, Command, flags, parse
@@ -26,9 +26,7 @@ class ExportConfig(SteeringFlags):
     """Write the vectors of one language for another tool: all blocks of one file, or what a
     steering adds, from --run and --method or from layers and strengths."""
 
-    model_config = SettingsConfigDict(
-        **(flags("export") | {"cli_kebab_case": True, "cli_implicit_flags": True})
-    )
+    model_config = flags("export")
 
     vectors: CliPositionalArg[list[str]] = Field(
         [], description="files of SteeringVectors.save: one, or EN and LOC with their layers"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field, field_validator
-from pydantic_settings import CliPositionalArg, SettingsConfigDict
+from pydantic_settings import CliPositionalArg
 
 from mechcla.answers.answers import Answer
 from mechcla.answers.generation import generate
@@ -34,9 +34,7 @@ class GenerateConfig(SteeringFlags):
     """Answers to texts unsteered, under each steering (EN, LOC, SUR, GATED), and with the country
     named in front (explicit). A text may begin with its language, as "es: La moneda es"."""
 
-    model_config = SettingsConfigDict(
-        **(flags("generate") | {"cli_kebab_case": True, "cli_implicit_flags": True})
-    )
+    model_config = flags("generate")
 
     texts: CliPositionalArg[list[str]] = Field(
         [], description="what to go on with; none: --file, or standard input, a text per line"

@@ -40,6 +40,7 @@ from mechcla.sweep.setting_types import (
     Variables,
     Where,
     Words,
+    command_line,
     whole_path,
 )
 from mechcla.vectors.recipes import RECIPES
@@ -50,14 +51,8 @@ WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib", *PLACES
 class SweepConfig(ScaleSettings):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        cli_prog_name="python -m mechcla.sweep",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_enforce_required=False,
-        protected_namespaces=(),
+    model_config = command_line(
+        "mechcla.sweep", SettingsConfigDict(cli_enforce_required=False, protected_namespaces=())
     )
 
     config: Path | None = Field(

@@ -10,13 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from mechcla.engine.batch_size import AUTO, MOST
 from mechcla.errors import nearest
 from mechcla.steering.grid import NAMED
 
 Where = Literal["last_prompt_token", "prompt", "prompt_and_answer", "answer", "last_and_answer"]
+
+
+def command_line(name: str, more: SettingsConfigDict) -> SettingsConfigDict:
+    """The `model_config` of settings that are flags too: `python -m NAME --kebab-case`."""
+    return (
+        SettingsConfigDict(
+            extra="forbid",
+            frozen=True,
+            cli_prog_name=f"python -m {name}",
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+        )
+        | more
+    )
 
 
 class Given(BaseSettings):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mechcla.engine.intervention import Intervention
@@ -38,6 +39,15 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry("format of vectors")
+
+
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """A safetensors file's tensors by name. Raises MechclaError for one that cannot be read."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise MechclaError(f"cannot read tensors from {str(path)!r}: {error}") from error
 
 
 def export_vectors(

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.vectors.formats.added import Added
-from mechcla.vectors.formats.exchange import FORMATS, Format, gathered
-from mechcla.vectors.formats.tensors import tensors_of
+from mechcla.vectors.formats.exchange import FORMATS, Format, gathered, tensors_of
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 LAYER_TYPE = "decoder_block"

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.vectors.formats.added import Added
-from mechcla.vectors.formats.exchange import FORMATS, Format
+from mechcla.vectors.formats.exchange import FORMATS, Format, tensors_of
 
 BLOCK = re.compile(r"(?:(?P<language>.+)\.)?block\.(?P<block>[0-9]+)")
 NOTE = "block.N is to be added to the output of block N, counted from 0, at the tokens you choose"
@@ -26,15 +25,6 @@ def write(added: Added, path: Path, options: Mapping[str, Any]) -> None:
     front = f"{added.language}." if added.language else ""
     named = {f"{front}block.{k}": v.clone().contiguous() for k, v in added.vectors.items()}
     save_file(named, str(path))
-
-
-def tensors_of(path: Path) -> dict[str, Tensor]:
-    """A safetensors file's tensors by name. Raises MechclaError for one that cannot be read."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise MechclaError(f"cannot read tensors from {str(path)!r}: {error}") from error
 
 
 def read(path: Path) -> dict[str | None, dict[int, Tensor]]:
