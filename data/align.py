@@ -33,6 +33,7 @@ from data.align_tables import (
 from data.align_wordings import PROMPTS, WORDINGS
 from data.build import LICENCE, SOURCE, halves, place
 from data.cultural import separator
+from data.files import checked, put
 from data.names import CONTINENTS, LANGUAGES, row
 from data.universal import (
     capital_names,
@@ -378,13 +379,8 @@ def main(argv: list[str] | None = None) -> int:
         print(*wrong, f"{len(wrong)} faults: nothing written", sep="\n", file=sys.stderr)
         return 1
     if args.check:
-        stale = [p for p, t in texts.items() if not p.exists() or p.read_bytes() != t.encode()]
-        for path in stale:
-            print(f"{path} differs from what data/align.py makes")
-        return 1 if stale else 0
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        return checked(texts, "data/align.py")
+    put(texts)
     print(texts[OUT / "README.md"])
     return 0
 

@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.cultural import cultural_items, problems, read_concepts, separator
+from data.files import checked, put
 from data.names import LANGUAGES
 from data.prompts import prompt
 from data.universal import RELATIONS, Fact, digest, facts
@@ -208,15 +209,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out is None:
         files[CARD] = card_with(table, CARD.read_text(encoding="utf-8"))
     if args.check:
-        stale = [
-            p for p, text in files.items() if not p.exists() or p.read_bytes() != text.encode()
-        ]
-        for path in stale:
-            print(f"{path} differs from what data/build.py makes")
-        return 1 if stale else 0
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        return checked(files, "data/build.py")
+    put(files)
     print(*built.dropped, repr(built.items), sep="\n")
     return 0
 

@@ -22,6 +22,7 @@ from data.align import bare, elements, entities, held_out_names, named
 from data.align_tables import COUNTRIES, HELD_OUT_COUNTRIES, OPPOSITES, WORDS
 from data.build import CONCEPTS, CUES, Built, place
 from data.cultural import Concept, cultural_items, problems, read_concepts, separator
+from data.files import checked, put
 from data.names import LANGUAGES, row
 from data.universal import Fact, country_names, digest, leaks
 from mechcla.align.data import ParallelFact, demo_facts
@@ -322,13 +323,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{len(built.faults)} faults: nothing written", file=sys.stderr)
         return 1
     if args.check:
-        stale = [p for p, t in texts.items() if not p.exists() or p.read_bytes() != t.encode()]
-        for path in stale:
-            print(f"{path} differs from what data/confirm.py makes")
-        return 1 if stale else 0
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        return checked(texts, "data/confirm.py")
+    put(texts)
     print(*built.dropped, repr(built.items), sep="\n")
     return 0
 
