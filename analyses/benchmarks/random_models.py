@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import mechcla
-from analyses.benchmarks.train_cost import SHAPES, random_model
+from analyses.benchmarks.train_cost import SHAPES, of_config, random_model
 from mechcla.models.hooked_model import HookedModel
 
 # Source: the config.json of HuggingFaceTB/SmolLM2-135M-Instruct.
@@ -62,14 +62,9 @@ def wrapped(shape: str, device: torch.device, dtype: torch.dtype) -> HookedModel
 
 
 def _llama(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import LlamaConfig
 
-    torch.manual_seed(0)
-    with device:
-        model = AutoModelForCausalLM.from_config(
-            LlamaConfig(**LLAMAS[shape]), dtype=dtype, attn_implementation="eager"
-        )
-    return model.to(device).eval()
+    return of_config(LlamaConfig(**LLAMAS[shape]), device, dtype)
 
 
 def chat_tokenizer(size: int) -> Any:

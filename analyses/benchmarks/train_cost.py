@@ -118,13 +118,18 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
     """A Gemma 3 decoder with random weights, made on the device, eager attention as `align` has."""
-    from transformers import AutoModelForCausalLM, Gemma3TextConfig
+    from transformers import Gemma3TextConfig
+
+    return of_config(Gemma3TextConfig(**SHAPES[shape]), device, dtype)
+
+
+def of_config(config: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A decoder of a config, with random weights from seed 0, made on the device."""
+    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
     with device:
-        model = AutoModelForCausalLM.from_config(
-            Gemma3TextConfig(**SHAPES[shape]), dtype=dtype, attn_implementation="eager"
-        )
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
     return model.to(device).eval()
 
 
