@@ -74,9 +74,9 @@ def main(arguments: list[str]) -> int:
         held = SteeringVectors.load(config.vectors[0])
         language = languages[0] if languages else None
         strength, layers = config.strength, config.layers
-        if layers is None and config.format == "gguf":  # which has no direction for block 0
+        if layers is None and kind.first_block:
             whose = language or held.languages[0]
-            layers = [k for k in held.layers(whose) if k]
+            layers = [k for k in held.layers(whose) if k >= kind.first_block]
         out = _out(config, held.name, language or held.languages[0], kind.suffix)
         added = export_vectors(
             held,

@@ -1,10 +1,11 @@
 """The price of a run before it begins: cells, tokens, FLOPs, memory, disk and time, by stage.
 
 The cells are those of a rehearsal (`mechcla.sweep.rehearsal`), and each group of them is counted as
-the engine runs it: blocks below an edit once, what begins alike together, the unembedding at scored
-positions. Seconds are these counts at rates that are measured on this machine, with this model and
-some of these items, for a few seconds. Source: ours. Limits: which layers the fine search adds is
-guessed; a machine that others use, and shapes that the rates were not measured at, are not seen.
+the engine runs it: blocks below an edit once, edits that begin alike together, the unembedding at
+scored positions. Seconds are these counts at rates that are measured on this machine, with this
+model and some of these items, for a few seconds. Source: ours. Limits: which layers the fine search
+adds is guessed; a beginning that prompts share is counted with each of them, and so too high; a
+machine that others use, and shapes that the rates were not measured at, are not seen.
 """
 
 from __future__ import annotations

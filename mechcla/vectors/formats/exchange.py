@@ -27,7 +27,8 @@ class Format:
 
     about: a line about it. suffix: what its files end in. note: what the tool does with the vector,
     and how its numbers then differ from mechcla's. write: fills a file. read: its vectors by
-    language and block; None where mechcla only writes it.
+    language and block; None where mechcla only writes it. options: the names of the format's own
+    settings. first_block: the lowest block that a file can have a vector for.
     """
 
     about: str
@@ -36,6 +37,7 @@ class Format:
     write: Callable[[Added, Path, Mapping[str, Any]], None]
     read: Callable[[Path], Held] | None = None
     options: tuple[str, ...] = ()
+    first_block: int = 0
 
 
 FORMATS: Registry[Format] = Registry("format of vectors")

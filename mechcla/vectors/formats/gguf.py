@@ -23,6 +23,7 @@ from mechcla.vectors.formats.exchange import FORMATS, Format, gathered
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 ARCHITECTURE = "controlvector"
+FIRST = 1  # llama.cpp has no direction.0
 NOTE = (
     "llama.cpp adds it at every token, BOS, template and answer included, in its own arithmetic; "
     "mechcla leaves added tokens alone and steers the positions that are asked for"
@@ -32,7 +33,7 @@ NOTE = (
 def write(added: Added, path: Path, options: Mapping[str, Any]) -> None:
     """One file. options: hint, the text of controlvector.model_hint; default: the model's name."""
     gguf = _package()
-    if 0 in added.vectors:
+    if min(added.vectors, default=FIRST) < FIRST:
         raise MechclaError(
             "llama.cpp has no direction for block 0 (direction.1 is the first); leave it out, with "
             f"layers={[k for k in added.vectors if k] or [1]}"
@@ -100,5 +101,7 @@ def _package() -> Any:
 
 FORMATS.register(
     "gguf",
-    Format("llama.cpp's control vectors, and repeng's", ".gguf", NOTE, write, read, ("hint",)),
+    Format(
+        "llama.cpp's control vectors, and repeng's", ".gguf", NOTE, write, read, ("hint",), FIRST
+    ),
 )
