@@ -55,13 +55,11 @@ def test_steering_vectors_defaults():
     )
 
 
-def test_repeng_where_it_is_installed():
-    """Whoever has it checks its rows; the tests do not install it."""
-    if importlib.util.find_spec("repeng") is None:
-        assert shown("repeng") == "0.4.0"
-        return
-    assert metadata.version("repeng") == shown("repeng")
+@pytest.mark.lm_eval
+def test_repeng_defaults():
+    """It is installed with lm-eval, by `make extras`."""
     text = source("repeng", "extract.py")
+    assert metadata.version("repeng") == shown("repeng")
     for said in ("batch_size: int = 32", '= "pca_diff"', "def export_gguf", "def train_with_sae"):
         assert said in text
     assert {"__add__", "__sub__", "__mul__"} <= set(re.findall(r"def (\w+)", text))
