@@ -3,7 +3,7 @@ commands`.
 
 Models are tiny and random, items few; what a command computes is the tests' matter, that it runs as
 written is this file's. A command that fails is shown with the end of what it said, and the others
-still run.
+still run. `python -m tests.commands WORD ...` runs those that contain one of the words.
 """
 
 from __future__ import annotations
@@ -60,6 +60,14 @@ def runnable(command: str, names: dict[str, str]) -> list[str]:
 def main(only: list[str]) -> int:
     small = [e["check"] for e in table().values() if "check" in e]
     small = [c for c in dict.fromkeys(small) if not only or any(word in c for word in only)]
+    if not small:
+        print(
+            f"no command contains {' or '.join(map(repr, only))}; expected words of commands as "
+            'tests/docs/commands.toml has them under "check", such as sweep or "make figures", '
+            "each a part of the text; without any, all run",
+            file=sys.stderr,
+        )
+        return 2
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         names = prepare(Path(folder))

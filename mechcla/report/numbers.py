@@ -8,6 +8,7 @@ from typing import Any
 
 from mechcla.geometry import perpendicularity_by_layer, random_perpendicularity
 from mechcla.plots.style import colours
+from mechcla.report.projected import projected
 from mechcla.results import Rows
 from mechcla.runs.run import Run
 from mechcla.steering.families import AXIS_OF, Condition, axes_of, is_steered, look
@@ -36,6 +37,7 @@ def run_numbers(name: str, run: Run) -> dict[str, Any]:
         "arms": table(run.arms),
         "contrast": table(run.contrast),
         "perpendicularity": _perpendicularity(run),
+        "projection": projected(run),
         "dev": _dev(run.selection),
         "settings": [[k, shown(v)] for k, v in run.config.items()],
         "versions": [[k, shown(v)] for k, v in run.record.get("versions", {}).items()],

@@ -18,7 +18,13 @@ from typing import Any
 from mechcla.errors import MechclaError
 
 HERE = Path(__file__).parent / "page"
-SCRIPTS = ("tools.js", "charts.js", "browser.js", "page.js")  # in the order in which they run
+SCRIPTS = (
+    "tools.js",
+    "charts.js",
+    "projection.js",
+    "browser.js",
+    "page.js",
+)  # in the order in which they run
 EXTRA = "pip install 'mechcla[report]'"
 
 
@@ -40,6 +46,7 @@ def html(data: dict[str, Any]) -> str:
             title=data["title"],
             runs=data["runs"],
             aligned=any(run["aligned"] for run in data["runs"]),
+            projected=any(run["projection"] for run in data["runs"]),
             policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
             f"script-src {allowed}; base-uri 'none'; form-action 'none'",
             style=(HERE / "page.css").read_text(encoding="utf-8"),

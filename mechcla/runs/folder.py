@@ -4,6 +4,7 @@
     config.yaml           what was asked for; its digest stands in record.json
     items.jsonl           the items themselves
     vectors/NAME.safetensors            each with the digest of its content and of the run
+    projection.json       dev prompts on two principal components, at a few blocks; sealed
     cells/SPLIT/LANGUAGE/METHOD-KIND-FORM-DECIDES-BYTES.parquet         item-level scores
     selection.json        dev points, front, choice; sealed
     frozen.json           the choice that opened test; sealed
@@ -34,6 +35,7 @@ from mechcla.storage import TEMPORARY, sha256, writing
 
 SCHEMA = 1  # of the run folder: what its files are and hold
 RECORD, CONFIG, ITEMS = "record.json", "config.yaml", "items.jsonl"
+PROJECTION = "projection.json"
 SELECTION, FROZEN = "selection.json", "frozen.json"
 CONDITIONS, STATUS = "conditions.json", "status.json"
 VECTORS, CELLS, FIGURES = "vectors", "cells", "figures"

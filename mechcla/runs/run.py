@@ -32,6 +32,7 @@ from mechcla.runs.folder import (
     CONTRAST,
     FROZEN,
     ITEMS,
+    PROJECTION,
     RECORD,
     SEAL,
     SELECTION,
@@ -44,11 +45,13 @@ from mechcla.runs.folder import (
     refuse_other_schema,
     seal,
 )
+from mechcla.runs.projected import projection_rows
 from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.steering.families import Condition
 from mechcla.storage import digest, read_sealed, sha256, user_path
 from mechcla.vectors.steering_vectors import SteeringVectors
 
+AGAIN = "the sweep's command makes it again"
 LIMIT = "test items were scored under a choice that was frozen before; one run is one model"
 
 
@@ -108,6 +111,21 @@ class Run:
     def _cells(self) -> dict[str, list[str]]:
         cells: dict[str, list[str]] = self._sealed(CONDITIONS, "conditions")["conditions"]
         return cells
+
+    @cached_property
+    def projections(self) -> Rows:
+        """Dev prompts on two principal components at a few blocks; no rows in a run of before.
+
+        Columns: kind, layer, language, id, x, y, explained_x and explained_y, the shares of the
+        variance. Each kind and layer has axes of its own. Limit: two axes of many.
+        """
+        folder = str(self.folder)
+        if not self._has(PROJECTION):
+            return Rows((), {"run": folder})
+        held = self._sealed(PROJECTION, "kinds", "run")
+        if held["run"] != digest(self.record["identity"]):
+            raise MechclaError(f"{PROJECTION} in {folder!r} is of another run; {AGAIN}")
+        return projection_rows(held, folder)
 
     @property
     def conditions(self) -> tuple[str, ...]:

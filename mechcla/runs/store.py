@@ -29,6 +29,7 @@ from mechcla.runs.folder import (
     FROZEN,
     ITEMS,
     LONGEST_NAME,
+    PROJECTION,
     RECORD,
     SCHEMA,
     SELECTION,
@@ -290,6 +291,18 @@ class Store:
                     made[name].save(path, bound=self._bound(path))
                     found[name] = SteeringVectors.load(path, bound=self._bound(path))
         return {name: found[name] for name in paths}
+
+    def keep_projection(self, make: Callable[[], dict[str, Any]]) -> None:
+        """projection.json, of this run: kept where it is whole, else made and written."""
+        path, run = self.folder / PROJECTION, digest(self.identity)
+        with reading(self.folder):
+            there = path.exists()
+            found = read_sealed(path, "kinds", "run") if there else None
+        if found is not None and found["run"] == run:
+            return
+        if there:
+            _say(f"{str(path)!r} is damaged, or of another run; it is made again")
+        write_sealed(path, {"schema": SCHEMA, "run": run, **make()})
 
     def _bound(self, path: Path) -> str:
         return f"{path.relative_to(self.folder).as_posix()} of run {digest(self.identity)}"

@@ -19,6 +19,7 @@ from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
+from mechcla.vectors.activations import See
 from mechcla.vectors.extract import extract
 from mechcla.vectors.gates import GATE, SHUFFLED, gates
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -67,26 +68,45 @@ def families_of(config: SweepConfig) -> list[Family]:
     return [f for f in FAMILIES.values() if f.name not in left]
 
 
-def make(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
+def make(
+    model: HookedModel, dev: ItemSet, config: SweepConfig, see: See | None = None
+) -> dict[str, SteeringVectors]:
     """EN and LOC, whichever the items allow, the gate between them, and what the control arms need.
 
     Where languages stand apart, each one's from its own prompts and the English ones: which prompts
-    run as one batch shows in the last bits. Raises MechclaError for a vector that is not finite.
+    run as one batch shows in the last bits. see: is shown the activations of the prompts, as
+    `extract` says; vectors that came as files run none. Raises MechclaError for a vector that is
+    not finite.
     """
+    own = {k: _together(model, part, config, see) for k, part in _parts(dev, config).items()}
+    return join_vectors(own, dev) if len(own) > 1 else next(iter(own.values()))
+
+
+def look(model: HookedModel, dev: ItemSet, config: SweepConfig, see: See) -> None:
+    """The pass that `make` takes, in the same batches, for its activations alone."""
+    for part in _parts(dev, config).values():
+        _made(model, _of_vectors(part), config, see)
+
+
+def _parts(dev: ItemSet, config: SweepConfig) -> dict[str, ItemSet]:
+    """The items whose prompts run together, by the first of their languages but English."""
     steered = [language for language in dev.languages if language != PIVOT]
     if not config.apart or len(steered) < 2:
-        return _together(model, dev, config)
-    own = {k: _together(model, dev.language(*pivot(dev), k), config) for k in steered}
-    return join_vectors(own, dev)
+        return {steered[0]: dev}
+    return {k: dev.language(*pivot(dev), k) for k in steered}
 
 
-def _together(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
-    asked = dev
+def _of_vectors(dev: ItemSet) -> ItemSet:
     if "EN" not in (wanted := Axes.of(dev).vectors):
-        dev = dev.cultural  # English may have universal items all the same
-    elif "LOC" not in wanted:
-        dev = dev.universal
-    made = _imported(model, dev, config) if config.vectors else _made(model, dev, config)
+        return dev.cultural  # English may have universal items all the same
+    return dev if "LOC" in wanted else dev.universal
+
+
+def _together(
+    model: HookedModel, asked: ItemSet, config: SweepConfig, see: See | None
+) -> dict[str, SteeringVectors]:
+    dev = _of_vectors(asked)
+    made = _imported(model, dev, config) if config.vectors else _made(model, dev, config, see)
     if names := gate_names(asked, config):
         how: dict[str, Any] = {"chat": config.chat_form, "seed": config.seed}
         found = gates(model, asked, shuffled=SHUFFLED in names, **how)
@@ -138,8 +158,10 @@ def _imported(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str
     return {name: found[name][1] for name in axes.vectors}
 
 
-def _made(model: HookedModel, dev: ItemSet, config: SweepConfig) -> dict[str, SteeringVectors]:
+def _made(
+    model: HookedModel, dev: ItemSet, config: SweepConfig, see: See | None
+) -> dict[str, SteeringVectors]:
     controls = ["shuffled"] if shuffles(config) else []
     controls += ["us"] if names_us(dev, config) else []
     how: dict[str, Any] = {"site": config.site, "chat": config.chat_form, "seed": config.seed}
-    return extract(model, dev, config.recipe, controls, **how)
+    return extract(model, dev, config.recipe, controls, see=see, **how)

@@ -39,6 +39,7 @@ from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.dev_point import DevPoint, changes, point_of
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.making import families_of, make, vector_names
+from mechcla.sweep.projecting import dev_prompts, projection
 from mechcla.sweep.ready import make_ready
 from mechcla.vectors.steering_vectors import SteeringVectors
 
@@ -346,7 +347,7 @@ def _vectors(
     model: HookedModel, items: ItemSet, config: SweepConfig, store: Store, parts: Parts | None
 ) -> dict[str, SteeringVectors]:
     """EN and LOC, and their shuffled controls if arms are asked for: read from the run folder, or
-    made and written.
+    made and written; with them the projection of the prompts that they are made of.
     """
     lacking = sum(not i.prompt_us for i in items.cultural if i.language != PIVOT)
     if config.controls and lacking:
@@ -355,7 +356,10 @@ def _vectors(
             "there is no control with the United States named, and no contrast",
             file=sys.stderr,
         )
-    names = vector_names(items, config)
-    return store.vectors(
-        names, lambda: parts.vectors(items.dev) if parts else make(model, items.dev, config)
+    names, dev = vector_names(items, config), items.dev
+    shown = dev_prompts(dev, model.n_layers)
+    vectors = store.vectors(
+        names, lambda: parts.vectors(dev) if parts else make(model, dev, config, shown.see)
     )
+    store.keep_projection(lambda: projection(model, dev, config, shown))
+    return vectors

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 4096
 Position = Literal["last_prompt_token", "mean_prompt_token"]
+# Called with the texts of a batch and their activations, [layer, prompt, d_model], as they come.
+See = Callable[[Sequence[str], Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,12 @@ def streaming_means(
     site: str = "resid_post",
     chat: bool | Chat = False,
     packed: bool = False,
+    see: See | None = None,
 ) -> dict[Any, Sums]:
-    """For every group, the sums that make its difference of means; each prompt runs once."""
+    """For every group, the sums that make its difference of means; each prompt runs once.
+
+    see: is shown each batch's activations before they are summed; they are the pass's own.
+    """
     groups = dict.fromkeys(group for request in requests for group, _ in request.groups)
     # On mps there is no float64.
     device = torch.device("cpu") if model.device.type == "mps" else model.device
@@ -220,6 +226,8 @@ def streaming_means(
     for indices, residuals in last_token_residuals(
         model, [r.text for r in requests], site, chat=chat, packed=packed
     ):
+        if see is not None:
+            see([requests[i].text for i in indices], residuals)
         batch = residuals.to(device, torch.float64)
         for group, total in sums.items():
             for sign in (+1, -1):

@@ -24,7 +24,7 @@ from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import PIVOT, Item, PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
 from mechcla.models.chat import Chat, chat_settings
-from mechcla.vectors.activations import Request, last_token_residuals, streaming_means
+from mechcla.vectors.activations import Request, See, last_token_residuals, streaming_means
 from mechcla.vectors.recipes import RECIPES, UNPAIRED, Recipe
 from mechcla.vectors.residuals import Residuals
 from mechcla.vectors.steering_vectors import SteeringVectors, like
@@ -134,6 +134,7 @@ def extract(
     chat: bool | Chat = False,
     packed: bool = False,
     cached: Sequence[Residuals] = (),
+    see: See | None = None,
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
@@ -146,8 +147,9 @@ def extract(
     difference memory does not grow with the number of items; other recipes keep items x layers x
     d_model in float32. cached: what `cache_residuals` kept of items.universal and items.cultural,
     in the prompt forms that the vectors need; no prompt is run then, so several recipes share one
-    pass. Raises MechclaError for an unknown recipe or control, and for cached residuals that are
-    not of this model, site, template and items.
+    pass. see: a function of each batch's texts and activations ([layer, prompt, d_model]), for who
+    wants more of the same pass. Raises MechclaError for an unknown recipe or control, and for
+    cached residuals that are not of this model, site, template and items.
 
     >>> made = extract(model, items.dev, "lda", ["shuffled"])
     >>> sorted(made)
@@ -175,7 +177,7 @@ def extract(
         prompts += loc + shuffled(loc)
         us = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
         prompts += loc_prompts(us, cue="us") if len(us) else []
-    made = _make(model, items, prompts, recipe, site, chat, packed, cached)
+    made = _make(model, items, prompts, recipe, site, chat, packed, cached, see)
     for name in ("EN", "LOC") if signs else ():
         if name in made:
             arm = f"{name} shuffled"
@@ -239,15 +241,16 @@ def _make(
     chat: bool | Chat,
     packed: bool,
     cached: Sequence[Residuals] = (),
+    see: See | None = None,
 ) -> dict[str, SteeringVectors]:
     by_rows = RECIPES.get(recipe)
     parts: Mapping[Group, Part]
     if cached:
         parts = _by_rows(prompts, by_rows, _kept(model, items, site, chat, prompts, cached))
     elif recipe == MEAN:
-        parts = _by_sums(model, prompts, site, chat, packed)
+        parts = _by_sums(model, prompts, site, chat, packed, see)
     else:
-        parts = _by_rows(prompts, by_rows, _run(model, prompts, site, chat, packed))
+        parts = _by_rows(prompts, by_rows, _run(model, prompts, site, chat, packed, see))
     record = {"items": items.digest, **_how(model, site, chat)}
     if recipe != MEAN:
         record["recipe"] = recipe
@@ -276,14 +279,19 @@ def _how(model: HookedModel, site: str, chat: bool | Chat) -> dict[str, Any]:
 
 
 def _by_sums(
-    model: HookedModel, prompts: Sequence[Prompt], site: str, chat: bool | Chat, packed: bool
+    model: HookedModel,
+    prompts: Sequence[Prompt],
+    site: str,
+    chat: bool | Chat,
+    packed: bool,
+    see: See | None,
 ) -> dict[Group, Part]:
     """The mean difference from running sums; every distinct prompt runs once."""
     merged: dict[str, Request] = {}
     for p in prompts:
         request = merged.setdefault(p.text, Request(p.text, []))
         request.groups.append(((p.name, p.language), p.side))
-    sums = streaming_means(model, list(merged.values()), site, chat, packed)
+    sums = streaming_means(model, list(merged.values()), site, chat, packed, see)
     return {
         group: (
             (s.plus / s.n_plus - s.minus / s.n_minus).float(),
@@ -298,12 +306,19 @@ Row = Callable[[Prompt], Tensor]  # a prompt's activations, [layer, d_model]
 
 
 def _run(
-    model: HookedModel, prompts: Sequence[Prompt], site: str, chat: bool | Chat, packed: bool
+    model: HookedModel,
+    prompts: Sequence[Prompt],
+    site: str,
+    chat: bool | Chat,
+    packed: bool,
+    see: See | None,
 ) -> Row:
     """Activations kept item by item; every distinct prompt runs once."""
     texts = list(dict.fromkeys(p.text for p in prompts))
     rows: dict[str, Tensor] = {}
     for indices, residuals in last_token_residuals(model, texts, site, chat=chat, packed=packed):
+        if see is not None:
+            see([texts[i] for i in indices], residuals)
         rows |= {texts[i]: residuals[:, k].float().cpu() for k, i in enumerate(indices)}
     return lambda prompt: rows[prompt.text]
 

@@ -5,9 +5,7 @@ works, and what a run holds runs nothing.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +21,6 @@ from tests.report.conftest import HOSTILE, LANGUAGE, PERSIAN, data_of
 pytestmark = pytest.mark.browser
 WAIT = 60_000  # milliseconds: a busy machine is no failure
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert path, "make test-browser installs Chromium; or CHROMIUM=path"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from mechcla.sweep.__main__ import main
 
 TABLES = ("summary.csv", "tests.csv", "arms.csv", "contrast.csv")
 CHOICES = ("selection.json", "frozen.json")
+PROJECTION = "projection.json"
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,10 @@ def warm(arguments: list[str], out: Path) -> None:
 
 
 def results(out: Path) -> dict[str, str]:
-    """A digest per file that holds results: tables, choices, vectors and every cell, to the last
-    bit.
+    """A digest per file that holds results: tables, choices, vectors, the projection, every cell, to
+    the last bit.
     """
-    found = [out / name for name in (*TABLES, *CHOICES)]
+    found = [out / name for name in (*TABLES, *CHOICES, PROJECTION)]
     found += sorted((out / "vectors").glob("*")) + sorted((out / "cells").rglob("*.parquet"))
     return {
         str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()

@@ -230,5 +230,5 @@ function drawControls() {
   const rows = run.arms.filter((r) => r.language === VIEW.language && r.measure === VIEW.measure).map((r) => [text(r.method), text(r.against), metricName(r.metric), interval(r.difference, r.low, r.high, signed), fixed(r.p_holm, 4), r.n]);
   fill($("controls-table"), tableOf(["method", "less", "metric", "difference", "p (Holm)", "n"], rows));
 }
-const CHARTS = [drawPlane, drawLayers, drawFront, drawBias, drawControls];
+const CHARTS = [drawPlane, drawLayers, drawProjection, drawFront, drawBias, drawControls];
 function drawAll() { if (window.Plotly) CHARTS.forEach((one) => one()); }

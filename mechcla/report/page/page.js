@@ -67,6 +67,7 @@ function controls() {
   const fronts = RUNS.flatMap((run, k) => run.dev.choices.map((c, at) => [`${k}/${at}`, named(run, c.languages.map(languageName).join(", "))]));
   VIEW.dev = fronts[0][0];
   fill($("front-choices"), select("Chosen for", fronts, VIEW.dev, (v) => { VIEW.dev = v; redraw(drawFront)(); }, "front-of"));
+  projectionControls(redraw(drawProjection));
   if (SEVERAL) $("controls-charts").before(make("div", { class: "bar choices" }, select("Run", RUNS.map((r, k) => [String(k), r.name]), "0", (v) => { VIEW.run = Number(v); redraw(drawControls)(); }, "controls-of")));
 }
 
