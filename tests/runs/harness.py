@@ -137,7 +137,7 @@ def warm(arguments: list[str], out: Path) -> None:
 
 
 def results(out: Path) -> dict[str, str]:
-    """A digest per file that holds results: tables, choices, vectors, the projection, every cell, to
+    """A digest per file that holds results: tables, choices, vectors, projection and every cell, to
     the last bit.
     """
     found = [out / name for name in (*TABLES, *CHOICES, PROJECTION)]

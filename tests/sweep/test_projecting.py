@@ -18,7 +18,10 @@ import mechcla
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.runs.folder import PROJECTION
+from mechcla.sweep.config import make
+from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.projecting import dev_prompts
+from mechcla.sweep.runner import open_sweep
 from mechcla.vectors.extract import extract
 from tests.conftest import tiny_items
 from tests.runs.harness import flip
@@ -31,20 +34,23 @@ SMALL: dict[str, Any] = {
 ROUNDED = 1e-4  # of the largest coordinate: five digits are kept, and float32 is summed otherwise
 
 
+def begun(
+    model: str, items: ItemSet, out: Path, held: mechcla.HookedModel | None = None, **more: Any
+) -> mechcla.Run:
+    """The folder of a sweep that has made its vectors, and no cell yet."""
+    config = make({"model": model, "out": str(out), **item_settings(items), **SMALL, **more})
+    open_sweep(config, held, items).close()
+    return mechcla.read_run(out)
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, tiny_folders: dict[str, Path]) -> Path:
     out = tmp_path_factory.mktemp("projecting") / "run"
-    two_languages().to_jsonl(out.parent / "items.jsonl")
-    model = str(tiny_folders["llama"])
-    mechcla.run_sweep(model, out.parent / "items.jsonl", out=out, **SMALL)
-    return out
+    return begun(str(tiny_folders["llama"]), two_languages(), out).folder
 
 
 def again(swept: Path, out: Path, **more: Any) -> mechcla.Run:
-    run = mechcla.read_run(swept)
-    return mechcla.run_sweep(
-        run.config["model"], swept.parent / "items.jsonl", out=out, **SMALL | more
-    )
+    return begun(mechcla.read_run(swept).config["model"], two_languages(), out, **more)
 
 
 def hidden(folder: Path, texts: list[str]) -> np.ndarray:
@@ -112,7 +118,7 @@ def test_damaged_or_missing_it_is_made_again_to_the_byte(
 ) -> None:
     whole = (swept / PROJECTION).read_bytes()
     copy = Path(shutil.copytree(swept, tmp_path / "copy"))
-    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*.parquet")}
+    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*.safetensors")}
     (copy / PROJECTION).unlink()
     again(swept, copy)
     assert (copy / PROJECTION).read_bytes() == whole
@@ -123,13 +129,13 @@ def test_damaged_or_missing_it_is_made_again_to_the_byte(
     again(swept, copy)
     assert f"{PROJECTION}' is damaged" in capsys.readouterr().err
     assert (copy / PROJECTION).read_bytes() == whole
-    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*.parquet")} == before
+    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*.safetensors")} == before
 
 
 def test_one_of_another_run_is_refused(swept: Path, tmp_path: Path) -> None:
     few = ItemSet(tuple(i for i in two_languages() if i.language != "pt"))
     model = mechcla.read_run(swept).config["model"]
-    run = mechcla.run_sweep(model, few, out=tmp_path / "other", **SMALL)
+    run = begun(model, few, tmp_path / "other")
     shutil.copy(swept / PROJECTION, run.folder / PROJECTION)
     with pytest.raises(MechclaError, match="is of another run; the sweep's command makes it"):
         _ = mechcla.read_run(run.folder).projections
@@ -181,10 +187,11 @@ def test_items_of_one_kind_alone_and_too_few_have_what_there_is(
     tiny: mechcla.HookedModel, tmp_path: Path
 ) -> None:
     cultural = tiny_items().cultural
-    run = mechcla.run_sweep(tiny, cultural, out=tmp_path / "one", **SMALL)
+    model = held_settings(tiny, {})
+    run = begun(**model, items=cultural, out=tmp_path / "one", held=tiny)
     assert {r["kind"] for r in run.projections} == {"cultural"}
     kept = {i.id for split in (cultural.dev, cultural.test) for i in split.items[:1]}
     alone = cultural.where(lambda i: i.id in kept and i.language == "es")
-    few = mechcla.run_sweep(tiny, alone, out=tmp_path / "few", **SMALL)
+    few = begun(**model, items=alone, out=tmp_path / "few", held=tiny)
     assert not few.projections
     assert json.loads((few.folder / PROJECTION).read_text("utf-8"))["kinds"] == {}
