@@ -13,7 +13,7 @@ def projected(run: Run) -> dict[str, Any] | None:
     """Per kind of items the explained shares by block, and per language its questions, [id, text],
     and their points by block; None for a run that has no projection.
 
-    The page grows with the prompts that the sweep kept, at most 100 per language and kind and about
+    The page grows with the prompts that the sweep kept, at most 150 per language and kind and about
     2,000 per kind, and not with the items.
     """
     rows = run.projections

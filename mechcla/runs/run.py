@@ -114,7 +114,7 @@ class Run:
 
     @cached_property
     def projections(self) -> Rows:
-        """Dev prompts on two principal components at a few blocks; no rows in a run of before.
+        """Dev prompts on two principal components at a few blocks; no rows where a run has none.
 
         Columns: kind, layer, language, id, x, y, explained_x and explained_y, the shares of the
         variance. Each kind and layer has axes of its own. Limit: two axes of many.

@@ -25,7 +25,7 @@ from mechcla.vectors.activations import last_token_residuals
 from mechcla.vectors.residuals import Residuals
 
 BLOCKS = 5  # evenly over the model, the first and the last one among them
-MOST, LEAST, TOGETHER = 100, 10, 2000  # prompts per language and kind, and of all languages
+MOST, LEAST, TOGETHER = 150, 10, 2000  # prompts per language and kind, and of all languages
 FEWEST = 3  # prompts of a kind that a plane is laid through
 DIGITS = 5  # of a coordinate
 

@@ -18,7 +18,7 @@ function projectionControls(changed) {
   const charts = [];
   for (const run of RUNS) {
     if (SEVERAL) charts.push(make("h3", {}, text(run.name)));
-    if (!run.projection) { charts.push(make("p", { class: "note" }, "This run has no projection: runs of before wrote none.")); continue; }
+    if (!run.projection) { charts.push(make("p", { class: "note" }, "This run has no projection: it was made by a version that wrote none.")); continue; }
     const most = run.projection.kinds.some((kind) => kind.languages.some((one) => one.of > one.questions.length));
     charts.push(make("div", { class: "pair" }, ...run.projection.kinds.map((kind) => make("div", { class: "chart tall", id: projectionId(run, kind), role: "img", "aria-label": named(run, `${kind.kind} dev prompts on two principal components`) }))));
     charts.push(make("p", { class: "note" }, `Read at ${run.projection.site}, at the last prompt token, of implicit prompts. ${most ? `Of each language and kind an even sample of at most ${run.projection.most} prompts is drawn; the table says of how many.` : "All dev prompts are drawn that the vectors were made of."}`));
@@ -45,7 +45,7 @@ function drawProjection() {
       const [first, second] = kind.explained[at].map((share) => `${(100 * share).toFixed(1)}%`);
       draw(projectionId(run, kind), traces, {
         x: `PC1 (${first} of the variance)`, y: `PC2 (${second})`, title: { text: escaped(`${kind.kind}, block ${layer}`), font: { size: 14 } },
-        legend: { orientation: "h", y: -0.22, yanchor: "top", x: 0 },
+        legend: { orientation: "h", y: -0.15, yanchor: "top", x: 0 },
       });
     }
   }
