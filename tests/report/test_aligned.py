@@ -12,7 +12,7 @@ import mechcla
 from mechcla.report.aligned import aligned_models
 from mechcla.runs.tables import csv_text
 from tests.report.conftest import NAME, data_of
-from tests.report.test_browser import chromium, opened  # noqa: F401  (a fixture)
+from tests.report.test_browser import opened
 
 
 @pytest.fixture(scope="module")
