@@ -66,7 +66,7 @@ def test_a_table_of_another_run_is_named_and_not_shown(base_run, plain_run, tmp_
 
 
 @pytest.mark.browser
-def test_the_browser_shows_the_table(chromium, base_run):  # noqa: F811
+def test_the_browser_shows_the_table(chromium, base_run):
     with opened(chromium, mechcla.report(base_run)) as page:
         cells = page.locator("#aligned-body tbody tr").all_inner_texts()
         assert any(f"x{NAME}" in text for text in cells)
