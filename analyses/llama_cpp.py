@@ -63,6 +63,7 @@ class LlamaCpp:
         own.n_threads = own.n_threads_batch = threads
         if exact:
             own.type_k = own.type_v = 0  # GGML_TYPE_F32
+            own.flash_attn_type = 0  # off: it would make float16 of them
         self.context = self.lib.llama_init_from_model(self.model, own)
         self.vocabulary = self.lib.llama_model_get_vocab(self.model)
         self.n_tokens = self.lib.llama_vocab_n_tokens(self.vocabulary)
