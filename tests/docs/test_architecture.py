@@ -40,6 +40,13 @@ def test_the_floors_are_those_of_the_contract() -> None:
     assert [set(re.findall(r"`(\w+)`", rooms)) for _, rooms in rows] == floors
 
 
+def test_everything_that_can_be_added_has_a_heading_of_its_own() -> None:
+    found = re.findall(r"^## How to add an? (.+)$", PAGE, re.MULTILINE)
+    wanted = {"source", "recipe", "operator", "family", "metric", "control arm", "choice rule"}
+    assert wanted | {"constraint", "lint rule", "command"} == set(found)
+    assert len(found) == len(set(found))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_lines_are_short_and_paths_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
