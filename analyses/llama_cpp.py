@@ -5,7 +5,7 @@
 Needs two packages that are in no extra: `pip install xllamacpp==2026.10.11549`, whose library has
 llama.cpp's C functions, and `pip install llama-cpp-py-sync==0.11548`, which declares them. The demo
 model runs in llama.cpp twice: with its weights as float32 (a GGUF file of the weights that mechcla
-runs; keys and values in float32 too) and as it is shipped, in Q4_K_M. Each candidate of some test
+runs; keys and values asked for in float32) and as it is shipped, in Q4_K_M. Each candidate of some test
 items is decoded behind its prompt, and its log-likelihood is compared: plain, under the exported
 LOC vector, and what the vector changed. The vector is given to llama.cpp (`llama_set_adapter_cvec`)
 as its command line tools read a file: a block's direction N at (N - 1) * d_model. mechcla edits
@@ -46,7 +46,7 @@ class LlamaCpp:
     """A GGUF model in llama.cpp on the CPU: log-probabilities of tokens, under a control vector."""
 
     def __init__(self, path: Path, exact: bool, window: int = 512, threads: int = 1) -> None:
-        """exact: keys and values in float32, where llama.cpp's default is float16."""
+        """exact: ask for keys and values in float32, where llama.cpp's default is float16."""
         from llama_cpp_py_sync._cffi_bindings import ffi
 
         self.ffi, self.lib = ffi, ffi.dlopen(str(library()))
@@ -63,7 +63,6 @@ class LlamaCpp:
         own.n_threads = own.n_threads_batch = threads
         if exact:
             own.type_k = own.type_v = 0  # GGML_TYPE_F32
-            own.flash_attn_type = 0  # off: it would make float16 of them
         self.context = self.lib.llama_init_from_model(self.model, own)
         self.vocabulary = self.lib.llama_model_get_vocab(self.model)
         self.n_tokens = self.lib.llama_vocab_n_tokens(self.vocabulary)
