@@ -87,7 +87,7 @@ def main(only: list[str]) -> int:
 
 
 def waits_for(commands: Sequence[str], number: int) -> list[int]:
-    """Which commands before this one name one of its folders of the run: what it reads or writes."""
+    """Which commands before this one name one of its folders: what it reads or writes."""
     mine = _named(commands[number])
     return [k for k in range(number) if mine & _named(commands[k])]
 
