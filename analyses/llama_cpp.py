@@ -5,12 +5,12 @@
 Needs two packages that are in no extra: `pip install xllamacpp==2026.10.11549`, whose library has
 llama.cpp's C functions, and `pip install llama-cpp-py-sync==0.11548`, which declares them. The demo
 model runs in llama.cpp twice: with its weights as float32 (a GGUF file of the weights that mechcla
-runs; keys and values asked for in float32) and as it is shipped, in Q4_K_M. Each candidate of some test
-items is decoded behind its prompt, and its log-likelihood is compared: plain, under the exported
-LOC vector, and what the vector changed. The vector is given to llama.cpp (`llama_set_adapter_cvec`)
-as its command line tools read a file: a block's direction N at (N - 1) * d_model. mechcla edits
-`prompt_and_answer`, which leaves BOS alone; llama.cpp is run so (BOS decoded before the vector is
-set) and as its tools run, BOS edited too.
+runs; keys and values asked for in float32) and as it is shipped, in Q4_K_M. Each candidate of some
+test items is decoded behind its prompt, and its log-likelihood is compared: plain, under the
+exported LOC vector, and what the vector changed. The vector is given to llama.cpp
+(`llama_set_adapter_cvec`) as its command line tools read a file: a block's direction N at
+(N - 1) * d_model. mechcla edits `prompt_and_answer`, which leaves BOS alone; llama.cpp is run so
+(BOS decoded before the vector is set) and as its tools run, BOS edited too.
 """
 
 from __future__ import annotations
