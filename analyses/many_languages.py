@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mechcla import Candidate, Item, ItemSet
@@ -34,6 +35,24 @@ def items_in(languages: list[str], questions: int = 3) -> ItemSet:
             split = "test" if k % 2 else "dev"
             made.append(_universal(language, k, split))
             made.append(_cultural(language, k, split))
+    return ItemSet(tuple(made))
+
+
+def made_up(languages: list[str], questions: int) -> ItemSet:
+    """As many questions per kind, split and language as are asked for, numbers in their prompts,
+    English always among them.
+    """
+    made = []
+    for language in dict.fromkeys(["en", *languages]):
+        for k in range(2 * questions):
+            split, n = "test" if k % 2 else "dev", k % len(PLACES)
+            for item in (_universal(language, n, split), _cultural(language, n, split)):
+                cue = item.prompt_explicit and item.prompt_explicit.replace(
+                    item.prompt, f"{k} {item.prompt}"
+                )
+                us = item.prompt_us and item.prompt_us.replace(item.prompt, f"{k} {item.prompt}")
+                own = {"id": f"{item.kind}{k}", "prompt": f"{k} {item.prompt}"}
+                made.append(replace(item, **own, prompt_explicit=cue, prompt_us=us))
     return ItemSet(tuple(made))
 
 

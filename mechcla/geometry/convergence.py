@@ -64,23 +64,20 @@ def project(residuals: Residuals, layer: int) -> Projection:
     return Projection(layer, coordinates, (share[0], share[1]), settings)
 
 
-def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model"]:
-    """The questions that every language has, in one order."""
-    common = [
-        i
-        for i in residuals.ids[residuals.languages[0]]
-        if all(i in set(residuals.ids[k]) for k in residuals.languages)
-    ]
+def _common(residuals: Residuals) -> dict[str, list[int]]:
+    """The rows of the questions that every language has, in one order, by language."""
+    held = [set(residuals.ids[k]) for k in residuals.languages]
+    common = [i for i in residuals.ids[residuals.languages[0]] if all(i in h for h in held)]
     if len(residuals.languages) < 2 or len(common) < 2:
         raise MechclaError(
             "convergence compares at least two languages on at least two shared questions; "
             f"these are {', '.join(residuals.languages)} with {len(common)} in common"
         )
-    rows = []
+    rows = {}
     for k in residuals.languages:
         where = {i: r for r, i in enumerate(residuals.ids[k])}
-        rows.append(residuals[k][[where[i] for i in common]])
-    return torch.stack(rows).double()
+        rows[k] = [where[i] for i in common]
+    return rows
 
 
 def convergence(
@@ -107,17 +104,24 @@ def convergence(
     }
     if measure not in known:
         raise unknown("measure", measure, known)
-    h = _aligned(residuals)
-    statistic = known[measure](h)
+    rows, make = _common(residuals), known[measure]
+    n = len(next(iter(rows.values())))
+    curves = []
+    # One layer at a time, each on the same draws of questions: what a statistic holds grows with
+    # the square of the rows.
+    for layer in range(residuals[residuals.languages[0]].shape[1]):
+        h = torch.stack([residuals[k][mine, layer] for k, mine in rows.items()]).double()
+        curves.append(bootstrap(measure, make(h.unsqueeze(2)), n, resamples, seed, "basic"))
     settings = {
         "languages": residuals.languages,
         "prompt": residuals.prompt,
         "site": residuals.site,
         "centring": "none needed",
     }
-    return bootstrap(
-        measure, statistic, h.shape[1], resamples, seed, "basic", settings=settings, limit=LIMIT
+    value, low, high = (
+        np.concatenate([getattr(c, part) for c in curves]) for part in ("value", "low", "high")
     )
+    return Curve(measure, value, low, high, n, settings=curves[0].settings | settings, limit=LIMIT)
 
 
 def _separation(h: Tensor) -> Any:

@@ -173,6 +173,29 @@ def way(
     return found[0], found[1]
 
 
+def beginnings_of(
+    model: HookedModel, texts: Sequence[Packed]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How many tokens of each prompt are run once: for edits behind the prompts (and none), and for
+    all others; () where none are.
+    """
+    long = _beginnings(model, texts, True)
+    return long, _beginnings(model, texts, False) if long else ()
+
+
+def planned(
+    texts: Sequence[Packed], sizes: Sequence[int], shared: Sequence[int], most: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The batches of packed prompts: the length of the beginning that each shares, and the places
+    of its prompts. sizes: tokens of each with its beginning. most: tokens of a batch.
+    """
+    return [
+        (begin, tuple(members[k] for k in part))
+        for begin, members in _sharing(texts, shared)
+        for part in plan([sizes[i] - begin for i in members], most)
+    ]
+
+
 def _beginnings(model: HookedModel, texts: Sequence[Packed], written: bool) -> tuple[int, ...]:
     """`shared_lengths` of packed prompts, or nothing where the model or its hooks forbid it."""
     lengths = tuple(shared_lengths(texts, written))
@@ -240,17 +263,12 @@ def prepare(
         for p in texts
     ]
     cache = cache or ResidualCache()
-    beginnings = _beginnings(model, texts, True) if share and fast else ()
-    short = _beginnings(model, texts, False) if beginnings else ()
+    beginnings, short = beginnings_of(model, texts) if share and fast else ((), ())
 
     def build(most: int, shared: tuple[int, ...] = beginnings) -> Prepared:
-        groups: list[tuple[int, ...]] = []
-        batches: list[Batch] = []
-        for begin, members in _sharing(texts, shared):
-            for part in plan([sizes[i] - begin for i in members], most):
-                groups.append(tuple(members[k] for k in part))
-                mine = [texts[i] for i in groups[-1]]
-                batches.append(collate(mine, model.pad_id, fast, begin))
+        parts = planned(texts, sizes, shared, most)
+        groups = [group for _, group in parts]
+        batches = [collate([texts[i] for i in g], model.pad_id, fast, begin) for begin, g in parts]
         run_once: Known = {}
         states = tuple(cache.keep(start(model, b, run_once)) for b in batches) if fast else ()
         return Prepared(
