@@ -19,36 +19,37 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import mechcla
 from analyses.benchmarks.peaks import Peak, watched
 from analyses.benchmarks.price import commit
 from analyses.benchmarks.random_models import checked, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.many_languages import made_up
+from mechcla import ItemSet, run_sweep
 from mechcla.geometry import convergence
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.vectors.extract import extract
 from mechcla.vectors.residuals import cache_residuals
 
-GROWS = {"items": (16, 64, 256), "cells": (1, 4, 16), "languages": (2, 8, 32)}
+GROWS = {"items": (32, 128, 512), "cells": (1, 4, 16), "languages": (2, 8, 32)}
 LEAST = {name: sizes[0] for name, sizes in GROWS.items()}
-WORK = ("sweep", "vectors", "residuals", "separation", "silhouette")
-CACHE_MIB = 1  # of a sweep's cached residuals: less than the largest sizes have
+CACHE_MIB = 1  # of a sweep's cached residuals: less than the larger sizes have
+MAX_TOKENS = 512  # of a sweep's batch: fewer than the smallest size has
 
 
-def of(work: str, items: int, cells: int, languages: int) -> Peak:
-    """The peak of one kind of work at one size, in this process."""
+def of(items: int, cells: int, languages: int) -> dict[str, Peak]:
+    """The peak of each kind of work at one size, in this process."""
     model = wrapped("tiny-llama", torch.device("cpu"), torch.float32)
-    held = made_up([k for k in LANGUAGES if k != "en"][:languages], items)
+    names = [k for k in LANGUAGES if k != "en"][:languages]
+    held = made_up(names, items)
 
-    def sweep() -> None:
+    def sweep(over: ItemSet, cells: int) -> None:
         settings: dict[str, Any] = {
             "layers": [0, 1, 2, 3],
             "en_strengths": [0.3 + 0.01 * k for k in range(cells)],
@@ -58,28 +59,27 @@ def of(work: str, items: int, cells: int, languages: int) -> Peak:
             "resamples": 100,
             "restore": False,
             "cache_mib": CACHE_MIB,
+            "max_tokens": MAX_TOKENS,
         }
         with tempfile.TemporaryDirectory() as folder:
-            mechcla.run_sweep(model, held, out=f"{folder}/run", **settings)
+            run_sweep(model, over, out=f"{folder}/run", **settings)
 
-    def residuals() -> Any:
-        return cache_residuals(model, held.universal)
-
-    runs: dict[str, Callable[[], object]] = {
-        "sweep": sweep,
-        "vectors": lambda: extract(model, held.dev),
-        "residuals": residuals,
-    }
-    if work in runs:
-        mechcla.score(model, held.dev.language("en"))  # what is made once, whatever the size
-        return watched(runs[work])
-    rows = residuals()
-    return watched(lambda: convergence(rows, work, resamples=20))
+    sweep(made_up(names[:1], 2), 1)  # what is loaded and measured once, whatever the size
+    found = {"sweep": watched(lambda: sweep(held, cells))}
+    found["vectors"] = watched(lambda: extract(model, held.dev))
+    found["residuals"] = watched(lambda: cache_residuals(model, held.universal))
+    with tempfile.TemporaryDirectory() as folder:
+        spill = partial(cache_residuals, model, held.universal, folder=folder)
+        found["residuals in a folder"] = watched(spill)
+        rows = spill()  # read back
+        for measure in ("separation", "silhouette"):
+            found[measure] = watched(partial(convergence, rows, measure, resamples=20))
+    return found
 
 
-def measured(work: str, **size: int) -> Peak:
-    """The same in a process of its own."""
-    asked = ["--work", work, *(x for k, n in size.items() for x in (f"--{k}", str(n)))]
+def measured(size: dict[str, int]) -> list[dict[str, Any]]:
+    """The same in a process of its own, a row per kind of work."""
+    asked = ["--one", *(x for k, n in size.items() for x in (f"--{k}", str(n)))]
     done = subprocess.run(
         [sys.executable, "-m", "analyses.benchmarks.memory", *asked],
         capture_output=True,
@@ -88,20 +88,15 @@ def measured(work: str, **size: int) -> Peak:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(asked)}: {done.stderr.strip()[-2000:]}")
-    return Peak(**json.loads(done.stdout.splitlines()[-1]))
+    found: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps(size | {"peaks": found}), file=sys.stderr, flush=True)
+    return [{"work": work, **size, **peak} for work, peak in found.items()]
 
 
-def grown(work: str) -> list[dict[str, Any]]:
-    """A row per axis and size; vectors and geometry have no cells."""
-    rows: list[dict[str, Any]] = []
-    for axis, sizes in GROWS.items():
-        if axis == "cells" and work != "sweep":
-            continue
-        for n in sizes:
-            size = LEAST | {axis: n}
-            rows.append({"work": work, "grows": axis, **size, **asdict(measured(work, **size))})
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    return rows
+def sizes() -> list[dict[str, int]]:
+    """The least size, and each axis by itself from there."""
+    more = [LEAST | {axis: n} for axis, grown in GROWS.items() for n in grown[1:]]
+    return [LEAST, *more]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,20 +105,21 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/memory.json"))
-    parser.add_argument("--work", choices=WORK, help="one size of this, in this process")
+    parser.add_argument("--one", action="store_true", help="one size, in this process")
     for name, n in LEAST.items():
         parser.add_argument(f"--{name}", type=int, default=n)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    if chosen.work:
-        found = of(chosen.work, chosen.items, chosen.cells, chosen.languages)
-        print(json.dumps(asdict(found)))
+    if chosen.one:
+        found = of(chosen.items, chosen.cells, chosen.languages)
+        print(json.dumps({work: asdict(peak) for work, peak in found.items()}))
         return 0
     record = {
         "commit": commit(),
         "machine": machine(torch.device("cpu")),
         "cache_mib": CACHE_MIB,
-        "rows": [row for work in WORK for row in grown(work)],
+        "max_tokens": MAX_TOKENS,
+        "rows": [row for size in sizes() for row in measured(size)],
     }
     checked(chosen.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))

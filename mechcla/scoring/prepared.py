@@ -296,7 +296,7 @@ def prepare(
     priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
         # Measured with these items' own candidates alone: neighbours decide the last bits.
-        offered = tuple(sorted({c for p in texts for c in p.candidates}))
+        offered = offered_by(texts)
         if offered not in known:
             known[offered] = _priors(model, offered, first, most, fast, rows)
         priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in texts)
@@ -311,16 +311,16 @@ def _sharing(texts: Sequence[Packed], lengths: Sequence[int]) -> list[tuple[int,
     return [(len(tokens), groups[tokens]) for tokens in sorted(groups, key=len)]
 
 
-def _priors(
-    model: HookedModel,
-    candidates: Sequence[tuple[int, ...]],
-    first: int,
-    max_tokens: int,
-    fast: bool,
-    rows: Rows,
-) -> Priors:
-    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours
-    share what they begin with.
+def offered_by(texts: Sequence[Packed]) -> tuple[tuple[int, ...], ...]:
+    """The distinct candidates of packed items, neighbours beginning alike."""
+    return tuple(sorted({c for p in texts for c in p.candidates}))
+
+
+def behind_nothing(
+    model: HookedModel, candidates: Sequence[tuple[int, ...]], first: int, max_tokens: int
+) -> list[Packed]:
+    """Candidates behind the token that begins a text, several in a sequence: neighbours share what
+    they begin with.
     """
     room = (
         min(
@@ -336,7 +336,19 @@ def _priors(
             groups[-1] += (candidate,)
         else:
             groups.append((candidate,))
-    alone = [Packed(None, (first,), group, 1) for group in groups]
+    return [Packed(None, (first,), group, 1) for group in groups]
+
+
+def _priors(
+    model: HookedModel,
+    candidates: Sequence[tuple[int, ...]],
+    first: int,
+    max_tokens: int,
+    fast: bool,
+    rows: Rows,
+) -> Priors:
+    """Log-likelihoods of candidates behind nothing but the token that begins a text."""
+    alone = behind_nothing(model, candidates, first, max_tokens)
     sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
 
     def run(most: int) -> Priors:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from mechcla.errors import nearest
+from mechcla.errors import MechclaError, nearest
 from mechcla.models.placement import SETTINGS
 from mechcla.sweep.setting_types import Given
 
@@ -113,3 +113,12 @@ class PlacementSettings(Given):
     def place(self) -> dict[str, Any]:
         """The same as `load_model` takes them."""
         return {name: getattr(self, name) for name in SETTINGS}
+
+
+def check_place(device: str | None, asked: PlacementSettings) -> None:
+    """Refuse one device beside a map of several, before anything is loaded."""
+    if device is not None and (placed := asked.placed()):
+        raise MechclaError(
+            f"device={device!r} is one place, and {', '.join(placed)} several; expected one or the "
+            "other"
+        )

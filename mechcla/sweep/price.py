@@ -23,10 +23,16 @@ from mechcla.engine.packing import Packed, collate, pack
 from mechcla.engine.variants import steps
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import prompt_tokens
-from mechcla.models.tokens import Tokens
+from mechcla.models.tokens import Tokens, start_token
 from mechcla.results import Rows
 from mechcla.runs.tables import in_columns
-from mechcla.scoring.prepared import beginnings_of, behind, planned
+from mechcla.scoring.prepared import (
+    beginnings_of,
+    behind,
+    behind_nothing,
+    offered_by,
+    planned,
+)
 from mechcla.sweep.cells import Job
 from mechcla.sweep.choosing import RULES
 from mechcla.sweep.rates import FIGURES, Rates, measure
@@ -223,15 +229,15 @@ def longest(seconds: Sequence[float], workers: int) -> float:
 class Shape:
     """A group's items as the engine runs them. tokens: of one pass, padding too; rows: positions
     that are unembedded; begun: tokens of the beginnings that run once before them, with a pass
-    each; priors: those of candidates without a prompt. shorter: the same items for edits of tokens
-    that lie in these beginnings.
+    each. priors: the candidates without a prompt. shorter: the same items for edits of tokens that
+    lie in these beginnings.
     """
 
     items: ItemSet
     tokens: int
     batches: int
     rows: int
-    prior_tokens: int = 0
+    priors: Shape | None = None
     begun: int = 0
     beginnings: int = 0
     shorter: Shape | None = None
@@ -244,14 +250,17 @@ class Shape:
             pack(i, model.tokenizer, job.prompt, model.window, config.chat_form, model.vocab_size)
             for i in items
         ]
-        # Forms of a prompt offer the same candidates, which are measured once.
-        first = job.split == "test" and job.prompt == "implicit"
-        priors = {c for p in packed for c in p.candidates} if first else set()
         long, short = beginnings_of(model, packed) if fits(model) else ((), ())
         most = batch_tokens(model, config.max_tokens)
         other = cls._shared(items, packed, short, most, model.pad_id) if long != short else None
         whole = cls._shared(items, packed, long, most, model.pad_id)
-        return replace(whole, prior_tokens=sum(map(len, priors)), shorter=other)
+        first = start_token(model.tokenizer, model.vocab_size)
+        # Forms of a prompt offer the same candidates, which are measured once.
+        if job.split != "test" or job.prompt != "implicit" or first is None:
+            return replace(whole, shorter=other)
+        alone = behind_nothing(model, offered_by(packed), first, most)
+        priors = cls._shared(items, alone, (), most, model.pad_id)
+        return replace(whole, shorter=other, priors=priors)
 
     @classmethod
     def _shared(
@@ -274,13 +283,13 @@ class Shape:
         """The pass through all n blocks that cells go on from, and that of the candidates without a
         prompt, which alone is unembedded.
         """
-        tokens = self.tokens + self.begun + self.prior_tokens
-        return Work(
-            tokens=tokens,
-            block_tokens=n * tokens,
-            passes=n * (self.batches + self.beginnings + bool(self.prior_tokens)),
-            rows=self.prior_tokens,
-        )
+        tokens = self.tokens + self.begun
+        passes = n * (self.batches + self.beginnings)
+        work = Work(tokens=tokens, block_tokens=n * tokens, passes=passes)
+        if self.priors is not None:
+            work += self.priors.recording(n)
+            work += Work(rows=self.priors.rows)
+        return work
 
 
 def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, recorded: set[Shape]) -> Work:

@@ -72,10 +72,7 @@ def test_flags_become_what_load_model_takes(
 def test_what_is_no_place_is_refused(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = (
-        ["--model", str(save("llama", tmp_path / "m", tokenizer()))] if "cpu" in arguments else []
-    )
-    assert main([*arguments, *asked, "--out", str(tmp_path / "run")]) == 2
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
@@ -92,6 +89,7 @@ def test_a_loaded_model_lies_where_it_lies(tiny: mechcla.HookedModel, tmp_path: 
         mechcla.run_sweep(tiny, tiny_items(), out=tmp_path / "run", device_map="auto")
 
 
+@pytest.mark.slow  # three sweeps and three commands
 def test_a_run_on_disk_is_the_run_in_memory_and_goes_on_elsewhere(
     tmp_path: Path, one_thread: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

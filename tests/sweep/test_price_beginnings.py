@@ -74,6 +74,23 @@ def test_blocks_and_positions_are_counted_as_the_engine_runs_them(
     assert said.rows == found.unembedded
 
 
+def test_candidates_without_a_prompt_are_counted_as_they_run(ready: Ready) -> None:
+    sweep, model, chat = rehearse(ready), ready.model, ready.config.chat_form
+    job = Job(UNSTEERED, "es", "cultural", "test")
+    shape = Shape.of(sweep, job)
+    assert fits(model)
+    assert shares(model)
+
+    def run() -> None:
+        list(score_many(prepare(model, shape.items, fast=True, chat=chat), [()]))
+
+    found = count(run, model.blocks, model.unembedding.weight)
+    said = work_of(sweep, [job], shape, set())
+    assert said.block_tokens == found.block_tokens
+    assert said.passes == found.blocks
+    assert said.rows == found.unembedded
+
+
 def test_a_pass_is_recorded_once_for_all_cells_of_the_same_items(ready: Ready) -> None:
     sweep = rehearse(ready)
     first, second = (Job(m, "es", "universal", "dev") for m in (PROMPT, BEHIND))
