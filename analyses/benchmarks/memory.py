@@ -37,7 +37,7 @@ from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.vectors.extract import extract
 from mechcla.vectors.residuals import cache_residuals
 
-GROWS = {"items": (32, 128, 512), "cells": (1, 4, 16), "languages": (2, 8, 32)}
+GROWS = {"items": (32, 128), "cells": (1, 8), "languages": (2, 8)}
 LEAST = {name: sizes[0] for name, sizes in GROWS.items()}
 CACHE_MIB = 1  # of a sweep's cached residuals: less than the larger sizes have
 MAX_TOKENS = 512  # of a sweep's batch: fewer than the smallest size has

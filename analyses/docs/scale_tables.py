@@ -41,8 +41,13 @@ def memory(folder: Path) -> str:
             blank = axis == "cells" and work in WITHOUT_CELLS
             cells.append("" if blank else _mib(rows, work, least | {axis: n}))
         lines.append([work, *cells])
-    first = ", ".join(f"{n} {axis}" for axis, n in least.items())
-    return markdown(["peak, MiB", first, *(f"{n} {axis}" for axis, n in sizes)], lines)
+    first = ", ".join(_named(axis, n) for axis, n in least.items())
+    return markdown(["peak, MiB", first, *(_named(axis, n) for axis, n in sizes)], lines)
+
+
+def _named(axis: str, n: int) -> str:
+    what = "strengths" if axis == "cells" else axis
+    return f"{n} {what if n > 1 else what.removesuffix('s')}"
 
 
 def _mib(rows: list[dict[str, Any]], work: str, size: dict[str, int]) -> str:

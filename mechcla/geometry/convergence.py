@@ -107,8 +107,8 @@ def convergence(
     rows, make = _common(residuals), known[measure]
     n = len(next(iter(rows.values())))
     curves = []
-    # One layer at a time, each on the same draws of questions: what a statistic holds grows with
-    # the square of the rows.
+    # One layer at a time, each on the same draws of questions: distances of all rows to all others
+    # are the square of the rows.
     for layer in range(residuals[residuals.languages[0]].shape[1]):
         h = torch.stack([residuals[k][mine, layer] for k, mine in rows.items()]).double()
         curves.append(bootstrap(measure, make(h.unsqueeze(2)), n, resamples, seed, "basic"))
@@ -126,18 +126,13 @@ def convergence(
 
 def _separation(h: Tensor) -> Any:
     k = h.shape[0]
-    centred = h - h.mean((0, 1))  # distances stay; the numbers become small
-    gram = torch.einsum("inld,jmld->linjm", centred, centred)
-    own = torch.stack([gram[:, i, :, i, :] for i in range(k)], dim=1)
-    square = torch.diagonal(own, dim1=2, dim2=3)
 
     def statistic(w: Tensor) -> np.ndarray:
         p = w / w.sum()
-        centre = torch.einsum("n,linjm,m->lij", p, gram, p)  # inner products of the centroids
-        length = torch.diagonal(centre, dim1=1, dim2=2)
-        to_own = square - 2 * torch.einsum("m,linm->lin", p, own) + length.unsqueeze(-1)
-        within = torch.einsum("n,lin->li", p, to_own.clamp_min(0).sqrt()).mean(-1)
-        between = (length.unsqueeze(-1) + length.unsqueeze(-2) - 2 * centre).clamp_min(0).sqrt()
+        centre = torch.einsum("n,knld->lkd", p, h)
+        to_own = (h - centre.movedim(0, 1).unsqueeze(1)).norm(dim=-1)
+        within = torch.einsum("n,knl->lk", p, to_own).mean(-1)
+        between = torch.cdist(centre, centre, compute_mode="donot_use_mm_for_euclid_dist")
         return (between.sum((-1, -2)) / (k * (k - 1)) / within).numpy()
 
     return statistic
