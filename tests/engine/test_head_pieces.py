@@ -1,5 +1,5 @@
-"""The unembedding runs in pieces of the vocabulary and some rows at a time: neither changes a number
-beyond rounding. The oracle is one log-softmax over the whole vocabulary, in float64.
+"""The unembedding runs in pieces of the vocabulary and some rows at a time: neither changes a
+number beyond rounding. The oracle is one log-softmax over the whole vocabulary, in float64.
 """
 
 from __future__ import annotations
