@@ -117,7 +117,8 @@ class PlacementSettings(Given):
 
 def check_place(device: str | None, asked: PlacementSettings) -> None:
     """Refuse one device beside a map of several, before anything is loaded."""
-    if device is not None and (placed := asked.placed()):
+    placed = [k for k, v in asked.placed().items() if (k, v) != ("n_devices", 1)]
+    if device is not None and placed:
         raise MechclaError(
             f"device={device!r} is one place, and {', '.join(placed)} several; expected one or the "
             "other"
