@@ -12,7 +12,7 @@ from analyses.benchmarks.memory import GROWS, LEAST, of, sizes
 from analyses.benchmarks.peaks import watched
 from analyses.docs.pages import TABLES
 from analyses.docs.values import read
-from analyses.many_languages import made_up
+from analyses.many_languages import LONG, made_up
 
 
 def test_a_peak_is_what_was_held_at_once_and_mapped_files_are_told_apart(tmp_path: Path) -> None:
@@ -46,7 +46,10 @@ def test_made_up_items_are_as_many_as_are_asked_for() -> None:
         for kind in (items.universal, items.cultural):
             for split in (kind.dev, kind.test):
                 assert len({i.prompt for i in split.language(language)}) == 9
-    assert all(i.prompt in (i.prompt_explicit or i.prompt) for i in items)
+    for item in items.cultural:
+        front, _, own = item.prompt.partition(LONG)
+        assert str(item.prompt_explicit).startswith(front + LONG)
+        assert str(item.prompt_explicit).endswith(own)
 
 
 def test_the_table_has_a_column_per_size(tmp_path: Path) -> None:
