@@ -193,7 +193,8 @@ def price_of(ready: Ready, workers: int = 1) -> Price:
     conditions = len({j.method.family for jobs in sweep.calls for j in jobs}) + len(
         {(j.method.family, j.method.arm) for jobs in sweep.calls for j in jobs if j.method.arm}
     )
-    tables = rates.tables * (len(sweep.languages) + 1) * (conditions + 1) + FIGURES
+    tables = rates.tables * (len(sweep.languages) + 1) * (conditions + 1)
+    tables += FIGURES * ready.config.figures
     stages.append(Stage("tables and figures", Work(), 0.0, tables, tables))
     rows = sum(s.work.items for s in stages)
     return Price(

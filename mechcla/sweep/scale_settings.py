@@ -11,8 +11,10 @@ from pydantic import Field
 from mechcla.models.placement import SETTINGS
 from mechcla.sweep.placement_settings import PlacementSettings
 
-# They decide no number.
-PLACES = ("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run", *SETTINGS)
+PLACES = (  # decide no number
+    *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run", "figures"),
+    *SETTINGS,
+)
 
 
 class ScaleSettings(PlacementSettings):
@@ -41,4 +43,9 @@ class ScaleSettings(PlacementSettings):
         False,
         description="cells, tokens, FLOPs, memory, disk and time of the run, at a rate measured "
         "here in a few seconds; nothing is written",
+    )
+    figures: bool = Field(
+        True,
+        description="draw the figures and the run page; without, tables alone, and python -m "
+        "mechcla report RUN makes the page later",
     )
