@@ -1,4 +1,6 @@
-"""The processes of `make test` share files, not tests: each file's fixtures are made once."""
+"""What runs side by side: files in `make test`, each with fixtures made once, and the commands of
+the pages.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests import shapes
+from tests.commands import waits_for
 from tests.docs.pages import ROOT
 
 FILE = """
@@ -43,6 +46,11 @@ def test_a_files_fixtures_are_made_once_under_the_makefiles_own_flags(tmp_path: 
     assert "16 passed" in done.stdout
     made = (tmp_path / "made.txt").read_text().split()
     assert sorted(made) == ["test_a.py", "test_b.py"]
+
+
+def test_a_command_waits_for_those_that_name_its_folders() -> None:
+    made = ["a --out {out}/x", "b {out}/x --out {out}/y", "c --out {out}/z", "d {out}/y/e.csv"]
+    assert [waits_for(made, k) for k in range(4)] == [[], [0], [], [1]]
 
 
 def test_shapes_are_told_from_types() -> None:
