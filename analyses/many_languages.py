@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mechcla import Candidate, Item, ItemSet
@@ -18,6 +19,7 @@ from mechcla.sources.global_mmlu.cues import LANGUAGES
 
 PLACES = ("Japan", "Peru", "Italy", "Ghana", "Nepal", "Chile")
 CAPITALS = ("Tokyo", "Lima", "Rome", "Accra", "Kathmandu", "Santiago")
+LONG = "of a list of many questions, each of which has one short answer that stands behind it"
 DRINKS = ("tea", "wine", "juice", "milk", "cider", "water")
 
 
@@ -34,6 +36,22 @@ def items_in(languages: list[str], questions: int = 3) -> ItemSet:
             split = "test" if k % 2 else "dev"
             made.append(_universal(language, k, split))
             made.append(_cultural(language, k, split))
+    return ItemSet(tuple(made))
+
+
+def made_up(languages: list[str], questions: int) -> ItemSet:
+    """As many questions per kind, split and language as are asked for, with long prompts that begin
+    with a number each, English always among them.
+    """
+    made = []
+    for language in dict.fromkeys(["en", *languages]):
+        for k in range(2 * questions):
+            split, n, front = "test" if k % 2 else "dev", k % len(PLACES), f"{k} {LONG}"
+            for item in (_universal(language, n, split), _cultural(language, n, split)):
+                cue = item.prompt_explicit and f"{front} {item.prompt_explicit}"
+                us = item.prompt_us and f"{front} {item.prompt_us}"
+                own = {"id": f"{item.kind}{k}", "prompt": f"{front} {item.prompt}"}
+                made.append(replace(item, **own, prompt_explicit=cue, prompt_us=us))
     return ItemSet(tuple(made))
 
 

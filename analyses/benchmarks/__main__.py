@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 import mechcla
 from analyses.benchmarks import extraction, paths, report
 from analyses.benchmarks.counting import Counts, count, matmul_rate
-from analyses.benchmarks.memory import peak_bytes
+from analyses.benchmarks.peaks import peak_bytes
 from analyses.benchmarks.workload import Result, Workload, evenly, largest_difference
 from mechcla.models.demo import demo_folder
 

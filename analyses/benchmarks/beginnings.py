@@ -4,7 +4,9 @@ template with a system turn, with and without, in one run.
     python -m analyses.benchmarks.beginnings --shape smollm2-135m --device cpu
 
 Random weights of a real shape; nothing is read or downloaded. The two ways alternate, and their
-log-likelihoods are compared. One JSON record, printed and written to OUT.
+log-likelihoods are compared. Seconds are the process's own CPU time where the model is on the CPU
+and runs in one thread, so that others on the machine do not count; else time on the wall. One JSON
+record, printed and written to OUT.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import torch
 
 import mechcla
+from analyses.benchmarks.price import clock_of, commit
 from analyses.benchmarks.random_models import NAMES, checked, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.benchmarks.workload import evenly, largest_difference
@@ -81,9 +83,14 @@ def measured(model: HookedModel, n_items: int, n_layers: int, repeats: int) -> d
         found = {i: r[:, k] for places, r in rows for k, i in enumerate(places)}
         return [[tuple(found[i].float().flatten().tolist()) for i in sorted(found)]]
 
-    ways = {"sweep": _compared(sweep, repeats), "extraction": _compared(extraction, repeats)}
+    clock, named = clock_of(model.device)
+    ways = {
+        "sweep": _compared(sweep, repeats, clock),
+        "extraction": _compared(extraction, repeats, clock),
+    }
     return {
         **ways,
+        "clock": named,
         "beginning_tokens": max(lengths, default=0),
         "prompts": len(items),
         "cells": len(variants),
@@ -91,16 +98,16 @@ def measured(model: HookedModel, n_items: int, n_layers: int, repeats: int) -> d
 
 
 def _compared(
-    run: Callable[[bool], list[list[tuple[float, ...]]]], repeats: int
+    run: Callable[[bool], list[list[tuple[float, ...]]]], repeats: int, clock: Callable[[], float]
 ) -> dict[str, float]:
     times: dict[bool, list[float]] = {True: [], False: []}
     found: dict[bool, list[list[tuple[float, ...]]]] = {}
     for repeat in range(repeats + 1):
         for share in (True, False):
-            begun = time.perf_counter()
+            begun = clock()
             found[share] = run(share)
             if repeat:  # the first warms up
-                times[share].append(time.perf_counter() - begun)
+                times[share].append(clock() - begun)
     once, whole = (statistics.median(times[share]) for share in (True, False))
     return {
         "seconds_once": once,
@@ -118,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     record = {
         "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
         "machine": machine(device),
+        "commit": commit(),
         **measured(model, args.items, args.layers, args.repeats),
     }
     text = json.dumps(record, indent=1)

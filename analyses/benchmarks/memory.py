@@ -1,42 +1,130 @@
-"""The most memory a call needed beyond what the process held before it."""
+"""The most memory that a sweep, its vectors and the geometry need as items, cells and languages
+grow: each size in a process of its own.
+
+    python -m analyses.benchmarks.memory --out docs/reference/memory.json
+
+A small random model and made-up items; nothing is read or downloaded. What is measured is the peak
+beyond what the process held before, model and items in it: memory of its own (`anonymous`), and
+with the mapped files that the operating system may drop (`resident`).
+"""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
-import threading
-from collections.abc import Callable
+import os
 
-import psutil
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library looks
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from analyses.benchmarks.peaks import Peak, watched
+from analyses.benchmarks.price import commit
+from analyses.benchmarks.random_models import checked, wrapped
+from analyses.benchmarks.train_cost import machine
+from analyses.many_languages import made_up
+from mechcla import ItemSet, run_sweep
+from mechcla.geometry import convergence
+from mechcla.sources.global_mmlu.cues import LANGUAGES
+from mechcla.vectors.extract import extract
+from mechcla.vectors.residuals import cache_residuals
 
-def peak_bytes(run: Callable[[], object], device: torch.device | None = None) -> int:
-    """Peak growth of resident memory on the CPU (sampled every 5 ms), or of allocated memory on a
-    GPU. device: where it runs; default: on a GPU if there is one.
-    """
-    gc.collect()
-    if sys.platform == "linux":  # give freed memory back first, or what runs next would hide in it
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    if torch.cuda.is_available() if device is None else device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return torch.cuda.max_memory_allocated() - before
-    process, stop = psutil.Process(), threading.Event()
-    before = process.memory_info().rss
-    most = [before]
+GROWS = {"items": (32, 128), "cells": (1, 8), "languages": (2, 8)}
+LEAST = {name: sizes[0] for name, sizes in GROWS.items()}
+CACHE_MIB = 1  # of a sweep's cached residuals: less than the larger sizes have
+MAX_TOKENS = 512  # of a sweep's batch: fewer than the smallest size has
 
-    def watch() -> None:
-        while not stop.wait(0.005):
-            most[0] = max(most[0], process.memory_info().rss)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        run()
-    finally:
-        stop.set()
-        watcher.join()
-    return most[0] - before
+def of(items: int, cells: int, languages: int) -> dict[str, Peak]:
+    """The peak of each kind of work at one size, in this process."""
+    model = wrapped("tiny-llama", torch.device("cpu"), torch.float32)
+    names = [k for k in LANGUAGES if k != "en"][:languages]
+    held = made_up(names, items)
+
+    def sweep(over: ItemSet, cells: int) -> None:
+        settings: dict[str, Any] = {
+            "layers": [0, 1, 2, 3],
+            "en_strengths": [0.3 + 0.01 * k for k in range(cells)],
+            "loc_strengths": [2.0 + 0.01 * k for k in range(cells)],
+            "dev_items": None,
+            "test_items": None,
+            "resamples": 100,
+            "restore": False,
+            "cache_mib": CACHE_MIB,
+            "max_tokens": MAX_TOKENS,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            run_sweep(model, over, out=f"{folder}/run", **settings)
+
+    sweep(made_up(names[:1], 2), 1)  # what is loaded and measured once, whatever the size
+    found = {"sweep": watched(lambda: sweep(held, cells))}
+    found["vectors"] = watched(lambda: extract(model, held.dev))
+    found["residuals"] = watched(lambda: cache_residuals(model, held.universal))
+    with tempfile.TemporaryDirectory() as folder:
+        spill = partial(cache_residuals, model, held.universal, folder=folder)
+        found["residuals in a folder"] = watched(spill)
+        rows = spill()  # read back
+        for measure in ("separation", "silhouette"):
+            found[measure] = watched(partial(convergence, rows, measure, resamples=20))
+    return found
+
+
+def measured(size: dict[str, int]) -> list[dict[str, Any]]:
+    """The same in a process of its own, a row per kind of work."""
+    asked = ["--one", *(x for k, n in size.items() for x in (f"--{k}", str(n)))]
+    done = subprocess.run(
+        [sys.executable, "-m", "analyses.benchmarks.memory", *asked],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(asked)}: {done.stderr.strip()[-2000:]}")
+    found: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps(size | {"peaks": found}), file=sys.stderr, flush=True)
+    return [{"work": work, **size, **peak} for work, peak in found.items()]
+
+
+def sizes() -> list[dict[str, int]]:
+    """The least size, and each axis by itself from there."""
+    more = [LEAST | {axis: n} for axis, grown in GROWS.items() for n in grown[1:]]
+    return [LEAST, *more]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the record; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/memory.json"))
+    parser.add_argument("--one", action="store_true", help="one size, in this process")
+    for name, n in LEAST.items():
+        parser.add_argument(f"--{name}", type=int, default=n)
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    if chosen.one:
+        found = of(chosen.items, chosen.cells, chosen.languages)
+        print(json.dumps({work: asdict(peak) for work, peak in found.items()}))
+        return 0
+    record = {
+        "commit": commit(),
+        "machine": machine(torch.device("cpu")),
+        "cache_mib": CACHE_MIB,
+        "max_tokens": MAX_TOKENS,
+        "rows": [row for size in sizes() for row in measured(size)],
+    }
+    checked(chosen.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

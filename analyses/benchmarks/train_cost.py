@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from analyses.benchmarks.memory import peak_bytes
+from analyses.benchmarks.peaks import peak_bytes
 from analyses.common import one_message
 from mechcla.align.config import AlignConfig, make
 from mechcla.align.data import TrainingData

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
+from mechcla.models.placement import SETTINGS
 from mechcla.runs.run import Run, read_run
 from mechcla.sources import load_items
 from mechcla.steering.families import FAMILIES
@@ -23,13 +25,14 @@ from mechcla.steering.recorded import method_of
 from mechcla.sweep.axes import MADE_OF
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import find_model
+from mechcla.sweep.placement_settings import PlacementSettings
 from mechcla.sweep.setting_types import Layer, Where, Words
 from mechcla.vectors.extract import extract
 from mechcla.vectors.gates import GATE, gate_vectors
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
-class SteeringFlags(Flags):
+class SteeringFlags(PlacementSettings, Flags):
     """The flags that say what steers: a run's choice, or layers, strengths and vectors."""
 
     run: str | None = Field(
@@ -120,9 +123,18 @@ def _of_run(flags: SteeringFlags) -> Chosen:
         family: {language: method_of(m) for language, m in by.items()}
         for family, by in run.choice.items()
     }
-    own = {k: getattr(flags, k) for k in ("model", "dtype", "device") if getattr(flags, k)}
-    config = make(run.config | own)
+    config = make(_elsewhere(run.config, flags) | _given(flags, "model", "dtype"))
     return Chosen(methods, config.manner, config, run.vectors, run)
+
+
+def _given(flags: SteeringFlags, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(flags, name)) is not None}
+
+
+def _elsewhere(config: Mapping[str, Any], flags: SteeringFlags) -> dict[str, Any]:
+    """A run's settings, with the model where the flags say, if they say it."""
+    asked = _given(flags, "device", *SETTINGS)
+    return {k: v for k, v in config.items() if not asked or k not in ("device", *SETTINGS)} | asked
 
 
 def _of_layers(flags: SteeringFlags) -> Chosen:
@@ -166,7 +178,7 @@ def _of_layers(flags: SteeringFlags) -> Chosen:
         "chat": flags.chat,
         "system_prompt": flags.system_prompt,
         "restore": flags.restore_layer is not None,
-        **{k: getattr(flags, k) for k in ("dtype", "device") if getattr(flags, k)},
+        **_given(flags, "dtype", "device", *SETTINGS),
     }
     config = make(settings)
     held = [SteeringVectors.load(path) for path in flags.vectors]

@@ -64,23 +64,20 @@ def project(residuals: Residuals, layer: int) -> Projection:
     return Projection(layer, coordinates, (share[0], share[1]), settings)
 
 
-def _aligned(residuals: Residuals) -> Float[Tensor, "language item layer d_model"]:
-    """The questions that every language has, in one order."""
-    common = [
-        i
-        for i in residuals.ids[residuals.languages[0]]
-        if all(i in set(residuals.ids[k]) for k in residuals.languages)
-    ]
+def _common(residuals: Residuals) -> dict[str, list[int]]:
+    """The rows of the questions that every language has, in one order, by language."""
+    held = [set(residuals.ids[k]) for k in residuals.languages]
+    common = [i for i in residuals.ids[residuals.languages[0]] if all(i in h for h in held)]
     if len(residuals.languages) < 2 or len(common) < 2:
         raise MechclaError(
             "convergence compares at least two languages on at least two shared questions; "
             f"these are {', '.join(residuals.languages)} with {len(common)} in common"
         )
-    rows = []
+    rows = {}
     for k in residuals.languages:
         where = {i: r for r, i in enumerate(residuals.ids[k])}
-        rows.append(residuals[k][[where[i] for i in common]])
-    return torch.stack(rows).double()
+        rows[k] = [where[i] for i in common]
+    return rows
 
 
 def convergence(
@@ -107,33 +104,35 @@ def convergence(
     }
     if measure not in known:
         raise unknown("measure", measure, known)
-    h = _aligned(residuals)
-    statistic = known[measure](h)
+    rows, make = _common(residuals), known[measure]
+    n = len(next(iter(rows.values())))
+    curves = []
+    # One layer at a time, each on the same draws of questions: distances of all rows to all others
+    # are the square of the rows.
+    for layer in range(residuals[residuals.languages[0]].shape[1]):
+        h = torch.stack([residuals[k][mine, layer] for k, mine in rows.items()]).double()
+        curves.append(bootstrap(measure, make(h.unsqueeze(2)), n, resamples, seed, "basic"))
     settings = {
         "languages": residuals.languages,
         "prompt": residuals.prompt,
         "site": residuals.site,
         "centring": "none needed",
     }
-    return bootstrap(
-        measure, statistic, h.shape[1], resamples, seed, "basic", settings=settings, limit=LIMIT
+    value, low, high = (
+        np.concatenate([getattr(c, part) for c in curves]) for part in ("value", "low", "high")
     )
+    return Curve(measure, value, low, high, n, settings=curves[0].settings | settings, limit=LIMIT)
 
 
 def _separation(h: Tensor) -> Any:
     k = h.shape[0]
-    centred = h - h.mean((0, 1))  # distances stay; the numbers become small
-    gram = torch.einsum("inld,jmld->linjm", centred, centred)
-    own = torch.stack([gram[:, i, :, i, :] for i in range(k)], dim=1)
-    square = torch.diagonal(own, dim1=2, dim2=3)
 
     def statistic(w: Tensor) -> np.ndarray:
         p = w / w.sum()
-        centre = torch.einsum("n,linjm,m->lij", p, gram, p)  # inner products of the centroids
-        length = torch.diagonal(centre, dim1=1, dim2=2)
-        to_own = square - 2 * torch.einsum("m,linm->lin", p, own) + length.unsqueeze(-1)
-        within = torch.einsum("n,lin->li", p, to_own.clamp_min(0).sqrt()).mean(-1)
-        between = (length.unsqueeze(-1) + length.unsqueeze(-2) - 2 * centre).clamp_min(0).sqrt()
+        centre = torch.einsum("n,knld->lkd", p, h)
+        to_own = (h - centre.movedim(0, 1).unsqueeze(1)).norm(dim=-1)
+        within = torch.einsum("n,knl->lk", p, to_own).mean(-1)
+        between = torch.cdist(centre, centre, compute_mode="donot_use_mm_for_euclid_dist")
         return (between.sum((-1, -2)) / (k * (k - 1)) / within).numpy()
 
     return statistic

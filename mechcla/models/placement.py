@@ -17,6 +17,8 @@ from torch import nn
 
 from mechcla.errors import MechclaError
 
+# Beside `device`: what `load_model` takes for weights in several places.
+SETTINGS = ("device_map", "n_devices", "max_memory")
 DeviceMap = str | Mapping[str, str | int]
 MaxMemory = Mapping[int | str, int | str]
 

@@ -17,6 +17,7 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
+from mechcla.models.placement import SETTINGS
 from mechcla.runs.folder import RECORD
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import cell_path
@@ -24,7 +25,7 @@ from mechcla.scoring.scores import Scores
 from mechcla.storage import read_sealed
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-OWN = ("languages", "apart", "items")  # settings in which parts may differ
+OWN = ("languages", "apart", "items", *SETTINGS)  # settings in which parts may differ
 Vectors = Mapping[str, SteeringVectors]
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from mechcla.errors import MechclaError
 from mechcla.items.study import FrozenChoice
+from mechcla.models.placement import SETTINGS
 from mechcla.runs import lock
 from mechcla.runs.folder import (
     CELL,
@@ -180,7 +181,7 @@ class Store:
                 "of it back, or choose another --out"
             )
         refuse_other_schema(folder, record)
-        differences = _differences(record["config"], config)
+        differences = _differences(_deciding(record["config"]), _deciding(config))
         differences += _differences(record["identity"], self.identity)
         if differences:
             listed = "\n".join(
@@ -356,6 +357,11 @@ def _file_name(name: str) -> str:
 
 def _say(message: str) -> None:
     tqdm.write(f"mechcla: {message}", file=sys.stderr)  # a line of its own beside a progress bar
+
+
+def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings but for where weights lie: the same run may go on with them elsewhere."""
+    return {k: v for k, v in config.items() if k not in SETTINGS}
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:

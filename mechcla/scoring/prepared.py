@@ -173,6 +173,29 @@ def way(
     return found[0], found[1]
 
 
+def beginnings_of(
+    model: HookedModel, texts: Sequence[Packed]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How many tokens of each prompt are run once: for edits behind the prompts (and none), and for
+    all others; () where none are.
+    """
+    long = _beginnings(model, texts, True)
+    return long, _beginnings(model, texts, False) if long else ()
+
+
+def planned(
+    texts: Sequence[Packed], sizes: Sequence[int], shared: Sequence[int], most: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The batches of packed prompts: the length of the beginning that each shares, and the places
+    of its prompts. sizes: tokens of each with its beginning. most: tokens of a batch.
+    """
+    return [
+        (begin, tuple(members[k] for k in part))
+        for begin, members in _sharing(texts, shared)
+        for part in plan([sizes[i] - begin for i in members], most)
+    ]
+
+
 def _beginnings(model: HookedModel, texts: Sequence[Packed], written: bool) -> tuple[int, ...]:
     """`shared_lengths` of packed prompts, or nothing where the model or its hooks forbid it."""
     lengths = tuple(shared_lengths(texts, written))
@@ -240,17 +263,12 @@ def prepare(
         for p in texts
     ]
     cache = cache or ResidualCache()
-    beginnings = _beginnings(model, texts, True) if share and fast else ()
-    short = _beginnings(model, texts, False) if beginnings else ()
+    beginnings, short = beginnings_of(model, texts) if share and fast else ((), ())
 
     def build(most: int, shared: tuple[int, ...] = beginnings) -> Prepared:
-        groups: list[tuple[int, ...]] = []
-        batches: list[Batch] = []
-        for begin, members in _sharing(texts, shared):
-            for part in plan([sizes[i] - begin for i in members], most):
-                groups.append(tuple(members[k] for k in part))
-                mine = [texts[i] for i in groups[-1]]
-                batches.append(collate(mine, model.pad_id, fast, begin))
+        parts = planned(texts, sizes, shared, most)
+        groups = [group for _, group in parts]
+        batches = [collate([texts[i] for i in g], model.pad_id, fast, begin) for begin, g in parts]
         run_once: Known = {}
         states = tuple(cache.keep(start(model, b, run_once)) for b in batches) if fast else ()
         return Prepared(
@@ -278,7 +296,7 @@ def prepare(
     priors: tuple[tuple[float, ...], ...] = ()
     if first is not None:
         # Measured with these items' own candidates alone: neighbours decide the last bits.
-        offered = tuple(sorted({c for p in texts for c in p.candidates}))
+        offered = offered_by(texts)
         if offered not in known:
             known[offered] = _priors(model, offered, first, most, fast, rows)
         priors = tuple(tuple(known[offered][c] for c in p.candidates) for p in texts)
@@ -293,16 +311,16 @@ def _sharing(texts: Sequence[Packed], lengths: Sequence[int]) -> list[tuple[int,
     return [(len(tokens), groups[tokens]) for tokens in sorted(groups, key=len)]
 
 
-def _priors(
-    model: HookedModel,
-    candidates: Sequence[tuple[int, ...]],
-    first: int,
-    max_tokens: int,
-    fast: bool,
-    rows: Rows,
-) -> Priors:
-    """Log-likelihoods of candidates behind nothing but the token that begins a text; neighbours
-    share what they begin with.
+def offered_by(texts: Sequence[Packed]) -> tuple[tuple[int, ...], ...]:
+    """The distinct candidates of packed items, neighbours beginning alike."""
+    return tuple(sorted({c for p in texts for c in p.candidates}))
+
+
+def behind_nothing(
+    model: HookedModel, candidates: Sequence[tuple[int, ...]], first: int, max_tokens: int
+) -> list[Packed]:
+    """Candidates behind the token that begins a text, several in a sequence: neighbours share what
+    they begin with.
     """
     room = (
         min(
@@ -318,7 +336,19 @@ def _priors(
             groups[-1] += (candidate,)
         else:
             groups.append((candidate,))
-    alone = [Packed(None, (first,), group, 1) for group in groups]
+    return [Packed(None, (first,), group, 1) for group in groups]
+
+
+def _priors(
+    model: HookedModel,
+    candidates: Sequence[tuple[int, ...]],
+    first: int,
+    max_tokens: int,
+    fast: bool,
+    rows: Rows,
+) -> Priors:
+    """Log-likelihoods of candidates behind nothing but the token that begins a text."""
+    alone = behind_nothing(model, candidates, first, max_tokens)
     sizes = [p.n_tokens if fast else sum(map(len, p.candidates)) + len(p.candidates) for p in alone]
 
     def run(most: int) -> Priors:

@@ -74,6 +74,7 @@ def siblings(config: SweepConfig) -> dict[str, SweepConfig]:
             device=config.device,
             dtype=config.dtype,
             revision=config.revision,
+            **config.place(),
         )
     return found
 

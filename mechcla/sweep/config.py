@@ -27,6 +27,7 @@ from mechcla.steering.method import Manner
 from mechcla.storage import user_path
 from mechcla.sweep.choosing import CONSTRAINTS, RULES, Limits
 from mechcla.sweep.config_file import plugins_of, read_config
+from mechcla.sweep.placement_settings import check_place
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.presets import PRESETS
 from mechcla.sweep.scale_settings import PLACES, ScaleSettings
@@ -373,6 +374,7 @@ def make(settings: dict[str, Any]) -> SweepConfig:
             "chat_template_args and system_prompt are the chat template's, which is not used; add "
             "--chat"
         )
+    check_place(config.device, config)
     _ = config.chat_form  # a date or variables that it could not take
     return config
 

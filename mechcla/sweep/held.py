@@ -17,6 +17,7 @@ from mechcla.models.adapters import find_shipped
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.hooking import users_hooks
 from mechcla.models.load import load_model
+from mechcla.models.placement import SETTINGS
 from mechcla.runs.folder import ITEMS
 from mechcla.sources import load_items
 from mechcla.storage import user_path
@@ -38,6 +39,12 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
     Raises MechclaError for a dtype, device or revision that the loaded model has not.
     """
     found = model_settings(model)
+    for name in SETTINGS:
+        if given.get(name) is not None:
+            raise MechclaError(
+                f"setting {name!r} is {given[name]!r}, but the model {model.name!r} is loaded "
+                f"already; leave the setting out, or give it to load_model"
+            )
     for name in ("dtype", "device", "revision"):
         asked, has = given.get(name), found.get(name)
         said = str(asked).removeprefix("torch.")
@@ -100,6 +107,7 @@ def find_model(config: SweepConfig) -> HookedModel:
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,
+        **config.place(),
     )
 
 

@@ -1,32 +1,44 @@
 """The price of a run before it begins: cells, tokens, FLOPs, memory, disk and time, by stage.
 
 The cells are those of a rehearsal (`mechcla.sweep.rehearsal`), and each group of them is counted as
-the engine runs it: blocks below an edit once, edits that begin alike together, the unembedding at
-scored positions. Seconds are these counts at rates that are measured on this machine, with this
-model and some of these items, for a few seconds. Source: ours. Limits: which layers the fine search
-adds is guessed; a beginning that prompts share is counted with each of them, and so too high; a
-machine that others use, and shapes that the rates were not measured at, are not seen.
+the engine runs it: blocks below an edit once, edits that begin alike together, a beginning that
+prompts share once wherever no edit reaches it, the unembedding at scored positions. Seconds are
+these counts at rates that are measured on this machine, with this model and some of these items,
+for a few seconds. Source: ours. Limits: which layers the fine search adds is guessed; what
+attention reads of a shared beginning is not counted, only the tokens that run; a machine that
+others use, and shapes that the rates were not measured at, are not seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mechcla.engine.batch_size import batch_tokens
-from mechcla.engine.packing import collate, pack, plan
+from mechcla.engine.capability import fits, plain_rows
+from mechcla.engine.intervention import Intervention
+from mechcla.engine.memory import limit
+from mechcla.engine.packing import Packed, collate, pack
 from mechcla.engine.variants import steps
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import prompt_tokens
+from mechcla.models.tokens import Tokens, start_token
 from mechcla.results import Rows
 from mechcla.runs.tables import in_columns
+from mechcla.scoring.prepared import (
+    beginnings_of,
+    behind,
+    behind_nothing,
+    offered_by,
+    planned,
+)
 from mechcla.sweep.cells import Job
 from mechcla.sweep.choosing import RULES
 from mechcla.sweep.rates import FIGURES, Rates, measure
 from mechcla.sweep.ready import Ready
 from mechcla.sweep.rehearsal import Rehearsal, rehearse
-from mechcla.vectors.activations import MAX_TOKENS
+from mechcla.vectors import activations
 
 LIMIT = (
     "cells of the fine search are guessed; time is that of this machine with nothing else on it, "
@@ -162,14 +174,14 @@ def price_of(ready: Ready, workers: int = 1) -> Price:
     shapes: dict[tuple[str, str, str, str], Shape] = {}
     units: dict[str, dict[tuple[str, ...], Work]] = {"dev": {}, "test": {}}
     together = RULES.get(ready.config.choose).together
-    asked: set[tuple[str, str, str, str]] = set()
+    recorded: set[Shape] = set()
     for jobs in sweep.calls:
         first = jobs[0]
         key = (first.language, first.kind, first.split, first.prompt)
         if key not in shapes:
             shapes[key] = Shape.of(sweep, first)
-        work = work_of(sweep, jobs, shapes[key], again=key in asked)
-        asked.add(key)
+        # A group of test is prepared for each of its batches.
+        work = work_of(sweep, jobs, shapes[key], recorded if first.split == "dev" else set())
         unit = key if first.split == "test" or together else (first.language,)
         units[first.split].setdefault(unit, Work())
         units[first.split][unit] += work
@@ -181,7 +193,8 @@ def price_of(ready: Ready, workers: int = 1) -> Price:
     conditions = len({j.method.family for jobs in sweep.calls for j in jobs}) + len(
         {(j.method.family, j.method.arm) for jobs in sweep.calls for j in jobs if j.method.arm}
     )
-    tables = rates.tables * (len(sweep.languages) + 1) * (conditions + 1) + FIGURES
+    tables = rates.tables * (len(sweep.languages) + 1) * (conditions + 1)
+    tables += FIGURES * ready.config.figures
     stages.append(Stage("tables and figures", Work(), 0.0, tables, tables))
     rows = sum(s.work.items for s in stages)
     return Price(
@@ -216,14 +229,19 @@ def longest(seconds: Sequence[float], workers: int) -> float:
 @dataclass(frozen=True, eq=False)
 class Shape:
     """A group's items as the engine runs them. tokens: of one pass, padding too; rows: positions
-    that are unembedded; priors: those of candidates without a prompt.
+    that are unembedded; begun: tokens of the beginnings that run once before them, with a pass
+    each. priors: the candidates without a prompt. shorter: the same items for edits of tokens that
+    lie in these beginnings.
     """
 
     items: ItemSet
     tokens: int
     batches: int
     rows: int
-    prior_tokens: int
+    priors: Shape | None = None
+    begun: int = 0
+    beginnings: int = 0
+    shorter: Shape | None = None
 
     @classmethod
     def of(cls, sweep: Rehearsal, job: Job) -> Shape:
@@ -233,39 +251,83 @@ class Shape:
             pack(i, model.tokenizer, job.prompt, model.window, config.chat_form, model.vocab_size)
             for i in items
         ]
-        sizes = [p.n_tokens for p in packed]
-        groups = plan(sizes, batch_tokens(model, config.max_tokens))
-        tokens = sum(len(g) * max(sizes[i] for i in g) for g in groups)
-        rows = 0
-        for group in groups:
-            batch = collate([packed[i] for i in group], model.pad_id)
-            rows += len(set(zip(batch.edge_row.tolist(), batch.edge_place.tolist(), strict=True)))
+        long, short = beginnings_of(model, packed) if fits(model) else ((), ())
+        most = batch_tokens(model, config.max_tokens)
+        other = cls._shared(items, packed, short, most, model.pad_id) if long != short else None
+        whole = cls._shared(items, packed, long, most, model.pad_id)
+        first = start_token(model.tokenizer, model.vocab_size)
         # Forms of a prompt offer the same candidates, which are measured once.
-        first = job.split == "test" and job.prompt == "implicit"
-        priors = {c for p in packed for c in p.candidates} if first else set()
-        return cls(items, tokens, len(groups), rows, sum(map(len, priors)))
+        if job.split != "test" or job.prompt != "implicit" or first is None:
+            return replace(whole, shorter=other)
+        alone = behind_nothing(model, offered_by(packed), first, most)
+        priors = cls._shared(items, alone, (), most, model.pad_id)
+        return replace(whole, shorter=other, priors=priors)
+
+    @classmethod
+    def _shared(
+        cls, items: ItemSet, packed: Sequence[Packed], shared: Sequence[int], most: int, pad: int
+    ) -> Shape:
+        sizes = [p.n_tokens for p in packed]
+        parts = planned(packed, sizes, shared, most)
+        batches = [collate([packed[i] for i in g], pad, beginning=begin) for begin, g in parts]
+        begun = {b.beginning for b in batches if b.beginning}
+        return cls(
+            items,
+            sum(b.layout.ids.numel() for b in batches),
+            len(batches),
+            sum(len(b.scored[0]) for b in batches),
+            begun=sum(map(len, begun)),
+            beginnings=len(begun),
+        )
+
+    def recording(self, n: int) -> Work:
+        """The pass through all n blocks that cells go on from, and that of the candidates without a
+        prompt, which alone is unembedded.
+        """
+        tokens = self.tokens + self.begun
+        passes = n * (self.batches + self.beginnings)
+        work = Work(tokens=tokens, block_tokens=n * tokens, passes=passes)
+        if self.priors is not None:
+            work += self.priors.recording(n)
+            work += Work(rows=self.priors.rows)
+        return work
 
 
-def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, again: bool) -> Work:
-    """Cells of one batch, as `mechcla.engine.variants` runs them; with the recording pass before
-    them, unless it was made for earlier ones of the same items.
+def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, recorded: set[Shape]) -> Work:
+    """Cells of one batch, as `mechcla.engine.variants` runs them, with the recording passes before
+    them. recorded: shapes whose pass was made for earlier cells, added to here.
     """
     n = sweep.model.n_layers
     work = Work(cells=len(jobs), items=len(jobs) * len(shape.items))
-    if not again or jobs[0].split == "test":
-        blocks = n * shape.tokens + n * shape.prior_tokens
-        work += Work(
-            tokens=shape.tokens + shape.prior_tokens,
-            block_tokens=blocks,
-            passes=n * (shape.batches + bool(shape.prior_tokens)),
-            rows=shape.rows + shape.prior_tokens,
-        )
+    suited: dict[Shape, list[tuple[Intervention, ...]]] = {shape: []}
+    for job in jobs:
+        edits = sweep.edits(job)
+        mine = shape.shorter if shape.shorter and not behind(edits) else shape
+        suited.setdefault(mine, []).append(edits)
+    most = batch_tokens(sweep.model, sweep.config.max_tokens)
+    for mine, variants in suited.items():
+        if mine not in recorded:
+            work += mine.recording(n)
+            recorded.add(mine)
+        work += steered_work(mine, variants, n, most)
+    return work
+
+
+def steered_work(
+    shape: Shape, variants: Sequence[tuple[Intervention, ...]], n: int, most: int
+) -> Work:
+    """What variants of the same items run beyond the recording pass, in batches of `most`
+    tokens.
+    """
+    work = Work()
     reached: dict[tuple[Any, ...], int] = {}  # by the edits that variants begin with alike
     depth = 0
-    for job in jobs:
+    for edits in variants:
+        if not edits:  # the recording pass ran it already
+            work += Work(rows=shape.rows)
         done: tuple[Any, ...] = ()
         entered = None
-        for layer, step in steps(sweep.edits(job)):
+        for layer, step in steps(edits):
             here = layer + 1 if all(e.site == "resid_post" for e in step) else layer
             if entered is not None:
                 blocks = max(0, here - reached.get(done, entered))
@@ -278,32 +340,33 @@ def work_of(sweep: Rehearsal, jobs: Sequence[Job], shape: Shape, again: bool) ->
             work += Work(
                 tokens=shape.tokens, block_tokens=(n - entered) * shape.tokens, rows=shape.rows
             )
-    most = batch_tokens(sweep.model, sweep.config.max_tokens)
     together = max(1, most // max(1, shape.tokens // shape.batches))
-    work += Work(passes=-(-len(jobs) // together) * shape.batches * depth)
+    work += Work(passes=-(-len(variants) // together) * shape.batches * depth)
     return work
 
 
 def vectors_work(ready: Ready) -> Work:
     """The prompts of the vectors, each once; and once more for a gate."""
     config, model, dev = ready.config, ready.model, ready.items.dev
-    texts: dict[str, int] = {}
+    texts: dict[str, Tokens] = {}
     for item in dev:
         forms = ["implicit"]
         if item.kind == "cultural":
             forms += ["explicit", *(["us"] if item.prompt_us and config.controls else [])]
         for form in forms:
             text = item.prompt_text(form)
-            texts[text] = len(prompt_tokens(text, model.tokenizer, config.chat_form).ids)
-    sizes = list(texts.values())
-    groups = plan(sizes, MAX_TOKENS)
-    tokens = sum(len(g) * max(sizes[i] for i in g) for g in groups)
-    if config.gated:
-        tokens = tokens * 2
-    if config.vectors:
-        tokens = 0
-    n = model.n_layers
-    return Work(tokens=tokens, block_tokens=n * tokens, passes=n * len(groups) * bool(tokens))
+            if text not in texts:
+                texts[text] = prompt_tokens(text, model.tokenizer, config.chat_form)
+    rows = list(texts.values())
+    once = plain_rows(model) == "padded"
+    begin = activations.beginnings_of(model, rows) if once else [0] * len(rows)
+    begun = {row.ids[:b] for row, b in zip(rows, begin, strict=True) if b}
+    groups = activations.planned(rows, begin, limit(model, activations.MAX_TOKENS))
+    tokens = sum(len(g) * max(len(rows[i].ids) - begin[i] for i in g) for g in groups)
+    tokens, n = tokens + sum(map(len, begun)), model.n_layers
+    passes = n * (len(groups) + len(begun))
+    times = (0 if config.vectors else 1) + bool(config.gated)
+    return Work(tokens=times * tokens, block_tokens=n * times * tokens, passes=times * passes)
 
 
 def vectors_bytes(ready: Ready, sweep: Rehearsal) -> int:

@@ -65,10 +65,11 @@ def measure(model: HookedModel, items: ItemSet, config: SweepConfig) -> Rates:
     """
     items = ItemSet(items.items[:8])
     n, d = model.n_layers, model.d_model
-    ready = prepare(model, items, max_tokens=1 << 20, prior=False, chat=config.chat_form)
-    many = max(2, -(-TOKENS // sum(b.layout.ids.numel() for b in ready.batches)))
     vector = torch.zeros(d)
     vector[0] = 1e-3
+    ready = prepare(model, items, max_tokens=1 << 20, prior=False, chat=config.chat_form)
+    ready = ready.suited((Intervention(vector, 0, 1.0),))
+    many = max(2, -(-TOKENS // sum(b.layout.ids.numel() for b in ready.batches)))
 
     def edits(layer: int, count: int) -> list[tuple[Intervention, ...]]:
         return [(Intervention(vector, layer, 1.0 + k),) for k in range(count)]

@@ -17,7 +17,7 @@ def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
     """What Ray reserves for a worker; GPUs by default where the run is on cuda."""
     gpus = config.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if device.startswith("cuda") else 0.0
+        gpus = float(config.n_devices or 1) if device.startswith("cuda") else 0.0
     return {"num_cpus": config.cpus_per_worker, "num_gpus": gpus, "max_restarts": 0}
 
 

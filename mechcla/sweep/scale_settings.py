@@ -8,14 +8,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from mechcla.sweep.setting_types import Given
+from mechcla.models.placement import SETTINGS
+from mechcla.sweep.placement_settings import PlacementSettings
 
 PLACES = (  # decide no number
     *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run", "figures"),
+    *SETTINGS,
 )
 
 
-class ScaleSettings(Given):
+class ScaleSettings(PlacementSettings):
     """Settings of a sweep over many languages or machines."""
 
     apart: bool = Field(
@@ -34,7 +36,8 @@ class ScaleSettings(Given):
         None,
         ge=0,
         le=1_000,
-        description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: 1 on cuda",
+        description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: on cuda 1, or "
+        "n_devices",
     )
     dry_run: bool = Field(
         False,

@@ -91,6 +91,7 @@ def _scored(
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,
+        **config.place(),
     )
     choice = choice.on(model)  # the file that it was chosen for, on a base that knows itself
     rows: dict[str, list[ItemScore]] = {condition: [] for condition in places}

@@ -5,6 +5,7 @@ from mechcla.vectors.residuals import (
     cache_residuals,
     en_differences,
     loc_differences,
+    read_residuals,
 )
 
-__all__ = ["Residuals", "cache_residuals", "en_differences", "loc_differences"]
+__all__ = ["Residuals", "cache_residuals", "en_differences", "loc_differences", "read_residuals"]

@@ -117,14 +117,9 @@ def last_token_residuals(
         ]
         waiting = [group for group in same if group]
     if how == "padded" and share:
-        begin = _beginnings(model, rows, edits, position)
+        begin = beginnings_of(model, rows, edits, position)
     if any(begin):
-        waiting = []
-        for key in sorted({row.ids[:n] for row, n in zip(rows, begin, strict=True)}, key=len):
-            mine = [i for i, row in enumerate(rows) if row.ids[: begin[i]] == key]
-            parts = plan([lengths[i] - len(key) for i in mine], limit(model, max_tokens))
-            waiting += [[mine[k] for k in part] for part in parts]
-        waiting.reverse()
+        waiting = planned(rows, begin, limit(model, max_tokens))[::-1]
     done = bar("extraction", len(rows), "prompt")
     while waiting:
         group = waiting.pop()
@@ -145,8 +140,24 @@ def last_token_residuals(
     done.close()
 
 
-def _beginnings(
-    model: HookedModel, rows: Sequence[Tokens], edits: Sequence[Intervention], position: Position
+def planned(rows: Sequence[Tokens], begin: Sequence[int], most: int) -> list[list[int]]:
+    """The batches of prompts, as places in `rows`: those that share a beginning stand together.
+
+    begin: tokens of each prompt that are run once. most: tokens of a batch, without these.
+    """
+    found = []
+    for key in sorted({row.ids[:n] for row, n in zip(rows, begin, strict=True)}, key=len):
+        mine = [i for i, row in enumerate(rows) if row.ids[: begin[i]] == key]
+        parts = plan([len(rows[i].ids) - len(key) for i in mine], most)
+        found += [[mine[k] for k in part] for part in parts]
+    return found
+
+
+def beginnings_of(
+    model: HookedModel,
+    rows: Sequence[Tokens],
+    edits: Sequence[Intervention] = (),
+    position: Position = "last_prompt_token",
 ) -> list[int]:
     """How many tokens of each prompt are run once for all that begin so."""
     # A mean is of what the texts wrote, and so are most edits.

@@ -3,13 +3,16 @@ made from.
 
 The steering vectors of `mechcla.vectors` need only sums. Intervals, permutation tests, PCA and
 probes need every item, so here the last prompt token's activation of each is kept: items x layers x
-d_model, in float32 (6 MB for 128 items of the demo model, 1.9 GB for 2,500 items of a 12B model).
+d_model, in float32 (6 MB for 128 items of the demo model, 1.9 GB for 2,500 items of a 12B model),
+in memory, or in a folder (`mechcla.vectors.spilled`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +24,8 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
+from mechcla.storage import digest, user_path
+from mechcla.vectors import spilled
 from mechcla.vectors.activations import Position, last_token_residuals
 
 if TYPE_CHECKING:
@@ -78,6 +83,7 @@ def cache_residuals(
     packed: bool = False,
     any_language: bool = False,
     position: Position = "last_prompt_token",
+    folder: str | Path | None = None,
 ) -> Residuals:
     """Run every prompt once and keep its last token's activation at one site of every block.
 
@@ -89,7 +95,9 @@ def cache_residuals(
     or a list, is for all rows. So a steered model's geometry can be laid beside the plain one's.
     chat: prompts stand in the model's chat template. any_language: let a vector be added to another
     language's rows, which is else refused. packed: while hooks of your own are in place, prompts
-    run one by one, unpadded; True pads them to batches all the same.
+    run one by one, unpadded; True pads them to batches all the same. folder: keep them there
+    instead of in memory, mapped; a folder that holds the same residuals is read and nothing is run.
+    Raises MechclaError for a folder that holds others.
 
     >>> h = cache_residuals(model, items.universal.dev); h["es"].shape
     torch.Size([128, 18, 64])
@@ -100,7 +108,31 @@ def cache_residuals(
         )
     given = () if interventions is None else interventions
     edits = by_language(given, items.languages, model, chat, any_language)
-    rows: list[Tensor] = [torch.empty(0)] * len(items)
+    record = {
+        "model": model.describe(),
+        "items": items.digest,
+        "position": position,
+        **chat_settings(chat, model.tokenizer),
+    }
+    named = given if isinstance(given, Mapping) else edits if given else ()
+    steered = {language: [step.describe() for step in edits[language]] for language in named}
+    record |= {"interventions": steered} if steered else {}
+    mine = {k: [i.id for i in items if i.language == k] for k in items.languages}
+    shapes = {k: (len(ids), model.n_layers, model.d_model) for k, ids in mine.items()}
+    about = {"site": site, "prompt": prompt, "record": record}
+    place = None if folder is None else user_path(folder)
+    if place is not None and (place / spilled.MANIFEST).exists():
+        return _same(read_residuals(place), about, place)
+    values = (
+        {k: torch.empty(shape) for k, shape in shapes.items()}
+        if place is None
+        else spilled.opened(place, shapes)
+    )
+    counted: Counter[str] = Counter()
+    at = []
+    for item in items:
+        at.append((item.language, counted[item.language]))
+        counted[item.language] += 1
     together = [k for k, item in enumerate(items) if not edits.get(item.language)]
     groups = [(together, ())] + [
         ([k for k, i in enumerate(items) if i.language == lang], steps)
@@ -113,23 +145,37 @@ def cache_residuals(
             model, texts, site, edits=steps, chat=chat, packed=packed, position=position
         ):
             for row, i in enumerate(indices):
-                rows[places[i]] = residuals[:, row].float().cpu()
-    values, ids = {}, {}
-    for language in items.languages:
-        mine = [k for k, item in enumerate(items) if item.language == language]
-        values[language] = torch.stack([rows[k] for k in mine])
-        ids[language] = tuple(items[k].id for k in mine)
-    record = {
-        "model": model.describe(),
-        "items": items.digest,
-        "position": position,
-        **chat_settings(chat, model.tokenizer),
-    }
-    named = given if isinstance(given, Mapping) else edits if given else ()
-    steered = {language: [step.describe() for step in edits[language]] for language in named}
-    return Residuals(
-        values, ids, site, prompt, record | ({"interventions": steered} if steered else {})
-    )
+                language, k = at[places[i]]
+                values[language][k] = residuals[:, row].float().cpu()
+    if place is not None:
+        spilled.close(place, mine, about)
+        return read_residuals(place)
+    return Residuals(values, {k: tuple(ids) for k, ids in mine.items()}, site, prompt, record)
+
+
+def read_residuals(folder: str | Path) -> Residuals:
+    """What `cache_residuals(..., folder=folder)` kept, mapped, every file verified.
+
+    Raises MechclaError for a folder without residuals, and for a file that is damaged.
+
+    >>> read_residuals("runs/residuals").languages                          # doctest: +SKIP
+    ('en', 'es')
+    """
+    values, ids, about = spilled.read(user_path(folder))
+    return Residuals(values, ids, about["site"], about["prompt"], about["record"])
+
+
+def _same(held: Residuals, about: Mapping[str, Any], folder: Path) -> Residuals:
+    """Residuals that are held already. Raises MechclaError, naming what differs, for others."""
+    found = {"site": held.site, "prompt": held.prompt, **held.record}
+    asked = {"site": about["site"], "prompt": about["prompt"], **about["record"]}
+    for key in {**asked, **found}:
+        if digest(found.get(key)) != digest(asked.get(key)):
+            raise MechclaError(
+                f"{str(folder)!r} holds residuals with {key} {found.get(key)!r}, and these have "
+                f"{asked.get(key)!r}; expected another folder"
+            )
+    return held
 
 
 def differences(

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 import mechcla
 from analyses.benchmarks import extraction, paths
 from analyses.benchmarks.counting import count, matmul_rate
-from analyses.benchmarks.memory import peak_bytes
+from analyses.benchmarks.peaks import peak_bytes
 from analyses.benchmarks.workload import Workload, evenly, largest_difference
 
 

@@ -53,7 +53,7 @@ def test_blocks_and_positions_are_counted_as_the_engine_runs_them(ready: Ready, 
     assert fits(model)  # measured before anything is counted
     jobs = [Job(m, "es", kind, "dev") for m in METHODS]
     shape = Shape.of(sweep, jobs[0])
-    said = work_of(sweep, jobs, shape, again=False)
+    said = work_of(sweep, jobs, shape, set())
     full = extract(model, ready.items.dev)
     edits = [job.method.interventions(full, "es") for job in jobs]
 

@@ -1,0 +1,125 @@
+"""PlacementSettings: where a model's weights lie, as every command that loads one takes it.
+
+The same weights give the same numbers wherever they lie, so these are in a run's record and not in
+its identity: the same run may go on with another map. Source: ours; the maps are accelerate's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from mechcla.errors import MechclaError, nearest
+from mechcla.models.placement import SETTINGS
+from mechcla.sweep.setting_types import Given
+
+MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's, by name
+SIZE = re.compile(r"\d+(\.\d+)? ?[KMG]i?B", re.IGNORECASE)  # what accelerate takes for one
+AN_OBJECT = """expected an object such as '{"0": "70GiB", "1": "70GiB"}'"""
+
+
+def _object(value: Any) -> Any:
+    """A JSON object on the command line; YAML and TOML give the mapping itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error}); {AN_OBJECT}") from error
+
+
+def _map(value: Any) -> Any:
+    """A map's name, or places by module."""
+    if value is None:
+        return None
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        if value not in MAPS:
+            raise ValueError(
+                f"""{nearest(value, MAPS)}, or a place per module as '{{"": "cpu"}}'; for one """
+                "place there is device"
+            )
+        return value
+    found = _object(value)
+    if not isinstance(found, Mapping) or not found:
+        raise ValueError(
+            f"""expected {", ".join(MAPS)}, or a place per module as '{{"": "cpu"}}'"""
+        )
+    for module, place in found.items():
+        if not isinstance(module, str) or isinstance(place, bool) or not _is_place(place):
+            raise ValueError(
+                f"{module!r} lies at {place!r}; expected a module's name and a device: a number of "
+                "a GPU, 'cuda:1', 'cpu' or 'disk'"
+            )
+    return dict(found)
+
+
+def _is_place(value: Any) -> bool:
+    return value >= 0 if isinstance(value, int) else isinstance(value, str) and bool(value)
+
+
+def _memory(value: Any) -> Any:
+    """Sizes by device. The number of a GPU is a text in JSON."""
+    if value is None:
+        return None
+    found = _object(value)
+    if not isinstance(found, Mapping) or not found:
+        raise ValueError(AN_OBJECT)
+    sizes = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in found.items()}
+    for device, size in sizes.items():
+        is_text = isinstance(size, str) and SIZE.fullmatch(size)
+        is_number = isinstance(size, int) and not isinstance(size, bool) and size > 0
+        if not (is_text or is_number):
+            raise ValueError(
+                f"device {device!r} may give {size!r}; expected bytes, or a size such as '70GiB'"
+            )
+    return sizes
+
+
+if TYPE_CHECKING:
+    MapOrName = str | dict[str, str | int]
+    Sizes = dict[int | str, int | str]
+else:  # plain texts on the command line, which the validators read
+    MapOrName = Annotated[Any, NoDecode, BeforeValidator(_map)]
+    Sizes = Annotated[Any, NoDecode, BeforeValidator(_memory)]
+
+
+class PlacementSettings(Given):
+    """Where a model's weights lie, if not on one device."""
+
+    device_map: MapOrName | None = Field(
+        None,
+        description=f"weights on several devices, instead of --device: {', '.join(MAPS)}, or a "
+        """place per module as JSON: '{"model.embed_tokens": 0, ...}' ('disk' on a machine """
+        "without a GPU)",
+    )
+    n_devices: int | None = Field(
+        None, ge=1, le=1_000, description="weights on so many CUDA devices, evenly"
+    )
+    max_memory: Sizes | None = Field(
+        None,
+        description="what each device may give to weights, as JSON: "
+        """'{"0": "70GiB", "1": "70GiB"}'""",
+    )
+
+    def placed(self) -> dict[str, Any]:
+        """Those of these settings that were given, as a record has them; {} for one device."""
+        return self.model_dump(mode="json", include={*SETTINGS}, exclude_none=True)
+
+    def place(self) -> dict[str, Any]:
+        """The same as `load_model` takes them."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+
+def check_place(device: str | None, asked: PlacementSettings) -> None:
+    """Refuse one device beside a map of several, before anything is loaded."""
+    placed = [k for k, v in asked.placed().items() if (k, v) != ("n_devices", 1)]
+    if device is not None and placed:
+        raise MechclaError(
+            f"device={device!r} is one place, and {', '.join(placed)} several; expected one or the "
+            "other"
+        )
