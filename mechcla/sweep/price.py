@@ -17,6 +17,7 @@ from typing import Any
 from mechcla.engine.batch_size import batch_tokens
 from mechcla.engine.packing import collate, pack, plan
 from mechcla.engine.variants import steps
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import prompt_tokens
 from mechcla.results import Rows
@@ -26,6 +27,7 @@ from mechcla.sweep.choosing import RULES
 from mechcla.sweep.rates import FIGURES, Rates, measure
 from mechcla.sweep.ready import Ready
 from mechcla.sweep.rehearsal import Rehearsal, rehearse
+from mechcla.sweep.steering_settings import fits_maps
 from mechcla.vectors.activations import MAX_TOKENS
 
 LIMIT = (
@@ -300,6 +302,8 @@ def vectors_work(ready: Ready) -> Work:
     tokens = sum(len(g) * max(sizes[i] for i in g) for g in groups)
     if config.gated:
         tokens = tokens * 2
+    if fits_maps(config.en_operator):
+        tokens += sum(texts[i.prompt_text("implicit")] for i in dev.universal)
     if config.vectors:
         tokens = 0
     n = model.n_layers
@@ -309,7 +313,12 @@ def vectors_work(ready: Ready) -> Work:
 def vectors_bytes(ready: Ready, sweep: Rehearsal) -> int:
     """The vector files'."""
     stacks = sum(len(v.languages) for v in sweep.vectors.values())
-    return stacks * ready.model.n_layers * (ready.model.d_model + 1) * 4
+    each = ready.model.n_layers * (ready.model.d_model + 1) * 4
+    if not fits_maps(ready.config.en_operator):
+        return stacks * each
+    english = {i.id for i in ready.items.universal.dev if i.language == PIVOT}
+    asked = (i for i in ready.items.universal.dev if i.language != PIVOT)
+    return (stacks + 2 * sum(i.id in english for i in asked)) * each
 
 
 def memory_of(ready: Ready, shapes: Any) -> int:
