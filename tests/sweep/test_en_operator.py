@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,23 +16,20 @@ from mechcla.__main__ import main
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.runs.parts import join_vectors
-from mechcla.runs.run import Run, read_run
+from mechcla.runs.run import Run
 from mechcla.scoring.scores import Scores
 from mechcla.steering.gate import gated
 from mechcla.steering.linear_map import fit_map, map_of, map_steering
 from mechcla.steering.method import Manner, Method
 from mechcla.steering.recorded import RecordedChoice, method_of, read_choice
 from mechcla.sweep.config import make, parse
-from mechcla.sweep.held import item_settings, model_settings
-from mechcla.sweep.on_test import report_test
 from mechcla.sweep.price import vectors_bytes
 from mechcla.sweep.ready import make_ready
 from mechcla.sweep.rehearsal import rehearse
-from mechcla.sweep.runner import open_sweep
-from mechcla.sweep.search import choose
 from mechcla.vectors.extract import half_signs
 from mechcla.vectors.residuals import cache_residuals
 from mechcla.vectors.steering_vectors import SteeringVectors
+from tests.sweep.swept import swept
 
 SETTINGS = {
     "layers": [0, 1, 2, 3],
@@ -53,18 +48,10 @@ def items(small_items) -> ItemSet:
     return small_items
 
 
-def swept(model, items: ItemSet, out: Path, **changes) -> Run:
-    """A run up to its cells of test; its figures and pages know nothing of operators."""
-    config = make({**SETTINGS, **changes, **model_settings(model), **item_settings(items)})
-    with closing(open_sweep(config.model_copy(update={"out": str(out)}), model, items)) as sweep:
-        report_test(sweep, choose(sweep).methods())
-    return read_run(out)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_models, items) -> Run:
     torch.set_num_threads(1)
-    return swept(tiny_models["llama"], items, tmp_path_factory.mktemp("map") / "run")
+    return swept(tiny_models["llama"], items, tmp_path_factory.mktemp("map") / "run", **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +185,10 @@ def test_the_swapped_arm_adds_loc_in_the_maps_place(run):
 
 def test_a_run_is_resumed_and_another_operator_is_another_run(run, tiny_models, items):
     before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("cells/**/*.parquet")}
-    swept(tiny_models["llama"], items, run.folder)
+    swept(tiny_models["llama"], items, run.folder, **SETTINGS)
     assert before == {p: p.stat().st_mtime_ns for p in run.folder.rglob("cells/**/*.parquet")}
     with pytest.raises(MechclaError, match="en_operator: the folder has 'map', this run None"):
-        swept(tiny_models["llama"], items, run.folder, en_operator=None)
+        swept(tiny_models["llama"], items, run.folder, **SETTINGS | {"en_operator": None})
 
 
 def test_generate_takes_the_runs_map(run, tiny, capsys, tmp_path):
@@ -249,15 +236,19 @@ def test_vectors_without_rows_are_refused(run, tmp_path, tiny_models, items):
     paths = [tmp_path / "en.safetensors", tmp_path / "loc.safetensors"]
     plain.save(paths[0])
     run.vectors["LOC"].save(paths[1])
+    given = SETTINGS | {"vectors": [str(p) for p in paths]}
     with pytest.raises(MechclaError, match="en-operator map: the EN file of --vectors holds"):
-        swept(tiny_models["llama"], items, tmp_path / "run", vectors=[str(p) for p in paths])
+        swept(tiny_models["llama"], items, tmp_path / "run", **given)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--en-operator", "mapp"], "did you mean 'map'"),
-        (["--en-operator", "map"], "operator 'map' has no restoration and no unit; add --no-restore"),
+        (
+            ["--en-operator", "map"],
+            "operator 'map' has no restoration and no unit; add --no-restore",
+        ),
         (
             ["--en-operator", "map", "--no-restore", "--unit", "relative"],
             "operator 'map' has no .* leave --unit raw",
