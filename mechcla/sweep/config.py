@@ -300,8 +300,8 @@ class SweepConfig(SteeringSettings):
     def manner(self) -> Manner:
         """How this run's vectors are added."""
         where = (self.en_positions, self.loc_positions)
-        more = {"seed": self.seed, "en_operator": self.en_operator}
-        return Manner(self.operator, self.unit, *where, **more)
+        en = self.en_operator
+        return Manner(self.operator, self.unit, *where, seed=self.seed, en_operator=en)
 
     @property
     def limits(self) -> Limits:
