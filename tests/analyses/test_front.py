@@ -11,6 +11,7 @@ import torch
 
 import mechcla
 from analyses import front
+from analyses.docs.pages import table
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import difference
 from mechcla.scoring.scores import Scores
@@ -38,9 +39,14 @@ def runs(tmp_path_factory, tiny_models, small_items):
 
 
 @pytest.fixture(scope="module")
-def written(runs, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    front.main(out, runs, resamples=100, seed=0)
+def out(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    front.main(folder, runs, resamples=100, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(out):
     assert (out / "front.png").stat().st_size > 5000
     return {p.stem: list(csv.DictReader(p.open())) for p in out.glob("*.csv")}
 
@@ -138,6 +144,21 @@ def test_costs_are_the_cells_of_the_folder(written, runs):
     assert count["GATED"] > 0
     assert all(float(r["seconds"]) >= 0 for r in rows)
     assert sum(float(r["seconds"]) for r in rows) > 0
+
+
+def test_pages_show_what_the_tables_say(out, written):
+    own = one(written["front"], model="base", condition="GATED", metric="transfer", against="base")
+    lines = table("table front-points", out).splitlines()
+    (shown,) = [x for x in lines if x.startswith("| base | gated Surgical Steering |")]
+    assert f"{float(own['difference']):+.3f} [" in shown
+    assert f"| {own['front']}, {float(own['front_share']):.2f} |" in shown
+    assert not any("EN-steering: random" in x for x in lines)  # one axis alone
+    claims = table("table front-claims", out).splitlines()
+    assert len(claims) == 2 + 8
+    count = {r["stage"]: r["cells"] for r in written["front_cost"] if r["run"] == "base"}
+    (cost,) = [x for x in table("table front-cost", out).splitlines() if x.startswith("| LOC |")]
+    assert cost.startswith(f"| LOC | {count['LOC']}, ")
+    assert table("table front-arms", out).count("| base |") == 12
 
 
 def test_one_run_has_a_plane_of_its_own(runs, tmp_path):
