@@ -201,6 +201,10 @@ def test_generate_takes_the_runs_map(run, tiny, capsys, tmp_path):
     answers = mechcla.generate(tiny, [prompt], interventions=steps, max_new_tokens=4)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert answers[0].text in [line.get("answer") for line in lines], lines
+    exported = ["--run", str(run.folder), "--method", "sur", "--languages", "es"]
+    assert main(["export", *exported, "--out", str(tmp_path / "es.gguf")]) == 2
+    assert "the EN map edit of block" in capsys.readouterr().err
+    assert not (tmp_path / "es.gguf").exists()
 
 
 def test_a_recorded_choice_travels_with_the_chosen_layers_rows(run, tmp_path, tiny, items):
