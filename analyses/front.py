@@ -30,6 +30,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analyses.common import one_message, write
 from mechcla.errors import MechclaError
@@ -220,7 +221,7 @@ def figure_of(
     """A panel per run: changes from its own model unsteered; full marks are on the front."""
     runs = compared.models
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(3.1 * len(runs) + 0.4, 3.2, len(runs), sharex=True, sharey=True)
+        figure, axes = new_figure(3.6 * len(runs) + 0.4, 3.6, len(runs), sharex=True, sharey=True)
         for axis, run in zip(axes, runs, strict=True):
             _panel(axis, [v for v in compared.values if v.model == run], run, fronts_of)
         axes[0].set_ylabel(f"change in localization ({compared.settings['measure']})")
@@ -257,6 +258,7 @@ def _panel(
         xs, ys = zip(*sorted(front), strict=True)
         axis.step(xs, ys, where="pre", color="0.3", lw=0.8, ls=":")
     axis.set(title=run, xlabel="change in transfer")
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.margins(0.12)
     label_points(axis, labels, marks, lines)
 
