@@ -19,7 +19,8 @@ ARGS ?=
 WORKERS ?= 2
 THREADS ?= 1
 MARK ?= not slow
-SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# A file stays in one process, which makes its fixtures once.
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 RUN ?= runs/demo
 FIGURES ?= runs/figures

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import install_import_hook
+from tests import shapes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    _hook = install_import_hook("mechcla", "beartype.beartype")
+    shapes.check("mechcla")
     import mechcla
 
 import hypothesis

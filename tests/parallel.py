@@ -1,6 +1,4 @@
-"""How tests are shared among the processes of `make test`: a file stays in one process, which
-makes its fixtures once; the tests of the demo model stay in one process, which loads it once.
-"""
+"""In which order the processes of `make test` take test files; a file stays in one process."""
 
 from __future__ import annotations
 
@@ -18,12 +16,9 @@ LONG = (  # behind the demo model's, which are the longest of all
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Longest files first, so that no process waits for another's last file."""
-    if not config.pluginmanager.hasplugin("xdist") or not config.getoption("numprocesses"):
+    if not hasattr(config, "workerinput"):  # one process alone, or the one that hands tests out
         return
     items.sort(key=_rank)  # else as collected
-    for item in items:
-        room = "demo" if item.get_closest_marker("demo") else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(room))
 
 
 def _rank(item: pytest.Item) -> int:

@@ -89,3 +89,38 @@ def _change(found: Row | None) -> str:
         return ""
     shown = with_interval(found, "difference")
     return f"**{shown}**" if found["p_holm"] and float(found["p_holm"]) < 0.05 else shown
+
+
+SEEDS = "align/seeds"
+
+
+@named("aligned-seeds")
+def aligned_seeds(folder: Path) -> str:
+    """Every training by itself: against the base, and a method against its control of that seed."""
+    rows = []
+    found = [r for r in read(SEEDS, folder) if not r["seeds"]]
+    for model, against in dict.fromkeys((r["model"], r["against"]) for r in found):
+        cells = {r["metric"]: r for r in found if (r["model"], r["against"]) == (model, against)}
+        rows.append([_seeded(model), _seeded(against), *(_change(cells.get(m)) for m in AXES)])
+    return markdown(["", "less", *(METRICS[m] for m in AXES)], rows)
+
+
+@named("aligned-seed-means")
+def aligned_seed_means(folder: Path) -> str:
+    """The mean over seeds, the standard deviation between them, the least and the most."""
+    rows = []
+    found = [r for r in read(SEEDS, folder) if r["seeds"]]
+    for model, against in dict.fromkeys((r["model"], r["against"]) for r in found):
+        cells = {r["metric"]: r for r in found if (r["model"], r["against"]) == (model, against)}
+        shown = [MODELS[model], MODELS[against], next(iter(cells.values()))["seeds"]]
+        for cell in (cells[m] for m in AXES):
+            mean, sd, least, most = (float(cell[c]) for c in ("mean", "sd", "least", "most"))
+            shown.append(f"{mean:+.3f} (sd {sd:.3f}; {least:+.3f} to {most:+.3f})")
+        rows.append(shown)
+    return markdown(["", "less", "seeds", *(METRICS[m] for m in AXES)], rows)
+
+
+def _seeded(name: str) -> str:
+    """`mist-1` as the page names it."""
+    method, _, seed = name.rpartition("-")
+    return f"{MODELS[method]}, seed {seed}" if seed.isdigit() else MODELS[name]

@@ -108,10 +108,10 @@ def write_tables(sweep: Sweep, choices: Choices, tables: Tables) -> None:
 
 
 def draw(sweep: Sweep, choices: Choices, tables: Tables) -> list[Path]:
-    """The figures of a run with the numbers behind them; the plane in both measures, if there is
-    one. Returns the PNGs to be named: those in the run's own measure.
+    """The numbers of a run's figures and, unless the run draws none, the figures; the plane in both
+    measures, if there is one. Returns the PNGs to be named: those in the run's own measure.
     """
-    made = [_draw_layers(sweep, choices)]
+    made = _draw_layers(sweep, choices)
     for measure, points in _planes(sweep, tables).items():
         drawn = _draw_plane(sweep, choices, tables.methods, measure, points)
         if measure == sweep.config.measure:
@@ -130,13 +130,14 @@ def _planes(sweep: Sweep, tables: Tables) -> dict[str, tuple[PlanePoint, ...]]:
     }
 
 
-def _draw_layers(sweep: Sweep, choices: Choices) -> Path:
+def _draw_layers(sweep: Sweep, choices: Choices) -> list[Path]:
     folder, cells = sweep.store.folder / FIGURES, [p.describe() for p in choices.shared_points()]
     cosine, random_level = _cosine(sweep), random_perpendicularity(sweep.model.d_model)
-    figure = plots.layers(cosine, random_level, cells, sweep.config.measure)
-    path = plots.save(figure, folder / LAYERS)
     write_json(folder / f"{LAYERS}.json", {"cosine": _numbers(cosine), "cells": cells})
-    return path
+    if not sweep.config.figures:
+        return []
+    figure = plots.layers(cosine, random_level, cells, sweep.config.measure)
+    return [plots.save(figure, folder / LAYERS)]
 
 
 def _draw_plane(
@@ -148,6 +149,9 @@ def _draw_plane(
 ) -> list[Path]:
     folder, own = sweep.store.folder / FIGURES, sweep.config.measure
     end = "" if measure == own else f"_{measure}"
+    write_json(folder / f"{PLANE}{end}.json", [asdict(p) for p in points])
+    if not sweep.config.figures:
+        return []
     tried = [p.describe() for c in choices.each for p in c.compared]
     fronts = [[p.describe() for p in c.front] for c in choices.each]
     wanted = ("english_bias", "all", measure)
@@ -157,7 +161,6 @@ def _draw_plane(
         made.append(plots.save(plots.tradeoff(points), folder / f"{TRADEOFF}{end}"))
     figure = plots.surgical(points, bias, tried, own, fronts)
     made.append(plots.save(figure, folder / f"{SURGICAL}{end}"))
-    write_json(folder / f"{PLANE}{end}.json", [asdict(p) for p in points])
     return made
 
 

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from mechcla.sweep.setting_types import Given
 
-PLACES = ("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run")  # decide no number
+PLACES = (  # decide no number
+    *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run", "figures"),
+)
 
 
 class ScaleSettings(Given):
@@ -38,4 +40,9 @@ class ScaleSettings(Given):
         False,
         description="cells, tokens, FLOPs, memory, disk and time of the run, at a rate measured "
         "here in a few seconds; nothing is written",
+    )
+    figures: bool = Field(
+        True,
+        description="draw the figures and the run page; without, tables alone, and python -m "
+        "mechcla report RUN makes the page later",
     )

@@ -66,8 +66,9 @@ def run_config(
         for path in figures:
             say(f"  {path}")
     run = read_run(folder)
-    draw_page(run, say)
-    if config.with_adapters and compare_shipped(run, config, say) is not None:
+    if config.figures:
+        draw_page(run, say)
+    if config.with_adapters and compare_shipped(run, config, say) is not None and config.figures:
         draw_page(run, say)  # anew, with the aligned models on it
     return run
 

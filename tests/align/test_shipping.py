@@ -34,6 +34,7 @@ FEW: dict[str, Any] = {
     "restore": False,
     "resamples": 100,
     "controls": False,
+    "figures": False,
     "tolerance": 1.0,
     "device": "cpu",
 }
@@ -272,7 +273,7 @@ def test_the_shipped_models_stand_beside_a_run_of_their_base(
     small_items.to_jsonl(tmp_path / "items.jsonl")
     arguments = ["--model", str(base), "--items", str(tmp_path / "items.jsonl"), "--device", "cpu"]
     arguments += ["--layers", "0,1,2,3", "--no-restore", "--resamples", "100", "--no-controls"]
-    arguments += ["--tolerance", "1", "--out", str(tmp_path / "run")]
+    arguments += ["--tolerance", "1", "--no-figures", "--out", str(tmp_path / "run")]
     assert sweep([*arguments, "--with-adapters"]) == 0
     said = capsys.readouterr().out
     assert "clo against base: transfer" in said

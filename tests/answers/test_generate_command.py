@@ -25,6 +25,7 @@ TEXT = "La moneda de nuestro país es"
 def run(tiny_folders, small_items, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "run"
     settings = {"layers": [1, 2], "restore": False, "resamples": 100, "controls": False}
+    settings |= {"figures": False}
     settings |= {"loc_strengths": [-6.0, 6.0], "en_strengths": [-1.0, 1.0], "languages": ["es"]}
     return mechcla.run_sweep(str(tiny_folders["llama"]), small_items, out=folder, **settings)
 

@@ -167,7 +167,9 @@ class StandIns:
         """Sweeps of the smallest models and items, where the examples name a run's folder."""
         for name, family in (("base", "llama"), ("midalign", "qwen3")):
             model = save_tiny(family, self.folder / family)
-            warm(settings(model, tiny_items(), model), self.folder / "runs" / name)
+            warm(
+                [*settings(model, tiny_items(), model), "--no-figures"], self.folder / "runs" / name
+            )
         shutil.copytree(self.folder / "runs/base", self.folder / "runs/demo")
 
 

@@ -19,6 +19,7 @@ from mechcla.storage import read_sealed, write_sealed
 from mechcla.sweep.__main__ import main
 
 FLAGS = ["--device", "cpu", "--layers", "0,2", "--no-restore", "--resamples", "100"]
+FLAGS += ["--no-figures"]
 
 
 def swept(model: Path, items: ItemSet, out: Path, *flags: str) -> Path:

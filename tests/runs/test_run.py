@@ -21,6 +21,7 @@ def folder(tmp_path_factory, tiny_folders, small_items):
     small_items.to_jsonl(base / "items.jsonl")
     arguments = ["--model", str(tiny_folders["llama"]), "--items", str(base / "items.jsonl")]
     arguments += ["--device", "cpu", "--layers", "0,2", "--no-restore", "--resamples", "100"]
+    arguments += ["--no-figures"]
     assert main([*arguments, "--loc-strengths", "8", "--out", str(base / "run")]) == 0
     return base / "run"
 

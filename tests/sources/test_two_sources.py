@@ -46,6 +46,7 @@ def test_global_mmlu_and_blend_make_a_sweep(tmp_path, capsys):
         "--layers",
         "0,2",
         "--no-restore",
+        "--no-figures",
         "--resamples",
         "100",
     ]

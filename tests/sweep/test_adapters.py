@@ -20,8 +20,9 @@ from tests.models.test_adapters import lora, save_adapter
 pytestmark = pytest.mark.slow  # several sweeps each
 
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False, "device": "cpu"}
+FEW |= {"figures": False}
 FLAGS = [*("--layers", "0,2", "--no-restore", "--resamples", "100", "--no-controls")]
-FLAGS += ["--device", "cpu"]
+FLAGS += ["--device", "cpu", "--no-figures"]
 
 
 @pytest.fixture(scope="module")

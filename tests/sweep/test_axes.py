@@ -26,7 +26,7 @@ from tests.slow import others_slow
 from tests.sweep.test_held import chosen
 
 FEW = {"layers": [0, 1, 3], "restore": True, "resamples": 100, "gated": True}
-FEW |= {"loc_strengths": [2.0, 8.0]}
+FEW |= {"loc_strengths": [2.0, 8.0], "figures": False}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def case(request, mixed, tiny_models, tmp_path_factory):
     torch.set_num_threads(1)
     with said.open("w") as file, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stderr", file)
-        run = mechcla.run_sweep(tiny_models["llama"], items, out=out, **FEW)
+        run = mechcla.run_sweep(tiny_models["llama"], items, out=out, **FEW | {"figures": True})
     return request.param, items, run, said.read_text()
 
 
@@ -342,7 +342,7 @@ def test_a_pooled_number_says_its_languages_where_they_are_not_all_the_same(
     mixed, tiny_folders, tmp_path, capsys
 ):
     asked = ["--model", str(tiny_folders["llama"]), "--device", "cpu", "--layers", "0,2"]
-    asked += ["--no-restore", "--resamples", "100", "--no-controls"]
+    asked += ["--no-restore", "--resamples", "100", "--no-controls", "--no-figures"]
     for name, items in (("mixed", mixed), ("one", mixed.universal)):
         items.to_jsonl(tmp_path / f"{name}.jsonl")
         source = ["--items", str(tmp_path / f"{name}.jsonl")]
@@ -359,6 +359,7 @@ def test_vectors_that_need_no_translations_are_made_without_any(mixed, tiny, tmp
     apart = [replace(i, id=f"{i.language}-{i.id}") for i in mixed.universal]
     items = ItemSet((*apart, *mixed.cultural))
     few = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False}
+    few |= {"figures": False}
     with pytest.raises(MechclaError, match="no universal item of 'es' shares its id with one"):
         mechcla.run_sweep(tiny, items, out=tmp_path / "no", **few)
     run = mechcla.run_sweep(tiny, items, out=tmp_path / "mean", recipe="language_mean", **few)

@@ -93,6 +93,7 @@ def sweep(folder: Path, items: Path, out: Path, *more: str) -> int:
             "0",
             "--no-restore",
             "--no-controls",
+            "--no-figures",
             "--resamples",
             "100",
             *more,

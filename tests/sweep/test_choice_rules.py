@@ -194,6 +194,7 @@ def three(small_items):
 
 
 FEW = {"layers": [1, 2, 3], "restore": False, "controls": False, "resamples": 100}
+FEW |= {"figures": False}
 
 
 def chosen_by_hand(selection):
@@ -227,7 +228,7 @@ def test_a_rule_and_a_constraint_of_ones_own_from_the_command_line_yaml_and_pyth
     three.to_jsonl(tmp_path / "items.jsonl")
     arguments = ["--plugins", str(plugin), "--model", str(tiny_folders["llama"])]
     arguments += ["--items", str(tmp_path / "items.jsonl"), "--layers", "1,2,3", "--no-restore"]
-    arguments += ["--no-controls", "--resamples", "100", "--device", "cpu"]
+    arguments += ["--no-controls", "--no-figures", "--resamples", "100", "--device", "cpu"]
     arguments += ["--choose", "halved", "--constraint", "deep", "--loc-strengths", "1,4"]
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     run = mechcla.read_run(tmp_path / "run")

@@ -18,7 +18,7 @@ from mechcla.sweep.runner import open_sweep
 
 pytestmark = pytest.mark.slow  # a sweep each
 
-FEW = {"layers": [0, 2], "restore": False, "resamples": 100}
+FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "figures": False}
 
 
 def chosen(found: mechcla.Configuration) -> dict[str, dict[str, dict]]:

@@ -58,6 +58,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_folders: dict[str, Path
                 "layers": [0, 2],
                 "restore": False,
                 "resamples": 100,
+                "figures": False,
                 "gated": True,
                 "threads": 1,
             },

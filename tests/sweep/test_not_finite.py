@@ -153,7 +153,8 @@ def test_a_sweep_says_which_cells_are_not_finite(tmp_path, small_items, capsys):
     out = tmp_path / "run"
     asked = ["--model", str(save_tiny("llama", tmp_path / "m")), "--dtype", "float16"]
     asked += ["--items", str(tmp_path / "items.jsonl"), "--device", "cpu", "--layers", "1,3"]
-    asked += ["--no-restore", "--no-controls", "--resamples", "100", "--out", str(out)]
+    asked += ["--no-restore", "--no-controls", "--no-figures", "--resamples", "100"]
+    asked += ["--out", str(out)]
     assert main([*asked, "--en-strengths", "1e7,0.3"]) == 0
     said = capsys.readouterr()
     assert "the cell dev es universal EN1x1e+07 is not finite: 3 of 3 items" in said.err

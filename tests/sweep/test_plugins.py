@@ -80,6 +80,7 @@ def run(plugin, tiny_folders):
     out = plugin.parent / "run"
     arguments = ["--plugins", str(plugin), "--model", str(tiny_folders["llama"]), "--items", "mine"]
     arguments += ["--layers", "0,2", "--no-restore", "--resamples", "100", "--recipe", "flipped"]
+    arguments += ["--no-figures"]
     assert main([*arguments, "--device", "cpu", "--loc-strengths", "4", "--out", str(out)]) == 0
     return mechcla.read_run(out)
 
@@ -220,6 +221,7 @@ def test_a_recipe_registered_from_python_is_in_the_identity(tiny_models, small_i
 
     how = {"out": tmp_path / "run", "recipe": "of a script", "layers": [0, 2]}
     how |= {"restore": False, "resamples": 100, "languages": ["es"], "controls": False}
+    how |= {"figures": False}
     RECIPES.register("of a script", halved)
     mechcla.run_sweep(tiny_models["llama"], small_items, **how)
     RECIPES.remove("of a script")

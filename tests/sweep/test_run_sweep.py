@@ -10,6 +10,7 @@ from mechcla.errors import MechclaError
 from mechcla.sweep.__main__ import main
 
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False}
+FEW |= {"figures": False}
 
 
 def test_it_is_what_the_command_does(tiny_folders, small_items, tmp_path, capsys):
@@ -21,6 +22,7 @@ def test_it_is_what_the_command_does(tiny_folders, small_items, tmp_path, capsys
     assert capsys.readouterr().out == ""
     arguments = ["--model", model, "--items", str(tmp_path / "items.jsonl"), "--device", "cpu"]
     arguments += ["--layers", "0,2", "--no-restore", "--resamples", "100", "--no-controls"]
+    arguments += ["--no-figures"]
     assert main([*arguments, "--out", str(tmp_path / "command")]) == 0
     other = mechcla.read_run(tmp_path / "command")
     assert run.status == other.status == "complete"
@@ -32,6 +34,22 @@ def test_it_is_what_the_command_does(tiny_folders, small_items, tmp_path, capsys
         model, tmp_path / "items.jsonl", out=tmp_path / "run", device="cpu", **FEW
     )
     assert again.summary.to_pandas().to_csv() == run.summary.to_pandas().to_csv()
+
+
+def test_without_figures_there_are_tables_and_they_can_be_drawn_later(tiny, small_items, tmp_path):
+    how = {"out": tmp_path / "run", "languages": ["es"], **FEW}
+    run = mechcla.run_sweep(tiny, small_items, **how)
+
+    def drawn() -> set[str]:
+        return {p.name for p in run.folder.rglob("*") if p.suffix in (".png", ".svg", ".html")}
+
+    assert drawn() == set()
+    assert {p.name for p in (run.folder / "figures").iterdir()} >= {"fig4_layers.json"}
+    cells = {p: p.stat().st_mtime_ns for p in (run.folder / "cells").rglob("*.parquet")}
+    assert mechcla.report(run.folder).name == "report.html"
+    mechcla.run_sweep(tiny, small_items, **{**how, "figures": True})
+    assert drawn() >= {"report.html", "fig4_layers.png", "fig5_surgical.svg"}
+    assert {p: p.stat().st_mtime_ns for p in (run.folder / "cells").rglob("*.parquet")} == cells
 
 
 def test_models_and_items_that_are_held(tiny, small_items, tmp_path):
