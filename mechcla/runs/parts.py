@@ -134,6 +134,7 @@ def join_vectors(own: Mapping[str, Vectors], dev: ItemSet) -> dict[str, Steering
             norms={k: v.norms[k] for k, v in has.items()},
             counts={k: v.counts[k] for k, v in has.items()},
             record=record,
+            rows=first.rows and first.rows.joined({k: v.rows for k, v in has.items() if v.rows}),
         )
     return found
 

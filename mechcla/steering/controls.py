@@ -9,7 +9,8 @@ to matter.
     other_country  another language's v_LOC                  does it hold across languages?
     same_layer     both vectors at LOC's layer, without restoration: do two layers matter?
 
-Every arm is one draw per language, so its interval does not hold the spread over draws. Every arm
+A linear map in EN's place has arms of its own (`linear_map.py`), under the same names. Every arm is
+one draw per language, so its interval does not hold the spread over draws. Every arm
 keeps the norms of the vectors it stands in for, language by language and layer by layer, so a
 strength is the same push. Source: ours, after the ablations that the source paper's reviewers asked
 for.
@@ -40,7 +41,9 @@ def random_like(vectors: SteeringVectors, seed: int = 0) -> SteeringVectors:
         generator = torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
         made[language] = torch.randn(stack.shape, generator=generator, dtype=torch.float64).float()
     noise = replace(vectors, vectors=made, record=vectors.record | {"random_seed": seed})
-    return replace(like(noise, vectors, f"random {vectors.name}"), record=noise.record)
+    made_like = like(noise, vectors, f"random {vectors.name}")
+    rows = None if vectors.rows is None else vectors.rows.turned("random", seed)
+    return replace(made_like, record=noise.record, rows=rows)
 
 
 def orthogonal(en: SteeringVectors, loc: SteeringVectors) -> SteeringVectors:
@@ -108,7 +111,13 @@ def _has(*names: str) -> Callable[[Vectors, Sequence[str]], bool]:
 
 
 def _shuffled(vectors: Vectors, seed: int) -> dict[str, SteeringVectors]:
-    return {n: vectors[f"{n} shuffled"] for n in ("EN", "LOC") if f"{n} shuffled" in vectors}
+    found = {n: vectors[f"{n} shuffled"] for n in ("EN", "LOC") if f"{n} shuffled" in vectors}
+    rows = {n: vectors[n].rows for n in found if n in vectors}
+    return found | {
+        n: replace(found[n], rows=own.turned("shuffled"))
+        for n, own in rows.items()
+        if own is not None
+    }
 
 
 for _arm in (

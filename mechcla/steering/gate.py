@@ -159,7 +159,8 @@ def _search(dev: DevSearch) -> None:
     for by in ("own", "sum"):
         loc = dev.ranked("LOC", dev.n_layers, by=by)
         tried |= dict.fromkeys(pairs(gates, en, loc, dev.pair_layers))
-    dev.score([replace(m, gate_constant=_better(dev, m)) for m in tried])
+    scale = dev.gate_scale
+    dev.score([replace(m, gate_constant=_better(dev, m), gate_scale=scale) for m in tried])
 
 
 def _better(dev: DevSearch, method: Method) -> str:
@@ -178,7 +179,7 @@ def _better(dev: DevSearch, method: Method) -> str:
 
 def _constant(method: Method, vectors: Vectors, language: str, manner: Manner) -> Method:
     """EN alone, or LOC alone, at the same layer and strength."""
-    bare = replace(method, gate_layer=None, restore_layer=None)
+    bare = replace(method, gate_layer=None, gate_scale=None, restore_layer=None)
     if method.gate_constant == "LOC":
         return replace(bare, en_layer=None)
     return replace(bare, loc_layer=None)

@@ -23,6 +23,7 @@ from mechcla.engine.operators import OPERATORS
 from mechcla.errors import MechclaError, nearest
 from mechcla.metrics.metrics import METRICS
 from mechcla.registry import Registry
+from mechcla.steering.linear_map import map_of, map_steering
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and the controls that were made of them
@@ -32,7 +33,8 @@ Vectors = Mapping[str, SteeringVectors]  # "EN" and "LOC", and the controls that
 class Manner:
     """How vectors are added: what all methods of a sweep have in common.
 
-    seed: of the control arms that draw.
+    seed: of the control arms that draw. en_operator: how EN's part acts; None is as `operator`
+    says, "map" a linear map (`mechcla.steering.linear_map`), fitted on the rows of the EN vectors.
     """
 
     operator: Operator = "add"
@@ -41,6 +43,7 @@ class Manner:
     loc_positions: Positions = "prompt"
     restore_strength: float | None = None
     seed: int = 0
+    en_operator: Operator | None = None
 
 
 @dataclass(frozen=True)
@@ -169,17 +172,14 @@ class Method:
         steps: tuple[Intervention, ...] = ()
         if self.en_layer is not None:
             positions = self.en_positions or manner.en_positions
-            how = {
-                "operator": manner.operator,
-                "unit": manner.unit,
-                "positions": positions,
-            }
+            operator = manner.en_operator or manner.operator
+            how = {"operator": operator, "unit": manner.unit, "positions": positions}
             steps += (_step(vectors["EN"], language, self.en_layer, self.en_strength, **how),)
             if self.restore_layer is not None:
-                if not (operation := OPERATORS.get(manner.operator)).taken_back:
+                if not (operation := OPERATORS.get(operator)).taken_back:
                     raise MechclaError(
                         "restoration adds back what was added; operator "
-                        f"{manner.operator!r} {operation.does}, which cannot be taken back"
+                        f"{operator!r} {operation.does}, which cannot be taken back"
                     )
                 if self.restore_layer <= self.en_layer:
                     raise MechclaError(
@@ -205,6 +205,9 @@ class Method:
 def _step(
     vectors: SteeringVectors, language: str, layer: int, strength: float, **how: Any
 ) -> Intervention:
+    if OPERATORS.get(how["operator"]).takes_matrix:
+        learnt, label = map_of(vectors, language, layer), f"{vectors.name} map"
+        return map_steering(learnt, strength, how["positions"], label)[0]
     vector, norm = vectors.at(language, layer)
     return Intervention(
         vector,
@@ -275,6 +278,10 @@ class DevSearch(Protocol):
 
     def gate_layers(self) -> list[int]:
         """Blocks by how well a gate there tells dev's prompts, best first; none without a gate."""
+
+    @property
+    def gate_scale(self) -> float | None:
+        """A soft gate's scale; None for a hard one."""
 
     def restored(self) -> list[Method]:
         """EN with restoration, where it is asked for."""

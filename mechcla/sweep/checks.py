@@ -15,6 +15,7 @@ from mechcla.steering.families import FAMILIES
 from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import sample
 from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.steering_settings import fits_maps
 from mechcla.vectors.extract import en_prompts
 from mechcla.vectors.recipes import UNPAIRED
 
@@ -52,7 +53,7 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
                         f"items of {language!r} are all {other}; expected {split} items too"
                     )
     if axes.having("universal") and not config.vectors:  # files need no prompts
-        paired = config.recipe not in UNPAIRED
+        paired = config.recipe not in UNPAIRED or fits_maps(config.en_operator)
         if "universal" not in axes.kinds.get(PIVOT, ()):
             raise MechclaError(
                 "EN-steering needs the universal items in English ('en') too, "

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from mechcla.engine.intervention import POSITIONS
-from mechcla.engine.operators import acting, check_use
+from mechcla.engine.operators import acting
 from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.models.chat import DATE, Chat
 from mechcla.sources import SOURCES
@@ -30,7 +30,7 @@ from mechcla.sweep.config_file import plugins_of, read_config
 from mechcla.sweep.placement_settings import check_place
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.presets import PRESETS
-from mechcla.sweep.scale_settings import PLACES, ScaleSettings
+from mechcla.sweep.scale_settings import PLACES
 from mechcla.sweep.setting_types import (
     MINUS,
     MOST_SEED,
@@ -44,12 +44,13 @@ from mechcla.sweep.setting_types import (
     command_line,
     whole_path,
 )
+from mechcla.sweep.steering_settings import SteeringSettings, check_operators, with_defaults
 from mechcla.vectors.recipes import RECIPES
 
 WHERE_AND_HOW_FAST = {"config", "preset", "out", "threads", "cache_mib", *PLACES}
 
 
-class SweepConfig(ScaleSettings):
+class SweepConfig(SteeringSettings):
     """Sweep steering over layers and strengths on dev, choose there, report on test."""
 
     model_config = command_line(
@@ -299,9 +300,9 @@ class SweepConfig(ScaleSettings):
     @property
     def manner(self) -> Manner:
         """How this run's vectors are added."""
-        return Manner(
-            self.operator, self.unit, self.en_positions, self.loc_positions, seed=self.seed
-        )
+        where = (self.en_positions, self.loc_positions)
+        en = self.en_operator
+        return Manner(self.operator, self.unit, *where, seed=self.seed, en_operator=en)
 
     @property
     def limits(self) -> Limits:
@@ -365,10 +366,11 @@ def make(settings: dict[str, Any]) -> SweepConfig:
     """
     load_plugins(settings.get("plugins"))
     try:
-        config = SweepConfig(**settings)
+        config = SweepConfig(**with_defaults(settings))
     except ValidationError as error:
         raise MechclaError("\n".join(explain(e) for e in error.errors())) from error
-    check_use(config.operator, restored=config.restore, relative=config.unit != "raw")
+    asked = {"restored": config.restore, "relative": config.unit != "raw", "gated": config.gated}
+    check_operators(config.operator, config, **asked)
     if not config.chat and (config.chat_template_args or config.system_prompt is not None):
         raise MechclaError(
             "chat_template_args and system_prompt are the chat template's, which is not used; add "

@@ -84,7 +84,7 @@ def against_unsteered(
         for metric in dict.fromkeys((*(BOTH if name != "explicit" else ()), *axes_of(name)))
         if len(tables[name].where(kind=METRICS[metric].kind))  # one kind of items has one axis
     ]
-    return _tested(tables, pairs, measure, resamples, seed)
+    return pairwise(tables, pairs, measure, resamples, seed)
 
 
 def against_arms(
@@ -99,7 +99,7 @@ def against_arms(
         if is_arm(name) and Condition.parse(name).family in tables
         for metric in FAMILIES[Condition.parse(name).family].axes
     ]
-    return _tested(tables, pairs, measure, resamples, seed)
+    return pairwise(tables, pairs, measure, resamples, seed)
 
 
 CONTRASTS = {  # by condition: the two tables whose answers are held against each other
@@ -159,13 +159,16 @@ def _corrected_contrasts(
     return corrected
 
 
-def _tested(
+def pairwise(
     tables: Mapping[str, Scores],
     pairs: Sequence[tuple[str, str, str]],
     measure: str,
     resamples: int,
     seed: int,
 ) -> list[Tested]:
+    """These comparisons, (method, against, metric), in each language and pooled: one family of
+    tests pooled, and one of those of single languages.
+    """
     rows: list[Tested] = []
     for method, other, metric in pairs:
         one, two = tables[method], tables[other]

@@ -5,6 +5,7 @@ control arms.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.parts import join_vectors
 from mechcla.steering.families import FAMILIES, Family
+from mechcla.steering.linear_map import RIDGE
 from mechcla.storage import sha256, user_path
 from mechcla.sweep.axes import MADE_OF, Axes
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig
 from mechcla.sweep.finite import check_vectors
+from mechcla.sweep.steering_settings import fits_maps
 from mechcla.vectors.activations import See
-from mechcla.vectors.extract import extract
+from mechcla.vectors.extract import extract, half_signs
 from mechcla.vectors.gates import GATE, SHUFFLED, gates
+from mechcla.vectors.paired_rows import PairedRows
+from mechcla.vectors.residuals import cache_residuals
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -107,12 +112,31 @@ def _together(
 ) -> dict[str, SteeringVectors]:
     dev = _of_vectors(asked)
     made = _imported(model, dev, config) if config.vectors else _made(model, dev, config, see)
+    if "EN" in made and fits_maps(config.en_operator):
+        made["EN"] = _with_rows(made["EN"], model, dev, config)
     if names := gate_names(asked, config):
         how: dict[str, Any] = {"chat": config.chat_form, "seed": config.seed}
         found = gates(model, asked, shuffled=SHUFFLED in names, **how)
         made |= {name: gate.to_vectors() for name, gate in found.items()}
     check_vectors(made, model)
     return made
+
+
+def _with_rows(
+    en: SteeringVectors, model: HookedModel, dev: ItemSet, config: SweepConfig
+) -> SteeringVectors:
+    """EN vectors that hold what linear maps are fitted on: files that came with it keep theirs."""
+    record = en.record | {"en_operator": config.en_operator, "ridge": RIDGE}
+    if config.vectors:
+        if en.rows is None:
+            raise MechclaError(
+                f"--en-operator {config.en_operator}: the EN file of --vectors holds vectors "
+                "alone, and a linear map is fitted on activations; expected the en.safetensors of "
+                "a run that was made with it, or no --vectors"
+            )
+        return replace(en, record=record)
+    found = cache_residuals(model, dev.universal, site=config.site, chat=config.chat_form)
+    return replace(en, rows=PairedRows.of(found, half_signs(dev, config.seed)), record=record)
 
 
 def imported_digests(config: SweepConfig) -> dict[str, str]:

@@ -75,15 +75,13 @@ def plugin_digests() -> dict[str, str]:
     return {f"plugin {name}": digest for name, digest in sorted(_loaded.items())}
 
 
-def users_code(recipe: str, operator: str) -> dict[str, str]:
-    """Digests of the recipe and the operator of these names, and of all families, control arms,
+def users_code(recipe: str, *operators: str) -> dict[str, str]:
+    """Digests of the recipe and the operators of these names, and of all families, control arms,
     choice rules and constraints, where they are a user's own: registered from Python they are in no
     plugin's digest.
     """
-    named: list[tuple[str, object]] = [
-        (f"recipe {recipe}", RECIPES.get(recipe)),
-        (f"operator {operator}", OPERATORS.get(operator)),
-    ]
+    named: list[tuple[str, object]] = [(f"recipe {recipe}", RECIPES.get(recipe))]
+    named += [(f"operator {operator}", OPERATORS.get(operator)) for operator in operators]
     named += [(f"family {name}", family) for name, family in FAMILIES.items()]
     named += [(f"arm {name}", arm) for name, arm in ARMS.items()]
     named += [(f"choice rule {name}", rule) for name, rule in RULES.items()]

@@ -21,6 +21,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import limit
 from mechcla.engine.packing import Packed, collate, pack
 from mechcla.engine.variants import steps
+from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import prompt_tokens
 from mechcla.models.tokens import Tokens, start_token
@@ -38,6 +39,7 @@ from mechcla.sweep.choosing import RULES
 from mechcla.sweep.rates import FIGURES, Rates, measure
 from mechcla.sweep.ready import Ready
 from mechcla.sweep.rehearsal import Rehearsal, rehearse
+from mechcla.sweep.steering_settings import fits_maps
 from mechcla.vectors import activations
 
 LIMIT = (
@@ -366,13 +368,22 @@ def vectors_work(ready: Ready) -> Work:
     tokens, n = tokens + sum(map(len, begun)), model.n_layers
     passes = n * (len(groups) + len(begun))
     times = (0 if config.vectors else 1) + bool(config.gated)
-    return Work(tokens=times * tokens, block_tokens=n * times * tokens, passes=times * passes)
+    fitted = 0
+    if fits_maps(config.en_operator) and not config.vectors:  # a pass of their own
+        fitted = sum(len(texts[i.prompt_text("implicit")].ids) for i in dev.universal)
+    tokens = times * tokens + fitted
+    return Work(tokens=tokens, block_tokens=n * tokens, passes=times * passes)
 
 
 def vectors_bytes(ready: Ready, sweep: Rehearsal) -> int:
     """The vector files'."""
     stacks = sum(len(v.languages) for v in sweep.vectors.values())
-    return stacks * ready.model.n_layers * (ready.model.d_model + 1) * 4
+    each = ready.model.n_layers * (ready.model.d_model + 1) * 4
+    if not fits_maps(ready.config.en_operator):
+        return stacks * each
+    english = {i.id for i in ready.items.universal.dev if i.language == PIVOT}
+    asked = (i for i in ready.items.universal.dev if i.language != PIVOT)
+    return (stacks + 2 * sum(i.id in english for i in asked)) * each
 
 
 def memory_of(ready: Ready, shapes: Any) -> int:

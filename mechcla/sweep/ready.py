@@ -76,7 +76,7 @@ def make_ready(config: SweepConfig, model: HookedModel | None, items: ItemSet | 
         "items": items.digest,
         "code": code_digest(),
         **plugin_digests(),
-        **users_code(config.recipe, config.operator),
+        **users_code(config.recipe, *filter(None, (config.operator, config.en_operator))),
         **imported_digests(config),
         **of_model(model),
         **chat_settings(config.chat_form, model.tokenizer),

@@ -8,7 +8,7 @@ gains a little, and nothing is refused. Which layers are tried is then a guess, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,7 +28,9 @@ from mechcla.sweep.on_test import batches, jobs_of
 from mechcla.sweep.ready import Ready
 from mechcla.sweep.runner import Sweep
 from mechcla.sweep.search import decide
+from mechcla.sweep.steering_settings import fits_maps
 from mechcla.vectors.gates import GATE, SHUFFLED
+from mechcla.vectors.paired_rows import PairedRows
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 PEAK = {"EN": 0.4, "LOC": 0.7}  # of the depth, where a guessed gain is largest
@@ -112,6 +114,10 @@ def stand_ins(ready: Ready) -> dict[str, SteeringVectors]:
             languages = [PIVOT, *languages]
         tensors = {k: torch.randn(n, WIDTH, generator=generator) for k in languages}
         made[name] = SteeringVectors.from_tensors(name, tensors)
+        if name == "EN" and fits_maps(ready.config.en_operator):
+            rows = {k: torch.randn(2, 2, n, WIDTH, generator=generator) for k in languages}
+            kept = PairedRows(rows, {k: tuple(range(n)) for k in rows}, dict.fromkeys(rows, (0,)))
+            made[name] = replace(made[name], rows=kept)
         if name in (GATE, SHUFFLED):
             lists = {part: {k: [0.0] * n for k in languages} for part in ("thresholds", "accuracy")}
             made[name].record["gate"] = lists

@@ -155,6 +155,7 @@ def choose(sweep: Sweep) -> Choices:
             f"{CONSTRAINTS.get(config.constraint).does}",
             "choose": config.choose,
             "constraint": config.constraint,
+            **({"en_operator": config.en_operator} if config.en_operator else {}),
             "chosen": choices.chosen(),
             "not_finite": choices.not_finite,
             "choices": [c.describe() for c in choices.each],
@@ -220,6 +221,10 @@ class DevSearch:
         if made is None or not set(self.languages) <= set(made.languages):
             return []
         return Gate.from_vectors(made).ranked(self.languages)
+
+    @property
+    def gate_scale(self) -> float | None:
+        return self.sweep.config.gate_scale
 
     def restored(self) -> list[Method]:
         config = self.sweep.config

@@ -19,6 +19,7 @@ from torch import Tensor
 from mechcla.errors import MechclaError, nearest
 from mechcla.storage import json_meta, sha256, unsealed, user_path, write_bytes
 from mechcla.vectors.card import find, push, write_folder
+from mechcla.vectors.paired_rows import PairedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class SteeringVectors:
 
     vectors[L]: Float[layer, d_model]; norms[L]: Float[layer], the mean activation norm of the
     unsteered side (L's own plain prompts), which the relative strength unit refers to; counts[L]:
-    pairs averaged. record: model and items digests and settings.
+    pairs averaged. record: model and items digests and settings. rows: the activations that the
+    vectors' languages are mapped to English by, where EN is to be a linear map.
     """
 
     name: str
@@ -36,6 +38,7 @@ class SteeringVectors:
     norms: dict[str, Float[Tensor, " layer"]]
     counts: dict[str, int]
     record: dict[str, Any] = field(default_factory=dict)
+    rows: PairedRows | None = None
 
     @classmethod
     def from_tensors(
@@ -129,7 +132,8 @@ class SteeringVectors:
             norms[language] = self.norms[language].masked_fill(gone, torch.nan)
         counts = {k: self.counts[k] for k in vectors}
         record = self.record | {ONLY: {k: sorted(v) for k, v in layers.items()}}
-        return replace(self, vectors=vectors, norms=norms, counts=counts, record=record)
+        rows = None if self.rows is None else self.rows.only(layers)
+        return replace(self, vectors=vectors, norms=norms, counts=counts, record=record, rows=rows)
 
     def save(self, path: str | Path, bound: str = "") -> None:
         """Write one safetensors file, whole or not at all; `load` reads it back to the last bit.
@@ -142,6 +146,9 @@ class SteeringVectors:
         tensors = {f"vectors.{k}": _own(v[kept[k]]) for k, v in self.vectors.items()}
         tensors |= {f"norms.{k}": _own(v[kept[k]]) for k, v in self.norms.items()}
         meta = {"name": self.name, "site": self.site, "counts": self.counts, "record": self.record}
+        if self.rows is not None:
+            tensors |= {f"rows.{k}": _own(v) for k, v in self.rows.rows.items()}
+            meta |= {"swapped": {k: list(v) for k, v in self.rows.swapped.items()}}
         meta |= {"bound": bound} if bound else {}
         if ONLY in self.record:
             meta |= {"n_layers": {k: len(v) for k, v in self.vectors.items()}}
@@ -187,19 +194,28 @@ class SteeringVectors:
             )
         if seal is None:
             unsealed(repr(str(path)))
-        parts: dict[str, dict[str, Tensor]] = {"vectors": {}, "norms": {}}
+        parts: dict[str, dict[str, Tensor]] = {"vectors": {}, "norms": {}, "rows": {}}
         try:
             for key, tensor in tensors.items():
                 part, language = key.split(".", 1)
                 parts[part][language] = tensor
             name, site, counts, record = (meta[k] for k in _FIELDS)
+            kept = {
+                k: tuple(record.get(ONLY, {}).get(k, range(len(v))))
+                for k, v in parts["vectors"].items()
+            }
             if ONLY in record:
-                parts = {k: _spread(v, record[ONLY], meta["n_layers"]) for k, v in parts.items()}
+                for part in ("vectors", "norms"):
+                    parts[part] = _spread(parts[part], record[ONLY], meta["n_layers"])
+            rows = None
+            if parts["rows"]:
+                swapped = {k: tuple(v) for k, v in meta["swapped"].items()}
+                rows = PairedRows(parts["rows"], {k: kept[k] for k in parts["rows"]}, swapped)
         except (KeyError, ValueError, TypeError) as error:
             raise MechclaError(
                 f"{str(path)!r} lacks part of what SteeringVectors.save writes: {error}"
             ) from error
-        return cls(name, site, parts["vectors"], parts["norms"], counts, record)
+        return cls(name, site, parts["vectors"], parts["norms"], counts, record, rows)
 
     def save_folder(
         self, folder: str | Path, *others: SteeringVectors, effect: Any = None, licence: str = ""
@@ -262,11 +278,15 @@ class SteeringVectors:
 
 
 def like(directions: SteeringVectors, real: SteeringVectors, name: str) -> SteeringVectors:
-    """The directions of one set with the norms of another, in the languages that both have."""
+    """The directions of one set with the norms of another, in the languages that both have.
+
+    Where the other is a map's, these directions are added in its place.
+    """
     made = {
         k: _resized(directions[k], real[k]) for k in real.languages if k in directions.languages
     }
-    return replace(real, name=name, vectors=made)
+    rows = None if real.rows is None else real.rows.turned("translation")
+    return replace(real, name=name, vectors=made, rows=rows)
 
 
 def _resized(

@@ -345,6 +345,10 @@ class Dev:
     def fine(self, best: int) -> list[int]:
         return []
 
+    @property
+    def gate_scale(self) -> float | None:
+        return None
+
     def gate_layers(self) -> list[int]:
         return [0, 1]
 

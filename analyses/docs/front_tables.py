@@ -1,0 +1,104 @@
+"""The tables of docs/gate.md that are made of analyses.front's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analyses.docs.tables import ARMS, NAMES, markdown, named
+from analyses.docs.values import Row, number, p_value, read, with_interval
+from mechcla.steering.families import BOTH, Condition
+
+SHOWN = ("EN", "LOC", "SUR", "GATED")
+
+
+@named("front-points")
+def points(folder: Path, *runs: str) -> str:
+    """Changes against a run's own unsteered model, pooled; whether on its front, and how often."""
+    table = [r for r in read("front", folder) if r["against"] in (r["model"], "")]
+    rows = []
+    for run in runs or list(dict.fromkeys(r["model"] for r in table)):
+        mine = [r for r in table if r["model"] == run]
+        for condition in _conditions(mine):
+            both = {r["metric"]: r for r in mine if r["condition"] == condition}
+            if set(both) != set(BOTH) or not both[BOTH[0]]["front_with_arms"]:
+                continue
+            cells = [_change(both[axis]) for axis in BOTH]
+            of = both[BOTH[0]]
+            share = f"{of['front']}, {number(of['front_share'], 2)}" if of["front"] else ""
+            rows.append([run, _name(condition), *cells, share, _recovered(both[BOTH[1]])])
+    head = ["run", "", "change in transfer", "change in localization"]
+    return markdown([*head, "on the front, share of draws", "of the explicit prompt's gain"], rows)
+
+
+@named("front-claims")
+def claims(folder: Path) -> str:
+    """SUR and GATED against EN on localization and LOC on transfer, pooled, one family of tests."""
+    return _tests(folder, "claim")
+
+
+@named("front-arms")
+def arms(folder: Path) -> str:
+    """SUR and GATED against their control arms, pooled, one family of tests."""
+    return _tests(folder, "arms")
+
+
+def _tests(folder: Path, family: str) -> str:
+    rows = [
+        [
+            r["run"],
+            NAMES[r["method"]],
+            _name(r["against"]),
+            r["metric"],
+            with_interval(r, "difference"),
+            p_value(r["p_holm"]),
+            number(r["detectable_holm"]),
+        ]
+        for r in read("front_tests", folder)
+        if (r["family"], r["language"]) == (family, "all")
+    ]
+    head = ["run", "method", "less", "on", "difference", "p (Holm)", "smallest detectable (Holm)"]
+    return markdown(head, rows)
+
+
+@named("front-cost")
+def cost(folder: Path) -> str:
+    """Cells and minutes by stage, a column per run."""
+    table = read("front_cost", folder)
+    runs, stages = (list(dict.fromkeys(r[k] for r in table)) for k in ("run", "stage"))
+    rows = []
+    for stage in stages:
+        cells: list[str] = []
+        for run in runs:
+            found = [r for r in table if (r["run"], r["stage"]) == (run, stage)]
+            cells += [_spent(found[0])] if found else [""]
+        rows.append([stage, *cells])
+    return markdown(["stage", *(f"{run}: cells, minutes" for run in runs)], rows)
+
+
+def _spent(found: Row) -> str:
+    minutes = number(float(found["seconds"]) / 60, 1)
+    return f"{found['cells']}, {minutes}" if found["cells"] != "0" else minutes
+
+
+def _conditions(rows: Sequence[Row]) -> list[str]:
+    """Methods first, each followed by its arms."""
+    there = list(dict.fromkeys(r["condition"] for r in rows))
+    return [c for f in SHOWN for c in there if Condition.parse(c).family == f]
+
+
+def _name(condition: str) -> str:
+    found = Condition.parse(condition)
+    if not found.is_arm:
+        return NAMES[found.family]
+    return f"{NAMES[found.family]}: {ARMS[found.arm]}"
+
+
+def _change(found: Row) -> str:
+    shown: Any = with_interval(found, "difference")
+    return f"**{shown}**" if float(found["p_holm"]) < 0.05 else shown
+
+
+def _recovered(found: Row) -> str:
+    return with_interval(found, "of_ceiling", 2) if found["of_ceiling"] else ""
