@@ -78,10 +78,6 @@ def main(only: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-<<<<<<< HEAD
-    failed = 0
-=======
->>>>>>> main
     with tempfile.TemporaryDirectory() as folder:
         names = prepare(Path(folder))
         with ThreadPoolExecutor(len(small)) as pool:
