@@ -5,7 +5,6 @@ Models are tiny and random, items few; what a command computes is the tests' mat
 written is this file's. A command that fails is shown with the end of what it said, and the others
 still run. Two run at a time; one that names a folder of another's waits for it. `python -m
 tests.commands WORD ...` runs those that contain one of the words.
-`python -m tests.commands WORD ...` runs those that contain one of the words.
 """
 
 from __future__ import annotations
