@@ -214,12 +214,7 @@ def test_chat_puts_vectors_and_scores_into_the_models_template(
         str(tmp_path / "chatty"),
         *arguments[2:-1],
         str(out),
-        "--chat",
-        "--layers",
-        "0,2",
-        "--no-restore",
-        "--no-controls",
-        "--no-figures",
+        *("--chat", "--layers", "0,2", "--no-restore", "--no-controls", "--no-figures"),
     ]
     assert main(asked) == 0
     model = mechcla.load_model(str(tmp_path / "chatty"), device="cpu")
