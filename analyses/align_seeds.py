@@ -80,7 +80,7 @@ def rows(found: list[AlignedValue]) -> list[dict[str, Any]]:
             "against": against,
             "metric": metric,
             "seeds": len(values),
-            "mean": statistics.fmean(values),
+            "average": statistics.fmean(values),
             "sd": statistics.stdev(values),
             "least": min(values),
             "most": max(values),
@@ -90,7 +90,7 @@ def rows(found: list[AlignedValue]) -> list[dict[str, Any]]:
     ]
     columns = ("model", "against", "metric", "measure", "difference", "difference_low")
     columns += ("difference_high", "n", "questions", "p_value", "p_holm", "detectable")
-    columns += ("seeds", "mean", "sd", "least", "most")
+    columns += ("seeds", "average", "sd", "least", "most")
     return [{c: row.get(c) for c in columns} for row in (*made, *means)]
 
 
@@ -108,7 +108,7 @@ def seeds(
     made = rows(found)
     for row in made:
         if row["seeds"]:
-            print(f"{row['model']} less {row['against']}, {row['metric']}: {row['mean']:+.3f}")
+            print(f"{row['model']} less {row['against']}, {row['metric']}: {row['average']:+.3f}")
     write(out, "align_seeds", made)
 
 

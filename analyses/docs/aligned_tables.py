@@ -114,7 +114,7 @@ def aligned_seed_means(folder: Path) -> str:
         cells = {r["metric"]: r for r in found if (r["model"], r["against"]) == (model, against)}
         shown = [MODELS[model], MODELS[against], next(iter(cells.values()))["seeds"]]
         for cell in (cells[m] for m in AXES):
-            mean, sd, least, most = (float(cell[c]) for c in ("mean", "sd", "least", "most"))
+            mean, sd, least, most = (float(cell[c]) for c in ("average", "sd", "least", "most"))
             shown.append(f"{mean:+.3f} (sd {sd:.3f}; {least:+.3f} to {most:+.3f})")
         rows.append(shown)
     return markdown(["", "less", "seeds", *(METRICS[m] for m in AXES)], rows)
