@@ -27,11 +27,13 @@ FIGURES ?= runs/figures
 FROM_RUN := fig1_examples fig2_tradeoff fig5_surgical controls
 FROM_MODEL := fig3_convergence fig4_layers reliability cka_retrieval subspaces logit_lens probes contrast recipes two_models
 
-.PHONY: help sweep quick figures align test test-slow test-hooked test-browser lint docs docs-check package-check bench parity extras check-commands clean
+.PHONY: help install sweep quick figures align test test-slow test-hooked test-browser lint docs docs-check package-check bench parity extras check-commands clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo "ARGS='...' goes to the command behind a target: make parity ARGS='--questions 5'"
+
+install: $(STAMP)  ## .venv with the demo model and the test tools; the other targets do it by themselves
 
 sweep: $(STAMP)  ## six languages on the demo model: transfer, localization, steering; then the aligned models
 	$(BIN)/python -m mechcla.sweep --with-adapters $(ARGS)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -203,3 +204,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def cache_folder() -> Path:
+    """Where converted models and digests lie: MECHCLA_CACHE, else the platform's cache folder."""
+    if chosen := os.environ.get("MECHCLA_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "mechcla"

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from mechcla.errors import MechclaError
 from mechcla.runs.folder import component
 from mechcla.scoring.scores import ItemScore, Scores
-from mechcla.storage import read_sealed, user_path, write_sealed, write_text
+from mechcla.storage import cache_folder, read_sealed, user_path, write_sealed, write_text
 from mechcla.vectors.steering_vectors import SteeringVectors
 
 
@@ -256,3 +256,12 @@ def test_any_text_is_one_name_inside_the_folder(text, tmp_path):
 def test_codes_of_languages_are_their_own_names():
     for code in ("es", "zh-Hans", "sr_Latn", "pt-BR", "EN5x0.3-R14-LOC14x2-EN@prompt-swapped"):
         assert component(code) == code
+
+
+def test_the_cache_folder_is_the_users_choice(tmp_path, monkeypatch):
+    monkeypatch.setenv("MECHCLA_CACHE", str(tmp_path / "here"))
+    assert cache_folder() == tmp_path / "here"
+    monkeypatch.delenv("MECHCLA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_folder() == tmp_path / "mechcla"

@@ -7,7 +7,6 @@ rename, so a killed conversion is never mistaken for a model. Nothing reaches th
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
+from mechcla.storage import cache_folder
 
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 FOLDER = "gemma-3-270m-q4_k_m-float32-v2"
@@ -26,19 +26,6 @@ TOKENS = (
     *(2, 7711, 2780, 236787, 82142, 236764, 36348, 238354, 236764),
     *(105390, 236764, 20306, 73035, 7099, 236761),
 )
-
-
-def cache_folder() -> Path:
-    """Where mechcla keeps converted models: MECHCLA_CACHE, else the platform's cache folder."""
-    if chosen := os.environ.get("MECHCLA_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mechcla"
 
 
 def demo_folder() -> Path:

@@ -21,10 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mechcla.models.demo import cache_folder
 from mechcla.models.placement import brought
 from mechcla.progress import track
-from mechcla.storage import write_json
+from mechcla.storage import cache_folder, write_json
 
 Weights = Iterator[tuple[str, int, Tensor]]
 PLACES = ("name_or_path", "vocab_file", "tokenizer_file", "is_local", "local_files_only")

@@ -151,12 +151,3 @@ def test_a_tokenizer_that_was_converted_without_bos_is_refused(demo):
     own.backend_tokenizer.post_processor = Sequence([])
     with pytest.raises(MechclaError, match=r"converts the demo model's tokenizer wrongly: .*BOS"):
         demo_model._check_tokens(own)
-
-
-def test_the_cache_folder_is_the_users_choice(tmp_path, monkeypatch):
-    monkeypatch.setenv("MECHCLA_CACHE", str(tmp_path / "here"))
-    assert demo_model.cache_folder() == tmp_path / "here"
-    monkeypatch.delenv("MECHCLA_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("sys.platform", "linux")
-    assert demo_model.cache_folder() == tmp_path / "mechcla"
