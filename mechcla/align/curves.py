@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from mechcla.plots.style import COLOURS, new_figure, save
 from mechcla.runs.tables import csv_text
 from mechcla.storage import write_text
@@ -25,6 +27,7 @@ def loss_curve(stem: Path, losses: Sequence[Mapping[str, Any]], title: str) -> P
         axis.plot([r["step"] for r in rows], [r["loss"] for r in rows], color=colour, marker=".")
         axis.set_title(f"{title}: {task}")
         axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel("loss (nats)")
         axis.set_ylim(bottom=0)
     return save(figure, stem)
