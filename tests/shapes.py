@@ -49,7 +49,9 @@ def _checked(function: Any = None, *, typechecker: Any) -> Any:
     """In place of jaxtyping.jaxtyped, as the hook calls it."""
     if function is None:
         return lambda given: _checked(given, typechecker=typechecker)
-    if inspect.isfunction(function) and not has_shape(function):
+    # beartype keeps what it decorates: an inner function, and all that it closes over, too.
+    lasting = inspect.isfunction(function) and "<locals>" not in function.__qualname__
+    if lasting and not has_shape(function):
         return beartype(function)
     if is_dataclass(function) and not has_shape(function.__init__):
         function.__init__ = beartype(function.__init__)
