@@ -49,15 +49,16 @@ def tradeoff(points: Sequence[PlanePoint]) -> Figure:
                     label=p.language,
                 )
             pooled = next(p for p in points if p.method == method and p.language == POOLED)
-            cross(
-                axis,
-                pooled.d_transfer,
-                pooled.d_localization,
-                color="black",
-                marker=look(method)[0],
-                ms=6,
-                label="all",
-            )
+            if len(languages) > 1:  # else it would hide the language that it is
+                cross(
+                    axis,
+                    pooled.d_transfer,
+                    pooled.d_localization,
+                    color="black",
+                    marker=look(method)[0],
+                    ms=6,
+                    label="all",
+                )
             axis.set_title(method)
             axis.set_xlabel(f"change in transfer ({pooled.measure})")
         axes[0].set_ylabel("change in localization")

@@ -22,16 +22,22 @@ ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def plane():
+def plane(*languages):
     def e(value):
         return Estimate(value, value - 0.1, value + 0.1, 9, "share")
 
     points = tuple(
         PlanePoint(name, language, e(x), e(y), e(x - 0.4), e(y - 0.4), "share")
         for name, x, y in (("unsteered", 0.4, 0.5), ("EN", 0.5, 0.45))
-        for language in ("es", "all")
+        for language in languages or ("es", "ko", "all")
     )
     return plots.tradeoff(points)
+
+
+def test_one_language_is_drawn_as_itself_and_not_hidden_by_the_pooled_point():
+    for languages, shown in ((("es", "all"), ["es"]), ((), ["es", "ko", "all"])):
+        (legend,) = plane(*languages).legends
+        assert [text.get_text() for text in legend.get_texts()] == shown
 
 
 def test_the_resolution_is_the_styles(tmp_path):
