@@ -15,7 +15,6 @@ from analyses.docs.pages import table
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import difference
 from mechcla.scoring.scores import Scores
-from tests.sweep.swept import swept
 
 SETTINGS = {
     "layers": [1, 3],
@@ -25,6 +24,7 @@ SETTINGS = {
     "gated": True,
     "pair_layers": 1,
     "resamples": 100,
+    "figures": False,
 }
 
 
@@ -33,7 +33,7 @@ def runs(tmp_path_factory, tiny_models, small_items):
     """A run, and a copy of it in an aligned model's place."""
     folder = tmp_path_factory.mktemp("runs")
     torch.set_num_threads(1)
-    swept(tiny_models["llama"], small_items, folder / "base", **SETTINGS)
+    mechcla.run_sweep(tiny_models["llama"], small_items, out=folder / "base", **SETTINGS)
     shutil.copytree(folder / "base", folder / "other", copy_function=shutil.copy2)
     return [folder / "base", folder / "other"]
 

@@ -29,7 +29,6 @@ from mechcla.sweep.rehearsal import rehearse
 from mechcla.vectors.extract import half_signs
 from mechcla.vectors.residuals import cache_residuals
 from mechcla.vectors.steering_vectors import SteeringVectors
-from tests.sweep.swept import swept
 
 SETTINGS = {
     "layers": [0, 1, 2, 3],
@@ -40,6 +39,7 @@ SETTINGS = {
     "gated": True,
     "gate_scale": 0.5,
     "resamples": 100,
+    "figures": False,
 }
 
 
@@ -51,7 +51,8 @@ def items(small_items) -> ItemSet:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_models, items) -> Run:
     torch.set_num_threads(1)
-    return swept(tiny_models["llama"], items, tmp_path_factory.mktemp("map") / "run", **SETTINGS)
+    out = tmp_path_factory.mktemp("map") / "run"
+    return mechcla.run_sweep(tiny_models["llama"], items, out=out, **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +186,11 @@ def test_the_swapped_arm_adds_loc_in_the_maps_place(run):
 
 def test_a_run_is_resumed_and_another_operator_is_another_run(run, tiny_models, items):
     before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("cells/**/*.parquet")}
-    swept(tiny_models["llama"], items, run.folder, **SETTINGS)
+    mechcla.run_sweep(tiny_models["llama"], items, out=run.folder, **SETTINGS)
     assert before == {p: p.stat().st_mtime_ns for p in run.folder.rglob("cells/**/*.parquet")}
+    other = SETTINGS | {"en_operator": None}
     with pytest.raises(MechclaError, match="en_operator: the folder has 'map', this run None"):
-        swept(tiny_models["llama"], items, run.folder, **SETTINGS | {"en_operator": None})
+        mechcla.run_sweep(tiny_models["llama"], items, out=run.folder, **other)
 
 
 def test_generate_takes_the_runs_map(run, tiny, capsys, tmp_path):
@@ -242,7 +244,7 @@ def test_vectors_without_rows_are_refused(run, tmp_path, tiny_models, items):
     run.vectors["LOC"].save(paths[1])
     given = SETTINGS | {"vectors": [str(p) for p in paths]}
     with pytest.raises(MechclaError, match="en-operator map: the EN file of --vectors holds"):
-        swept(tiny_models["llama"], items, tmp_path / "run", **given)
+        mechcla.run_sweep(tiny_models["llama"], items, out=tmp_path / "run", **given)
 
 
 @pytest.mark.parametrize(
