@@ -6,7 +6,6 @@ its identity: the same run may go on with another map. Source: ours; the maps ar
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,21 +15,11 @@ from pydantic_settings import NoDecode
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.placement import SETTINGS
-from mechcla.sweep.setting_types import Given
+from mechcla.sweep.setting_types import Given, json_object
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's, by name
 SIZE = re.compile(r"\d+(\.\d+)? ?[KMG]i?B", re.IGNORECASE)  # what accelerate takes for one
-AN_OBJECT = """expected an object such as '{"0": "70GiB", "1": "70GiB"}'"""
-
-
-def _object(value: Any) -> Any:
-    """A JSON object on the command line; YAML and TOML give the mapping itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error}); {AN_OBJECT}") from error
+PER_MODULE, PER_DEVICE = """'{"": "cpu"}'""", """'{"0": "70GiB", "1": "70GiB"}'"""
 
 
 def _map(value: Any) -> Any:
@@ -40,15 +29,13 @@ def _map(value: Any) -> Any:
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         if value not in MAPS:
             raise ValueError(
-                f"""{nearest(value, MAPS)}, or a place per module as '{{"": "cpu"}}'; for one """
-                "place there is device"
+                f"{nearest(value, MAPS)}, or a place per module as {PER_MODULE}; for one place "
+                "there is device"
             )
         return value
-    found = _object(value)
+    found = json_object(value, PER_MODULE)
     if not isinstance(found, Mapping) or not found:
-        raise ValueError(
-            f"""expected {", ".join(MAPS)}, or a place per module as '{{"": "cpu"}}'"""
-        )
+        raise ValueError(f"expected {', '.join(MAPS)}, or a place per module as {PER_MODULE}")
     for module, place in found.items():
         if not isinstance(module, str) or isinstance(place, bool) or not _is_place(place):
             raise ValueError(
@@ -66,9 +53,9 @@ def _memory(value: Any) -> Any:
     """Sizes by device. The number of a GPU is a text in JSON."""
     if value is None:
         return None
-    found = _object(value)
+    found = json_object(value, PER_DEVICE)
     if not isinstance(found, Mapping) or not found:
-        raise ValueError(AN_OBJECT)
+        raise ValueError(f"expected an object such as {PER_DEVICE}")
     sizes = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in found.items()}
     for device, size in sizes.items():
         is_text = isinstance(size, str) and SIZE.fullmatch(size)
@@ -102,8 +89,7 @@ class PlacementSettings(Given):
     )
     max_memory: Sizes | None = Field(
         None,
-        description="what each device may give to weights, as JSON: "
-        """'{"0": "70GiB", "1": "70GiB"}'""",
+        description=f"what each device may give to weights, as JSON: {PER_DEVICE}",
     )
 
     def placed(self) -> dict[str, Any]:

@@ -82,19 +82,24 @@ def whole_path(value: str, names: Container[str]) -> str:
     return str(path.resolve()) if value not in names and path.exists() else value
 
 
-def _json(value: Any) -> Any:
-    """A JSON object on the command line; YAML and TOML give the mapping itself."""
+def json_object(value: Any, example: str) -> Any:
+    """A JSON object on the command line; YAML and TOML give the mapping itself.
+
+    Raises ValueError, with the example, for a text that is no JSON.
+    """
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"it is not JSON ({error}); expected e.g. '{{\"enable_thinking\": false}}'"
-        ) from error
+        raise ValueError(f"it is not JSON ({error}); expected e.g. {example}") from error
 
 
-Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
+def _variables(value: Any) -> Any:
+    return json_object(value, "'{\"enable_thinking\": false}'")
+
+
+Variables = Annotated[dict[str, Any], NoDecode, BeforeValidator(_variables)]
 Words = Annotated[list[str], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Numbers = Annotated[list[float], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
 Layers = Annotated[list[Layer], NoDecode, BeforeValidator(_commas), Field(max_length=LONGEST)]
