@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -42,17 +43,17 @@ class DevPrompts:
     asked: dict[str, dict[str, int]]  # how many dev items there are of each
     rows: dict[str, Tensor] = field(default_factory=dict)  # by text, [block, d_model]
 
-    @property
+    @cached_property
     def texts(self) -> list[str]:
         """The prompts, each once."""
         every = (i.prompt for by in self.items.values() for mine in by.values() for i in mine)
         return list(dict.fromkeys(every))
 
     def see(self, texts: Sequence[str], residuals: Tensor) -> None:
-        """Keep what is wanted of a batch, [layer, prompt, d_model]; a prompt's first one."""
-        wanted = set(self.texts)
+        """Keep what is wanted of a batch, [layer, prompt, d_model], and not there yet."""
+        wanted = set(self.texts) - self.rows.keys()
         for column, text in enumerate(texts):
-            if text in wanted and text not in self.rows:
+            if text in wanted:
                 self.rows[text] = residuals[list(self.layers), column].float().cpu()
 
 
