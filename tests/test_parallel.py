@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import shapes
 from tests.commands import waits_for
 from tests.docs.pages import ROOT
 
@@ -51,16 +50,3 @@ def test_a_files_fixtures_are_made_once_under_the_makefiles_own_flags(tmp_path: 
 def test_a_command_waits_for_those_that_name_its_folders() -> None:
     made = ["a --out {out}/x", "b {out}/x --out {out}/y", "c --out {out}/z", "d {out}/y/e.csv"]
     assert [waits_for(made, k) for k in range(4)] == [[], [0], [], [1]]
-
-
-def test_shapes_are_told_from_types() -> None:
-    """jaxtyping checks what has a shape; beartype alone what has none."""
-    from mechcla.engine.intervention import Intervention
-    from mechcla.geometry.cosine import cosine_by_layer
-    from mechcla.items.item import Item
-    from mechcla.registry import Registry
-
-    assert shapes.has_shape(cosine_by_layer)
-    assert shapes.has_shape(Intervention.__init__)
-    assert not shapes.has_shape(Item.__init__)
-    assert not shapes.has_shape(Registry.get)
