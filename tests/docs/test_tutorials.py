@@ -45,7 +45,6 @@ def test_there_are_six_each_says_its_time_and_shows_what_it_prints():
 
 @pytest.mark.slow
 @pytest.mark.demo
-@pytest.mark.filterwarnings("ignore:.*items have faults")  # the third page's table has one
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_tutorial_prints_what_it_says(page, demo, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -215,7 +215,6 @@ def test_a_parquet_column_twice_and_text_that_is_not_utf_8_are_named(tmp_path):
         mechcla.load_items(path)
 
 
-@pytest.mark.filterwarnings("ignore:.*carries no digest")  # pandas writes none
 def test_scores_and_answers_come_back_from_a_frame_that_was_filtered(tmp_path):
     rows = tuple(
         ItemScore(
