@@ -34,11 +34,14 @@ def surgical_steering(
 
     With `restore_layer`, v_EN is subtracted again there, which may be the LOC layer.
     Source: the idea is arXiv 2510.26024's; its equations and numbers are not known to us, so this
-    is our operationalisation. Raises MechclaError if loc_layer is not deeper than en_layer.
+    is our operationalisation. Raises MechclaError for a language or layer that the vectors lack,
+    and if loc_layer is not deeper than en_layer.
 
     >>> steps = mechcla.surgical_steering(en, loc, language="es", en_layer=5, en_strength=1.0,
     ...                           loc_layer=13, loc_strength=2.0, restore_layer=13)
     """
+    for vectors, layer in ((en, en_layer), (loc, loc_layer)):
+        vectors.at(language, layer)  # what is not there is said first
     if loc_layer <= en_layer:
         raise MechclaError(
             f"Surgical Steering adds LOC deeper than EN; got en_layer {en_layer}, "

@@ -69,6 +69,23 @@ def test_what_methods_make_knows_its_language(tiny, items, vectors):
     assert Intervention(torch.ones(32), 1, 1.0).language is None
 
 
+@pytest.mark.parametrize(
+    ("language", "en_layer", "loc_layer", "message"),
+    [
+        ("ko", 40, 2, "layer 40: the EN vectors have layers 0 to 3"),  # not: LOC must be deeper
+        ("ko", 0, 40, "layer 40: the LOC vectors have layers 0 to 3"),
+        ("fa", 0, 2, "no EN vector for language 'fa'; known: "),
+        ("ko", 2, 2, "adds LOC deeper than EN; got en_layer 2, loc_layer 2"),
+        ("ko", 3, 1, "adds LOC deeper than EN; got en_layer 3, loc_layer 1"),
+    ],
+)
+def test_surgical_steering_says_what_is_wrong(vectors, language, en_layer, loc_layer, message):
+    layers = {"en_layer": en_layer, "loc_layer": loc_layer, "en_strength": 1.0, "loc_strength": 1.0}
+    loc = replace(vectors, name="LOC")
+    with pytest.raises(MechclaError, match=message):
+        mechcla.surgical_steering(vectors, loc, language=language, **layers)
+
+
 def run_score(model, items, edits, **settings):
     return mechcla.score(model, items, edits, **settings)
 
