@@ -6,6 +6,7 @@ What needs the demo model takes over 20 s a page, and is run by `make test-slow`
 
 from __future__ import annotations
 
+import codeop
 import os
 import re
 import subprocess
@@ -41,6 +42,18 @@ def test_there_are_six_each_says_its_time_and_shows_what_it_prints():
         for language, code, shown in BLOCK.findall(text):
             if language == "python":
                 assert bool(shown.strip()) == ("print(" in code), (page.name, code[:60])
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+def test_every_block_can_be_pasted_into_an_open_python(page):
+    """There a blank line ends what is indented, and nothing else does."""
+    for language, code, _ in BLOCK.findall(page.read_text(encoding="utf-8")):
+        waiting: list[str] = []
+        for line in [*code.splitlines(), ""] if language == "python" else []:
+            waiting.append(line)
+            whole = codeop.compile_command("\n".join(waiting), page.name)  # else a SyntaxError
+            waiting = waiting if whole is None else []
+        assert not "".join(waiting).strip(), (page.name, waiting)
 
 
 @pytest.mark.slow
