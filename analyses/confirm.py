@@ -1,11 +1,15 @@
-"""The confirmation: frozen hypotheses, tested once on new items (docs/confirmation.md).
+"""The confirmations: frozen hypotheses, each set tested once on new items (docs/confirmation.md).
 
     python -m analyses.confirm freeze     # writes docs/reference/confirm/frozen.json, and no score
     python -m analyses.confirm score      # scores what is frozen; goes on where it was stopped
-    python -m analyses.confirm table      # hypotheses.csv, values.csv and doubted.csv beside it
+    python -m analyses.confirm table      # hypotheses.csv, values.csv and more beside it
 
-`score` opens the items through `Study.confirm`, whose record lies beside the tables
-(docs/reference/confirm/look.json): under anything else than what is frozen it is refused.
+`--set 2` is the second confirmation (docs/reference/confirm-2), before which
+
+    python -m analyses.confirm choices runs/front/base runs/front/mist runs/front/midalign
+
+takes what dev chose in finished sweeps. `score` opens the items through `Study.confirm`, whose
+record lies beside the tables (look.json): under anything else than what is frozen it is refused.
 """
 
 from __future__ import annotations
@@ -19,24 +23,20 @@ from typing import Any
 
 import mechcla
 from analyses.common import one_message, read_json
+from analyses.confirm_first import FIRST
 from analyses.confirm_plan import (
     ALPHA,
     BASE,
-    FOLDER,
-    HYPOTHESES,
     LANGUAGES,
     RESAMPLES,
     SEED,
     Cell,
-    cells,
-    freeze,
-    frozen_plan,
-    frozen_study,
-    named_method,
+    Confirmation,
+    Vectors,
 )
+from analyses.confirm_second import SECOND, take_choices
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
-from mechcla.models.adapters import shipped_adapters
 from mechcla.runs.identity import versions
 from mechcla.runs.tables import csv_text
 from mechcla.scoring.prepared import prepare
@@ -44,38 +44,33 @@ from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import correct, minimum_detectable_effect, sign_flip
 from mechcla.statistics.differences import clustered, paired_differences
-from mechcla.steering.method import Method
-from mechcla.steering.recorded import read_choice
 from mechcla.storage import digest, write_sealed, write_text
 
 METRICS = ("transfer", "localization", "english_bias")
-DOUBTED = Path(__file__).parents[1] / "data" / "confirm" / "doubted.json"
+SETS = {"1": FIRST, "2": SECOND}
+Tables = Mapping[tuple[str, str, str], Scores]  # by model, condition and kind
 
 
-def score(out: Path, most: str) -> None:
+def score(plan: Confirmation, out: Path, most: str) -> None:
     """Score every cell that is not there yet, what the hypotheses need first.
 
     The conditions of one model, kind and language are scored together: blocks below a steered one
     run once for all (`mechcla.scoring.score_many`).
     """
-    planned = frozen_plan()
-    items = frozen_study(planned).confirm(FOLDER)
+    planned = plan.frozen()
+    items = plan.study(planned).confirm(plan.folder)
     folder = out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     for primary in (True, False) if most == "all" else (True,):
-        wanted = [c for c in cells(primary) if not (folder / c.file).exists()]
+        wanted = [c for c in plan.cells(primary) if not (folder / c.file).exists()]
         for name in dict.fromkeys(c.model for c in wanted):
             model = mechcla.load_model("demo", adapter=None if name == BASE else name)
-            vectors: dict[str, Any] = {}
+            vectors: Vectors = {}
             for together in _groups(c for c in wanted if c.model == name):
                 kind, language = together[0].kind, together[0].language
                 part = getattr(items.language(language), kind)
                 form = "explicit" if together[0].condition == "explicit" else "implicit"
-                chosen = {
-                    c: named_method(planned["methods"][name].get(c.condition, {}).get(language, ""))
-                    for c in together
-                }
-                edits = {c: _edits(model, c, m, vectors) for c, m in chosen.items()}
+                edits = {c: plan.edits(model, c, planned, vectors) for c in together}
                 # Where dev left a language unsteered, its unsteered scores stand.
                 distinct = list(dict.fromkeys(edits.values()))
                 prepared = prepare(model, part, form, prior=False)
@@ -94,38 +89,10 @@ def _groups(wanted: Iterable[Cell]) -> Iterator[list[Cell]]:
     yield from found.values()
 
 
-def _edits(
-    model: mechcla.HookedModel, cell: Cell, method: Method, vectors: dict[str, Any]
-) -> tuple[mechcla.Intervention, ...]:
-    """What a cell's condition does to the model; () for none."""
-    if method == Method():
-        return ()
-    if cell.model != BASE:
-        choice = read_choice(shipped_adapters()[cell.model]).on(model)
-        return choice.interventions(cell.language)
-    made = _base_vectors(model, method, cell.language, vectors)
-    return method.interventions(made, cell.language)
-
-
-def _base_vectors(
-    model: mechcla.HookedModel, method: Method, language: str, kept: dict[str, Any]
-) -> dict[str, Any]:
-    """EN and LOC of one language from all dev items of the demo, as its reference run made them."""
-    dev = mechcla.load_items("demo").dev
-    for name, layer in (("EN", method.en_layer), ("LOC", method.loc_layer)):
-        if layer is not None and (name, language) not in kept:
-            kept[name, language] = (
-                mechcla.en_vectors(model, dev.universal.language("en", language))
-                if name == "EN"
-                else mechcla.loc_vectors(model, dev.cultural.language(language))
-            )
-    return {name: v for (name, k), v in kept.items() if k == language}
-
-
-def scored(out: Path) -> dict[tuple[str, str, str], Scores]:
+def scored(plan: Confirmation, out: Path) -> dict[tuple[str, str, str], Scores]:
     """Scores by model, condition and kind, of those whose languages are all there."""
     found: dict[tuple[str, str, str], list[Scores]] = {}
-    for cell in [*cells(True), *cells(False)]:
+    for cell in [*plan.cells(True), *plan.cells(False)]:
         if (path := out / "cells" / cell.file).exists():
             key = (cell.model, cell.condition, cell.kind)
             found.setdefault(key, []).append(Scores.from_parquet(path))
@@ -136,13 +103,13 @@ def scored(out: Path) -> dict[tuple[str, str, str], Scores]:
     }
 
 
-def tested(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[str, Any]]:
+def tested(plan: Confirmation, tables: Tables) -> list[dict[str, Any]]:
     """Every hypothesis with its difference, interval, n, p-value after Holm, and whether it held.
 
     Raises MechclaError if a cell that one needs is missing: no part of the family is tested alone.
     """
     rows: list[dict[str, Any]] = []
-    for h in HYPOTHESES:
+    for h in plan.hypotheses:
         pair = [(h.model, h.condition, h.kind), (h.than_model, h.than_condition, h.kind)]
         if missing := [" ".join(key) for key in pair if key not in tables]:
             raise mechcla.MechclaError(
@@ -153,7 +120,7 @@ def tested(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[str, Any]
         found = difference(new, old, h.metric, seed=SEED)[POOLED]
         groups = clustered(paired_differences(new, old, h.metric))[POOLED]
         p, exact = sign_flip(groups.sums + h.margin * groups.sizes, RESAMPLES, SEED)
-        least = minimum_detectable_effect(new, old, h.metric, alpha=ALPHA / len(HYPOTHESES))
+        least = minimum_detectable_effect(new, old, h.metric, alpha=ALPHA / len(plan.hypotheses))
         rows.append(
             {
                 **asdict(h),
@@ -176,7 +143,7 @@ def tested(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[str, Any]
     return rows
 
 
-def values(tables: Mapping[tuple[str, str, str], Scores]) -> Iterator[dict[str, Any]]:
+def values(tables: Tables) -> Iterator[dict[str, Any]]:
     """Each metric of everything scored, by language and pooled; against the base or the model."""
     for (model, condition, kind), own in tables.items():
         against = model if condition != "unsteered" else BASE
@@ -195,13 +162,13 @@ def values(tables: Mapping[tuple[str, str, str], Scores]) -> Iterator[dict[str, 
                 yield row
 
 
-def without_doubted(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[str, Any]]:
+def without_doubted(plan: Confirmation, tables: Tables) -> list[dict[str, Any]]:
     """The hypotheses' numbers without the items that a reading after the scores doubted.
 
     They are beside the test, and not in its place: which items to leave out was decided when scores
     were known, if not by them.
     """
-    doubted = read_json(DOUBTED)["items"]
+    doubted = [] if plan.doubted is None else read_json(plan.doubted)["items"]
     rows = []
     for left_out in (("wrong",), ("wrong", "doubtful")):
         gone = {(d["language"], d["id"]) for d in doubted if d["severity"] in left_out}
@@ -209,25 +176,45 @@ def without_doubted(tables: Mapping[tuple[str, str, str], Scores]) -> list[dict[
             key: Scores(tuple(r for r in t if (r.language, r.id) not in gone))
             for key, t in tables.items()
         }
-        rows += [{"left_out": " and ".join(left_out), **row} for row in tested(kept)]
+        rows += [{"left_out": " and ".join(left_out), **row} for row in tested(plan, kept)]
     return rows
 
 
-def table(out: Path) -> None:
+def contrasts(plan: Confirmation, tables: Tables) -> Iterator[dict[str, Any]]:
+    """Pairs of conditions that are described, with interval and n, and not tested."""
+    for model in plan.models:
+        for new, old in plan.contrasts:
+            for name in METRICS:
+                kind = "universal" if name == "transfer" else "cultural"
+                own, other = tables.get((model, new, kind)), tables.get((model, old, kind))
+                if own is None or other is None:
+                    continue
+                least = minimum_detectable_effect(own, other, name)
+                for language, found in difference(own, other, name, seed=SEED).items():
+                    row = {"model": model, "condition": new, "than": old, "metric": name}
+                    row |= {"language": language, "difference": found.value}
+                    row |= {"difference_low": found.low, "difference_high": found.high}
+                    yield row | {"n": found.n, "detectable": least[language].value}
+
+
+def table(plan: Confirmation, out: Path) -> None:
     """Write the committed tables, and a record of which cells they hold and with what they were
     made."""
-    planned = frozen_plan()
-    tables = scored(out)
-    made = {"hypotheses": tested(tables), "values": list(values(tables))}
-    made["doubted"] = without_doubted(tables)
+    planned = plan.frozen()
+    tables = scored(plan, out)
+    made = {"hypotheses": tested(plan, tables), "values": list(values(tables))}
+    if plan.doubted is not None:
+        made["doubted"] = without_doubted(plan, tables)
+    if plan.contrasts:
+        made["contrasts"] = list(contrasts(plan, tables))
     for name, rows in made.items():
         keys = list(dict.fromkeys(k for row in rows for k in row))
-        write_text(FOLDER / f"{name}.csv", csv_text(rows, keys))
-        print(FOLDER / f"{name}.csv")
-    every = [*cells(True), *cells(False)]
+        write_text(plan.folder / f"{name}.csv", csv_text(rows, keys))
+        print(plan.folder / f"{name}.csv")
+    every = [*plan.cells(True), *plan.cells(False)]
     there = [c for c in every if (out / "cells" / c.file).exists()]
     record = {"plan": digest(planned), "cells": len(there), "of": len(every)}
-    write_sealed(FOLDER / "record.json", record | {"versions": versions()})
+    write_sealed(plan.folder / "record.json", record | {"versions": versions()})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -236,20 +223,34 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    first = commands.add_parser("freeze", help="write down what will be done; scores nothing")
-    first.add_argument("--date", required=True, help="the day, such as 2026-11-26")
-    for name in ("score", "table"):
-        one = commands.add_parser(name)
-        one.add_argument("--out", type=Path, default=Path("runs/confirm"))
+    taken = commands.add_parser("choices", help="what dev chose in finished runs, for --set 2")
+    taken.add_argument("runs", nargs="+", type=Path, help="of the base, MIST and MidAlign")
+    for name, does in (
+        ("freeze", "write down what will be done; scores nothing"),
+        ("score", "score what is frozen"),
+        ("table", "test the hypotheses, and write all tables"),
+    ):
+        one = commands.add_parser(name, help=does)
+        one.add_argument("--set", choices=SETS, default="1", help="which confirmation")
+        if name == "freeze":
+            one.add_argument("--date", required=True, help="the day, such as 2026-11-26")
+            continue
+        one.add_argument("--out", type=Path, help="default: runs/confirm, or runs/confirm-2")
         if name == "score":
             one.add_argument("--cells", choices=("hypotheses", "all"), default="all")
     args = parser.parse_args(arguments)
+    if args.command == "choices":
+        take_choices(args.runs)
+        return
+    plan = SETS[args.set]
     if args.command == "freeze":
-        freeze(args.date)
-    elif args.command == "score":
-        score(args.out, args.cells)
+        plan.freeze(args.date)
+        return
+    out = args.out or Path("runs") / plan.items
+    if args.command == "score":
+        score(plan, out, args.cells)
     else:
-        table(args.out)
+        table(plan, out)
 
 
 if __name__ == "__main__":

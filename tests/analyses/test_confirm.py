@@ -11,22 +11,9 @@ import pytest
 
 import mechcla
 from analyses import confirm
-from analyses.confirm_plan import (
-    ALPHA,
-    FOLDER,
-    FROZEN,
-    HYPOTHESES,
-    LANGUAGES,
-    MARGIN,
-    POWER,
-    Cell,
-    cells,
-    expected,
-    freeze,
-    frozen_plan,
-    frozen_study,
-    named_method,
-)
+from analyses.confirm_first import FIRST, named_method
+from analyses.confirm_plan import ALPHA, FROZEN, LANGUAGES, MARGIN, POWER, Cell
+from analyses.confirm_second import CONDITIONS, SECOND, take_choices
 from mechcla import MechclaError, load_items
 from mechcla.items.study import LOOK
 from mechcla.models.adapters import shipped_adapters
@@ -56,9 +43,9 @@ def table(kind: str, share: float, seed: int | None = None) -> Scores:
 def tables() -> dict[tuple[str, str, str], Scores]:
     """Every contrast as it was expected, each a constant difference."""
     found: dict[tuple[str, str, str], Scores] = {}
-    for h in HYPOTHESES:
+    for h in FIRST.hypotheses:
         found.setdefault((h.than_model, h.than_condition, h.kind), table(h.kind, 0.5))
-    for h in HYPOTHESES:
+    for h in FIRST.hypotheses:
         share = 0.6 if h.direction == "up" else 0.4
         if h.than_model != "base":  # which is itself expected at 0.4
             share = 0.5
@@ -67,40 +54,40 @@ def tables() -> dict[tuple[str, str, str], Scores]:
 
 
 def test_the_frozen_file_is_whole_and_no_item_needs_another_plan() -> None:
-    planned = frozen_plan()
-    record = read_sealed(FOLDER / FROZEN)
+    planned = FIRST.frozen()
+    record = read_sealed(FIRST.folder / FROZEN)
     assert record["confirm"]["digest"] == load_items("confirm").digest
     names = {n for by in planned["methods"].values() for k in by.values() for n in k.values()}
     assert {named_method(name).name for name in names} == names
-    if (FOLDER / LOOK).exists():  # once it was looked at, the record is of this plan
-        look = read_sealed(FOLDER / LOOK)
+    if (FIRST.folder / LOOK).exists():  # once it was looked at, the record is of this plan
+        look = read_sealed(FIRST.folder / LOOK)
         assert (look["frozen"], look["confirm"]) == (record["record"], record["confirm"])
 
 
-def test_another_plan_is_refused_before_anything_is_scored(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("analyses.confirm_plan.FOLDER", tmp_path)
+def test_another_plan_is_refused_before_anything_is_scored(tmp_path) -> None:
+    here = replace(FIRST, folder=tmp_path)
     with pytest.raises(MechclaError, match="nothing is frozen"):
-        frozen_plan()
-    record = read_sealed(FOLDER / FROZEN)
+        here.frozen()
+    record = read_sealed(FIRST.folder / FROZEN)
     record.pop("digest")
     record["plan"]["methods"]["base"]["LOC"]["es"] = "LOC13x2"
     write_sealed(tmp_path / FROZEN, record)
     with pytest.raises(MechclaError, match=r"^record: not what .* froze"):
-        frozen_plan()
-    study = frozen_study(read_sealed(FOLDER / FROZEN)["plan"])
+        here.frozen()
+    study = here.study(read_sealed(FIRST.folder / FROZEN)["plan"])
     study.confirm(tmp_path)
     with pytest.raises(MechclaError, match="under another choice"):
-        frozen_study(record["plan"]).confirm(tmp_path)
+        here.study(record["plan"]).confirm(tmp_path)
     with pytest.raises(MechclaError, match="needs new items"):
-        freeze("2026-11-26")
+        here.freeze("2026-11-26")
 
 
 def test_the_cells_are_each_once_and_the_first_are_what_the_hypotheses_need() -> None:
-    primary, other = cells(True), cells(False)
+    primary, other = FIRST.cells(True), FIRST.cells(False)
     assert len({*primary, *other}) == len(primary) + len(other)
     needed = {
         (model, condition, h.kind)
-        for h in HYPOTHESES
+        for h in FIRST.hypotheses
         for model, condition in ((h.model, h.condition), (h.than_model, h.than_condition))
     }
     assert {(c.model, c.condition, c.kind) for c in primary} == needed
@@ -109,16 +96,19 @@ def test_the_cells_are_each_once_and_the_first_are_what_the_hypotheses_need() ->
 
 def test_what_is_detectable_needs_as_many_questions_as_there_are() -> None:
     items = load_items("confirm")
-    for h in HYPOTHESES:
-        found = expected(h, items)
-        for name, alpha in (("detectable", ALPHA), ("detectable_holm", ALPHA / len(HYPOTHESES))):
+    for h in FIRST.hypotheses:
+        found = FIRST.expected(h, items)
+        for name, alpha in (
+            ("detectable", ALPHA),
+            ("detectable_holm", ALPHA / len(FIRST.hypotheses)),
+        ):
             needed = items_needed(found[name], found["sd"], POWER, alpha)
             assert needed == found["questions"], h.id
-    assert {expected(h, items)["questions"] for h in HYPOTHESES} == {76, 133}
+    assert {FIRST.expected(h, items)["questions"] for h in FIRST.hypotheses} == {76, 133}
 
 
 def test_constant_differences_have_the_exact_p_and_holm_is_by_hand(tables) -> None:
-    rows = confirm.tested(tables)
+    rows = confirm.tested(FIRST, tables)
     assert [r["id"] for r in rows] == [f"H{k}" for k in range(1, 9)]
     exact = 2 / 2**QUESTIONS  # all signs alike, two sides
     for r in rows:
@@ -130,36 +120,36 @@ def test_constant_differences_have_the_exact_p_and_holm_is_by_hand(tables) -> No
 
 
 def test_the_wrong_direction_and_a_loss_beyond_the_margin_are_not_confirmed(tables) -> None:
-    by_id = {h.id: h for h in HYPOTHESES}
+    by_id = {h.id: h for h in FIRST.hypotheses}
     wrong = by_id["H4"]
     tables[wrong.model, wrong.condition, wrong.kind] = table(wrong.kind, 0.6)
     bound = by_id["H3"]
     assert bound.margin == MARGIN
     for share, said in ((0.49, "yes"), (0.47, "no")):
         tables[bound.model, bound.condition, bound.kind] = table(bound.kind, share)
-        rows = {r["id"]: r for r in confirm.tested(tables)}
+        rows = {r["id"]: r for r in confirm.tested(FIRST, tables)}
         assert rows["H3"]["confirmed"] == said
         assert rows["H4"]["confirmed"] == "no"
         assert rows["H4"]["p_holm"] < ALPHA  # it is the direction that fails
 
 
 def test_noise_is_not_confirmed(tables) -> None:
-    h = HYPOTHESES[0]
+    h = FIRST.hypotheses[0]
     tables[h.than_model, h.than_condition, h.kind] = table(h.kind, 0.5, seed=1)
     tables[h.model, h.condition, h.kind] = table(h.kind, 0.5, seed=2)
-    assert confirm.tested(tables)[0]["confirmed"] == "no"
+    assert confirm.tested(FIRST, tables)[0]["confirmed"] == "no"
 
 
 def test_no_part_of_the_family_is_tested_alone(tables, tmp_path) -> None:
-    h = HYPOTHESES[-1]
+    h = FIRST.hypotheses[-1]
     del tables[h.model, h.condition, h.kind]
     with pytest.raises(MechclaError, match=f"{h.id} needs {h.model} {h.condition} {h.kind}"):
-        confirm.tested(tables)
+        confirm.tested(FIRST, tables)
     (tmp_path / "cells").mkdir()
-    cell = cells(True)[0]
+    cell = FIRST.cells(True)[0]
     part = table(cell.kind, 0.5).where(language=cell.language)
     part.to_parquet(tmp_path / "cells" / cell.file)
-    assert confirm.scored(tmp_path) == {}  # one language of six
+    assert confirm.scored(FIRST, tmp_path) == {}  # one language of six
 
 
 def test_values_are_against_the_base_or_the_model_itself(tables) -> None:
@@ -177,16 +167,19 @@ def test_values_are_against_the_base_or_the_model_itself(tables) -> None:
 
 def test_the_tables_are_written_from_cells_and_refused_without(tmp_path, monkeypatch) -> None:
     """`python -m analyses.confirm table`, on made-up scores, into another folder."""
-    monkeypatch.setattr(confirm, "FOLDER", tmp_path / "reference")
+    place = tmp_path / "reference"
+    place.mkdir()
+    shutil.copyfile(FIRST.folder / FROZEN, place / FROZEN)
+    monkeypatch.setitem(confirm.SETS, "1", replace(FIRST, folder=place))
     (tmp_path / "cells").mkdir()
     with pytest.raises(MechclaError, match=r"go on with python -m analyses\.confirm score"):
         confirm.main(["table", "--out", str(tmp_path)])
-    for cell in cells(True):
+    for cell in FIRST.cells(True):
         seed = LANGUAGES.index(cell.language) + 10 * len(cell.condition)
         part = table(cell.kind, 0.5, seed).where(language=cell.language)
         part.to_parquet(tmp_path / "cells" / cell.file)
     confirm.main(["table", "--out", str(tmp_path)])
-    for name, wanted in (("hypotheses", len(HYPOTHESES)), ("values", None)):
+    for name, wanted in (("hypotheses", len(FIRST.hypotheses)), ("values", None)):
         lines = (tmp_path / "reference" / f"{name}.csv").read_text("utf-8").splitlines()
         assert wanted in (None, len(lines) - 1)
     models = {line.split(",")[0] for line in lines[1:]}
@@ -198,12 +191,12 @@ def test_the_tables_are_written_from_cells_and_refused_without(tmp_path, monkeyp
 def test_a_scored_cell_is_the_recorded_choice_on_the_frozen_items(tmp_path, monkeypatch) -> None:
     """`python -m analyses.confirm score`: the adapter's own vectors, as `score` has them."""
     place = tmp_path / "reference"
-    for module in ("analyses.confirm.FOLDER", "analyses.confirm_plan.FOLDER"):
-        monkeypatch.setattr(module, place)
     place.mkdir()
-    shutil.copyfile(FOLDER / FROZEN, place / FROZEN)
+    shutil.copyfile(FIRST.folder / FROZEN, place / FROZEN)
     cell = Cell("clo", "SUR", "cultural", "zh")
-    monkeypatch.setattr(confirm, "cells", lambda primary: [cell] if primary else [])
+    monkeypatch.setitem(confirm.SETS, "1", replace(FIRST, folder=place))
+    only = "analyses.confirm_plan.Confirmation.cells"
+    monkeypatch.setattr(only, lambda self, primary: [cell] if primary else [])
     confirm.main(["score", "--out", str(tmp_path)])
     assert (place / LOOK).exists()
     found = Scores.from_parquet(tmp_path / "cells" / cell.file)
@@ -225,3 +218,26 @@ def test_a_method_that_is_none_is_named(name: str) -> None:
     with pytest.raises(MechclaError, match="no method is named"):
         named_method(name)
     assert replace(named_method("EN9x0.3-LOC10x4"), loc_layer=3).name == "EN9x0.3-LOC3x4"
+
+
+def test_the_second_family_is_the_front_s_claims_on_every_model() -> None:
+    made = {(h.model, h.condition, h.than_condition, h.metric) for h in SECOND.hypotheses}
+    sides = {("EN", "localization"), ("LOC", "transfer")}
+    assert made == {(m, c, *s) for m in CONDITIONS for c in ("SUR", "GATED") for s in sides}
+    assert all(h.direction == "up" and not h.margin for h in SECOND.hypotheses)
+    assert len(SECOND.hypotheses) == len(made) == 12
+    both = SECOND.cells(True) + SECOND.cells(False)
+    assert len({c.file for c in both}) == len(both)
+    assert not any(" " in c.file for c in both)
+
+
+def test_pairs_that_are_described_have_every_model_and_axis(tables) -> None:
+    made = dict(tables)
+    for condition, share in (("EN", 0.5), ("GATED", 0.6)):
+        for kind in ("universal", "cultural"):
+            made["base", condition, kind] = table(kind, share)
+    rows = [r for r in confirm.contrasts(SECOND, made) if r["language"] == "all"]
+    found = {(r["condition"], r["than"], r["metric"]): r["difference"] for r in rows}
+    assert found["GATED", "EN", "transfer"] == pytest.approx(0.1)
+    assert found["GATED", "EN", "english_bias"] == pytest.approx(-0.1)
+    assert {r["model"] for r in rows} == {"base"}
