@@ -13,7 +13,7 @@ import mechcla
 from analyses import confirm
 from analyses.confirm_first import FIRST, named_method
 from analyses.confirm_plan import ALPHA, FROZEN, LANGUAGES, MARGIN, POWER, Cell
-from analyses.confirm_second import CONDITIONS, SECOND, take_choices
+from analyses.confirm_second import CONDITIONS, SECOND
 from mechcla import MechclaError, load_items
 from mechcla.items.study import LOOK
 from mechcla.models.adapters import shipped_adapters
