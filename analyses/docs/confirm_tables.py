@@ -1,20 +1,20 @@
-"""The tables of docs/confirmation.md, made of docs/reference/confirm."""
+"""The tables of docs/confirmation.md, made of docs/reference/confirm, or of the folder named behind."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from analyses.docs.tables import METRICS, NAMES, markdown, named
+from analyses.docs.tables import ARMS, AXES, METRICS, NAMES, markdown, named
 from analyses.docs.values import Typed, number, p_value, read, with_interval
 
 MODELS = {"base": "base", "mist": "MIST", "midalign": "MidAlign", "clo": "CLO"}
 
 
 @named("confirm-hypotheses")
-def confirm_hypotheses(folder: Path) -> str:
+def confirm_hypotheses(folder: Path, of: str = "confirm") -> str:
     """What was frozen: contrast, direction, the first set's difference, what this set detects."""
-    frozen = read("confirm/frozen", folder)
+    frozen = read(f"{of}/frozen", folder)
     power = {row["id"]: row for row in frozen["power"]}
     rows = []
     for h in frozen["plan"]["hypotheses"]:
@@ -27,9 +27,9 @@ def confirm_hypotheses(folder: Path) -> str:
 
 
 @named("confirm-results")
-def confirm_results(folder: Path) -> str:
+def confirm_results(folder: Path, of: str = "confirm") -> str:
     """The hypotheses with what the new items say; that they are not scored, where they are not."""
-    if not (folder / "confirm" / "hypotheses.csv").exists():
+    if not (folder / of / "hypotheses.csv").exists():
         return "Not scored yet."
     rows = [
         [
@@ -40,32 +40,32 @@ def confirm_results(folder: Path) -> str:
             number(r["detectable"]),
             r["confirmed"],
         ]
-        for r in read("confirm/hypotheses", folder)
+        for r in read(f"{of}/hypotheses", folder)
     ]
     head = ["", "contrast", "metric", "expected", "difference", "n", "p (Holm)", "detectable"]
     return markdown([*head, "confirmed"], rows)
 
 
 @named("confirm-short")
-def confirm_short(folder: Path) -> str:
+def confirm_short(folder: Path, of: str = "confirm") -> str:
     """The same in short: contrast, difference with its interval, whether it was confirmed."""
-    if not (folder / "confirm" / "hypotheses.csv").exists():
+    if not (folder / of / "hypotheses.csv").exists():
         return "Not scored yet."
     rows = []
-    for r in read("confirm/hypotheses", folder):
+    for r in read(f"{of}/hypotheses", folder):
         said = [METRICS[r["metric"]], _direction(r), with_interval(r, "difference")]
         rows.append([_contrast(r), *said, r["confirmed"]])
     return markdown(["", "metric", "expected", "change", "confirmed"], rows)
 
 
 @named("confirm-doubted")
-def confirm_doubted(folder: Path) -> str:
+def confirm_doubted(folder: Path, of: str = "confirm") -> str:
     """The hypotheses with all items, and without those that a later reading doubted."""
-    if not (folder / "confirm" / "doubted.csv").exists():
+    if not (folder / of / "doubted.csv").exists():
         return "Not scored yet."
-    every = {r["id"]: r for r in read("confirm/hypotheses", folder)}
+    every = {r["id"]: r for r in read(f"{of}/hypotheses", folder)}
     cells = {i: [with_interval(r, "difference"), str(r["n"])] for i, r in every.items()}
-    for r in read("confirm/doubted", folder):
+    for r in read(f"{of}/doubted", folder):
         cells[r["id"]] += [with_interval(r, "difference"), str(r["n"]), p_value(r["p_holm"])]
     head = ["", "all items", "n", "without the wrong", "n", "p (Holm)"]
     head += ["without the doubtful too", "n", "p (Holm)"]
@@ -74,19 +74,42 @@ def confirm_doubted(folder: Path) -> str:
 
 
 @named("confirm-values")
-def confirm_values(folder: Path) -> str:
+def confirm_values(folder: Path, of: str = "confirm") -> str:
     """Every pooled value that was scored, the controls too, and its change."""
-    if not (folder / "confirm" / "values.csv").exists():
+    if not (folder / of / "values.csv").exists():
         return "Not scored yet."
     rows = [
-        [MODELS[r["model"]], NAMES[r["condition"]], METRICS[r["metric"]]]
+        [MODELS[r["model"]], _condition(r["condition"]), METRICS[r["metric"]]]
         + [with_interval(r, "value"), str(r["n"])]
         + ([with_interval(r, "difference"), MODELS[r["against"]]] if r["against"] else ["", ""])
-        for r in read("confirm/values", folder)
+        for r in read(f"{of}/values", folder)
         if r["language"] == "all"
     ]
     head = ["model", "condition", "metric", "value", "n", "change", "against, unsteered"]
     return markdown(head, rows)
+
+
+@named("confirm-contrasts")
+def confirm_contrasts(folder: Path, of: str) -> str:
+    """Pairs of conditions that are described and not tested, on both axes of the plane."""
+    if not (folder / of / "contrasts.csv").exists():
+        return "Not scored yet."
+    pairs: dict[tuple[str, ...], dict[str, str]] = {}
+    for r in read(f"{of}/contrasts", folder):
+        if r["language"] == "all":
+            key = (r["model"], r["condition"], r["than"])
+            shown = with_interval(r, "difference")
+            pairs.setdefault(key, {})[r["metric"]] = f"{shown}; {number(r['detectable'])}"
+    rows = [
+        [MODELS[model], _condition(new), _condition(old), *(by.get(m, "") for m in AXES)]
+        for (model, new, old), by in pairs.items()
+    ]
+    return markdown(["model", "", "less", *(METRICS[m] for m in AXES)], rows)
+
+
+def _condition(name: str) -> str:
+    family, _, arm = name.partition(" ")
+    return NAMES[family] + (f": {ARMS[arm]}" if arm else "")
 
 
 def _said(h: Any) -> list[str]:
@@ -95,9 +118,11 @@ def _said(h: Any) -> list[str]:
 
 def _contrast(h: Any) -> str:
     new, old = (
-        (MODELS[h[m]], NAMES[h[c]])
+        (MODELS[h[m]], _condition(h[c]))
         for m, c in (("model", "condition"), ("than_model", "than_condition"))
     )
+    if new[0] == old[0] and h["than_condition"] != "unsteered":
+        return f"{new[1]} on {new[0]}, against {old[1]}"
     if new[0] == old[0]:
         return f"{new[1]} on {new[0]}, against it {old[1]}"
     return f"{new[0]} {new[1]}, against {old[0]} {old[1]}"
