@@ -1,4 +1,4 @@
-"""The tables of docs/confirmation.md, made of docs/reference/confirm, or of the folder named behind."""
+"""The tables of docs/confirmation.md, of docs/reference/confirm or of the folder that is named."""
 
 from __future__ import annotations
 
