@@ -72,10 +72,11 @@ SECOND_CARD = Card(
         "other countries, by hash.",
     ),
     after=(
-        "Concepts, facts and translations were written by a language model, which read the facts a",
-        "second time in all seven languages; no panel of native speakers has reviewed them. What",
-        "the demo items cannot show, these cannot either. Licence: CC BY 4.0; names of countries:",
-        "Unicode CLDR (Unicode-3.0).",
+        "Concepts, facts and translations were written by a language model. Other sessions of the",
+        "same model then read the items in the six languages other than English, before anything",
+        "was scored; what they called wrong was mended, and all but one of what they called",
+        "doubtful. No panel of native speakers has reviewed them. What the demo items cannot show,",
+        "these cannot either. Licence: CC BY 4.0; names of countries: Unicode CLDR (Unicode-3.0).",
     ),
 )
 
