@@ -200,21 +200,22 @@ def cities() -> list[Fact]:
     """Big cities that are no capital, and the country they lie in."""
     known = [(country, zone_city(zone)) for country, zone in ZONE_CITIES]
     known += [(text.split("|")[0], row(text.split("|", 1)[1])) for text in CITIES.values()]
-    made = []
-    for country, names in known:
-        id_ = f"country_{slug(names)}"
-        pool = [
-            c
-            for c in COUNTRIES
-            if c != country and not leaks(country_names(c), names) and not _has_city(c, names["en"])
-        ]
-        if leaks(country_names(country), names):
-            continue
-        wrong = pick(id_, pool, continent(country))
-        made.append(
-            Fact(id_, "city", country, names, tuple(country_answers(c) for c in (country, *wrong)))
-        )
-    return made
+    return [
+        city_fact(f"country_{slug(names)}", country, names)
+        for country, names in known
+        if not leaks(country_names(country), names)
+    ]
+
+
+def city_fact(id_: str, country: str, names: dict[str, str]) -> Fact:
+    """One city and the country it lies in, beside four where no big city is called the same."""
+    pool = [
+        c
+        for c in COUNTRIES
+        if c != country and not leaks(country_names(c), names) and not _has_city(c, names["en"])
+    ]
+    wrong = pick(id_, pool, continent(country))
+    return Fact(id_, "city", country, names, tuple(country_answers(c) for c in (country, *wrong)))
 
 
 def continents() -> list[Fact]:

@@ -173,7 +173,7 @@ class Study:
         if not len(self._confirm):
             raise MechclaError(
                 f"none of these items is of split 'confirm' ({self!r}); add a set that is, such as "
-                "mechcla.load_items('confirm')"
+                "mechcla.load_items('confirm') or mechcla.load_items('confirm-2')"
             )
         mine = {
             "choice": frozen.choice,

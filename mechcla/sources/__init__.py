@@ -19,7 +19,7 @@ from mechcla.items.lint import lint
 from mechcla.items.texts import check_language
 from mechcla.registry import Registry
 from mechcla.sources.blend import blend_pairs, blend_questions, blend_report, read_blend
-from mechcla.sources.demo import confirm_items, demo_items
+from mechcla.sources.demo import confirm_2_items, confirm_items, demo_items
 from mechcla.sources.files import read_items
 from mechcla.sources.global_mmlu import read_global_mmlu
 from mechcla.sources.hub import read_hub
@@ -47,6 +47,7 @@ Source = Callable[..., ItemSet | Loaded]
 SOURCES: Registry[Source] = Registry("source")
 SOURCES.register("demo", demo_items)
 SOURCES.register("confirm", confirm_items)
+SOURCES.register("confirm-2", confirm_2_items)
 SOURCES.register("blend", read_blend)
 SOURCES.register("global_mmlu", read_global_mmlu)
 SOURCES.register("hub", read_hub)
@@ -65,8 +66,8 @@ def register_source(name: str, source: Source) -> None:
 def load_items(
     source: str | Path, languages: Sequence[str] | None = None, **options: Any
 ) -> ItemSet:
-    """Items from a named source ("demo", "confirm", "global_mmlu", "blend", "locqa", "hub") or a
-    file (.jsonl, .csv, .parquet); docs/sources.md.
+    """Items from a named source ("demo", "confirm", "confirm-2", "global_mmlu", "blend", "locqa",
+    "hub") or a file (.jsonl, .csv, .parquet); docs/sources.md.
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults

@@ -27,10 +27,7 @@ def demo_data_folder() -> Path:
 
 def demo_items() -> ItemSet:
     """All demo items, English first. The universal facts are the same in all languages."""
-    folder = demo_data_folder()
-    return ItemSet(
-        tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl"))
-    )
+    return _items_of(demo_data_folder())
 
 
 def confirm_items() -> ItemSet:
@@ -38,7 +35,18 @@ def confirm_items() -> ItemSet:
 
     They are in neither half of `demo_items`, and are for one look, under a choice frozen before.
     """
-    folder = demo_data_folder() / "confirm"
+    return _items_of(demo_data_folder() / "confirm")
+
+
+def confirm_2_items() -> ItemSet:
+    """A second set of confirmation items, `split: confirm` (data/confirm-2/README.md).
+
+    New beside both the demo's items and `confirm_items`, for a choice made after these were scored.
+    """
+    return _items_of(demo_data_folder() / "confirm-2")
+
+
+def _items_of(folder: Path) -> ItemSet:
     return ItemSet(
         tuple(item for language in LANGUAGES for item in read_jsonl(folder / f"{language}.jsonl"))
     )

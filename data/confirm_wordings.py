@@ -1,0 +1,168 @@
+"""The wordings of the confirmation sets' universal facts: one per relation and language.
+
+{x} is what a fact is about, {X} the same with a capital. Greek and Persian have "key: value", as in
+data/prompts.py, where an ending would give an answer away.
+"""
+
+from __future__ import annotations
+
+# The first set's relations.
+FIRST: dict[str, dict[str, str]] = {
+    "author": {
+        "en": "{x} was written by",
+        "es": "La obra {x} fue escrita por",
+        "zh": "《{x}》的作者是",
+        "id": "Karya {x} ditulis oleh",
+        "ko": "《{x}》의 작가는",
+        "el": "Έργο: {x}. Συγγραφέας:",
+        "fa": "کتاب: {x}. نویسنده:",
+    },
+    "painter": {
+        "en": "The painting {x} was made by",
+        "es": "El cuadro {x} fue pintado por",
+        "zh": "名画《{x}》的画家是",
+        "id": "Lukisan {x} dibuat oleh",
+        "ko": "그림 《{x}》의 화가는",
+        "el": "Πίνακας: {x}. Ζωγράφος:",
+        "fa": "نقاشی: {x}. نقاش:",
+    },
+    "composer": {
+        "en": "The composer of {x} is",
+        "es": "El compositor de {x} es",
+        "zh": "《{x}》的作曲家是",
+        "id": "Karya musik {x} digubah oleh",
+        "ko": "《{x}》의 작곡가는",
+        "el": "Μουσικό έργο: {x}. Συνθέτης:",
+        "fa": "اثر موسیقی: {x}. آهنگساز:",
+    },
+    "unit": {
+        "en": "The unit of {x} is the",
+        "es": "La unidad con la que se mide {x} es el",
+        "zh": "{x}的单位是",
+        "id": "Satuan {x} adalah",
+        "ko": "{x}의 단위는",
+        "el": "Μέγεθος: {x}. Μονάδα:",
+        "fa": "یکای اندازه‌گیری {x}:",
+    },
+    "scientist": {
+        "en": "The scientist known for {x} is",
+        "es": "La figura de la ciencia que se asocia con {x} es",
+        "zh": "与{x}联系在一起的科学家是",
+        "id": "Ilmuwan yang terkenal karena {x} adalah",
+        "ko": "업적: {x}. 과학자:",
+        "el": "Επίτευγμα: {x}. Επιστήμονας:",
+        "fa": "دستاورد علمی: {x}. دانشمند:",
+    },
+    "inventor": {
+        "en": "{X} was invented by",
+        "es": "{X} es un invento de",
+        "zh": "{x}的发明者是",
+        "id": "Penemu {x} adalah",
+        "ko": "발명품: {x}. 발명가:",
+        "el": "Εφεύρεση: {x}. Εφευρέτης:",
+        "fa": "اختراع: {x}. مخترع:",
+    },
+    "god": {
+        "en": "In classical mythology, the deity of {x} is",
+        "es": "En la mitología clásica, la divinidad que se asocia con {x} es",
+        "zh": "古典神话中掌管{x}的神是",
+        "id": "Dalam mitologi klasik, dewa atau dewi {x} adalah",
+        "ko": "고전 신화에서 {x}의 신은",
+        "el": "Αρχαία μυθολογία. Τομέας: {x}. Θεότητα:",
+        "fa": "در اسطوره‌های کلاسیک، خدای {x}:",
+    },
+    "founder": {
+        "en": "{x} was founded by",
+        "es": "El fundador de {x} es",
+        "zh": "{x}的创始人是",
+        "id": "Pendiri {x} adalah",
+        "ko": "{x}의 창업자는",
+        "el": "Οργανισμός: {x}. Ιδρυτής:",
+        "fa": "بنیان‌گذار {x}:",
+    },
+    "made_from": {
+        "en": "{X} is made from",
+        "es": "{X} se hace con",
+        "zh": "制作{x}的主要原料是",
+        "id": "Bahan utama {x} adalah",
+        "ko": "{x}의 주원료는",
+        "el": "Προϊόν: {x}. Πρώτη ύλη:",
+        "fa": "ماده اصلی {x}:",
+    },
+    "organ": {
+        "en": "The organ of the body that {x} is the",
+        "es": "El órgano del cuerpo que {x} es el",
+        "zh": "人体中{x}的器官是",
+        "id": "Organ tubuh yang {x} adalah",
+        "ko": "우리 몸에서 {x} 기관은",
+        "el": "Το όργανο του σώματος που {x} λέγεται",
+        "fa": "اندامی از بدن که {x}:",
+    },
+    "director": {
+        "en": "The film {x} was directed by",
+        "es": "La película {x} fue dirigida por",
+        "zh": "电影《{x}》的导演是",
+        "id": "Film {x} disutradarai oleh",
+        "ko": "영화 《{x}》의 감독은",
+        "el": "Ταινία: {x}. Σκηνοθέτης:",
+        "fa": "فیلم: {x}. کارگردان:",
+    },
+}
+
+# The second set's new relations. Its relation "city" has the demo's own wording (data/prompts.py).
+SECOND: dict[str, dict[str, str]] = {
+    "tool": {
+        "en": "To {x}, people use",
+        "es": "Para {x}, la gente usa",
+        "zh": "人们用来{x}的东西是",
+        "id": "Benda yang digunakan untuk {x} adalah",
+        "ko": "{x} 때 쓰는 물건은",
+        "el": "Χρήση: {x}. Αντικείμενο:",
+        "fa": "کاربرد: {x}. وسیله:",
+    },
+    "animal": {
+        "en": "The animal that {x} is the",
+        "es": "El animal que {x} es",
+        "zh": "{x}的动物是",
+        "id": "Hewan yang {x} adalah",
+        "ko": "{x} 동물은",
+        "el": "Χαρακτηριστικό: {x}. Ζώο:",
+        "fa": "ویژگی: {x}. جانور:",
+    },
+    "place": {
+        "en": "The place where people go to {x} is the",
+        "es": "El lugar al que se va para {x} es",
+        "zh": "人们去{x}的地方是",
+        "id": "Tempat untuk {x} adalah",
+        "ko": "{x} 가는 곳은",
+        "el": "Σκοπός: {x}. Μέρος:",
+        "fa": "هدف: {x}. مکان:",
+    },
+    "science": {
+        "en": "The study of {x} is called",
+        "es": "La ciencia que estudia {x} se llama",
+        "zh": "研究{x}的学科是",
+        "id": "Ilmu tentang {x} disebut",
+        "ko": "{x} 연구하는 학문은",
+        "el": "Αντικείμενο: {x}. Επιστήμη:",
+        "fa": "موضوع: {x}. علم:",
+    },
+    "profession": {
+        "en": "Someone who {x} for a living is",
+        "es": "La profesión de quien {x} es la de",
+        "zh": "以{x}为职业的人是",
+        "id": "Orang yang pekerjaannya {x} adalah seorang",
+        "ko": "{x} 일을 하는 사람은",
+        "el": "Εργασία: {x}. Επάγγελμα:",
+        "fa": "کار: {x}. شغل:",
+    },
+    "definition": {
+        "en": "{X} is called",
+        "es": "{X} se llama",
+        "zh": "{x}叫做",
+        "id": "{X} disebut",
+        "ko": "뜻: {x}. 낱말:",
+        "el": "Ορισμός: {x}. Λέξη:",
+        "fa": "تعریف: {x}. واژه:",
+    },
+}
