@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from analyses.confirm_plan import (
     Vectors,
 )
 from analyses.confirm_second import SECOND, take_choices
+from mechcla.errors import nearest
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
 from mechcla.runs.identity import versions
@@ -51,18 +52,21 @@ SETS = {"1": FIRST, "2": SECOND}
 Tables = Mapping[tuple[str, str, str], Scores]  # by model, condition and kind
 
 
-def score(plan: Confirmation, out: Path, most: str) -> None:
+def score(plan: Confirmation, out: Path, most: str, models: Sequence[str]) -> None:
     """Score every cell that is not there yet, what the hypotheses need first.
 
     The conditions of one model, kind and language are scored together: blocks below a steered one
-    run once for all (`mechcla.scoring.score_many`).
+    run once for all (`mechcla.scoring.score_many`). models: one process may score some, another
+    the others, into the same folder.
     """
     planned = plan.frozen()
     items = plan.study(planned).confirm(plan.folder)
     folder = out / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     for primary in (True, False) if most == "all" else (True,):
-        wanted = [c for c in plan.cells(primary) if not (folder / c.file).exists()]
+        wanted = [
+            c for c in plan.cells(primary) if c.model in models and not (folder / c.file).exists()
+        ]
         for name in dict.fromkeys(c.model for c in wanted):
             model = mechcla.load_model("demo", adapter=None if name == BASE else name)
             vectors: Vectors = {}
@@ -238,6 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
         one.add_argument("--out", type=Path, help="default: runs/confirm, or runs/confirm-2")
         if name == "score":
             one.add_argument("--cells", choices=("hypotheses", "all"), default="all")
+            one.add_argument("--models", nargs="+", help="these alone; default: all of the plan")
     args = parser.parse_args(arguments)
     if args.command == "choices":
         take_choices(args.runs)
@@ -248,7 +253,10 @@ def main(arguments: list[str] | None = None) -> None:
         return
     out = args.out or Path("runs") / plan.items
     if args.command == "score":
-        score(plan, out, args.cells)
+        for name in args.models or ():
+            if name not in plan.models:
+                raise mechcla.MechclaError(f"--models {name!r}; {nearest(name, plan.models)}")
+        score(plan, out, args.cells, args.models or plan.models)
     else:
         table(plan, out)
 
