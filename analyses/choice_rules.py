@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from analyses.choice_cells import Grid, Values, cells_of_run, score_cells
 from analyses.common import arguments, load, write
+from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED, bootstrap_means
 from mechcla.steering.families import AXIS_OF, FAMILIES
 from mechcla.steering.method import Method
@@ -49,13 +50,13 @@ def changes(cells: Cells, method: Method, language: str, kind: str) -> dict[str,
 def chosen(
     points: Sequence[DevPoint], rule: str, languages: Sequence[str], family: str, limits: Limits
 ) -> dict[str, Method]:
-    """What a rule takes of these points, by language."""
+    """What a rule takes of these points, by language; the unsteered model where it sees none."""
     how, found = RULES.get(rule), {}
     for group in how.groups(languages):
         mine = [p for p in (within(p, group) for p in points) if p is not None]
         for language in group:
             seen = mine if how.seen is None else how.seen(mine, language)
-            found[language] = best(seen, family, limits).method
+            found[language] = best(seen, family, limits).method if seen else Method()
     return found
 
 
@@ -85,7 +86,8 @@ def left_out(
 ) -> None:
     """One way to split: every fold is left out once; adds to `found`, by rule and constraint.
 
-    chosen_on: of how many questions of either kind a choice is made; None: all but the fold's.
+    chosen_on: of how many of a language's questions of either kind its gains are; None: all but the
+    fold's. A language that has none left of a kind is not seen by any rule.
     """
     family = methods[0].family
     kinds = FAMILIES[family].kinds
@@ -99,24 +101,23 @@ def left_out(
     order = {kind: _ordered(cells, kind, seed, folds) for kind in kinds}
     for out in range(folds):
         train = {
-            kind: {i for _, i in [x for x in order[kind] if x[0] != out][:chosen_on]}
+            (k, kind): _seen_in(cells[k, kind][Method().name], order[kind], out)[:chosen_on]
+            for k in languages
             for kind in kinds
         }
+        learnt = [k for k in languages if all(train[k, kind] for kind in kinds)]
         held = {kind: {i for f, i in order[kind] if f == out} for kind in kinds}
         points = [
             point_of(
                 m,
                 {
-                    (k, kind): {
-                        AXIS_OF[kind]: {
-                            i: v for i, v in items[m, k, kind].items() if i in train[kind]
-                        }
-                    }
-                    for k in languages
+                    (k, kind): {AXIS_OF[kind]: {i: items[m, k, kind][i] for i in train[k, kind]}}
+                    for k in learnt
                     for kind in kinds
                 },
             )
             for m in methods
+            if learnt
         ]
         for rule, limits in rules:
             left = found.setdefault((rule, limits.constraint), Left())
@@ -127,6 +128,11 @@ def left_out(
                     for i in held[kind] & cells[k, kind][Method().name].keys():
                         gain = 0.0 if method == Method() else items[method, k, kind][i]
                         column.setdefault(i, []).append(gain)
+
+
+def _seen_in(has: Container[str], order: Sequence[tuple[int, str]], out: int) -> list[str]:
+    """The questions outside the left-out fold that a language has, in their order."""
+    return [i for f, i in order if f != out and i in has]
 
 
 def _ordered(cells: Cells, kind: str, seed: int, folds: int) -> list[tuple[int, str]]:
@@ -219,6 +225,7 @@ if __name__ == "__main__":
         "--no-pairs", action="store_true", help="EN and LOC alone, which halves the time"
     )
     parser.add_argument("--name", default="choice_rules", help="of the table")
+    parser.add_argument("--families", help="as EN,LOC; default: all that the methods are of")
     parser.add_argument(
         "--run",
         type=Path,
@@ -236,6 +243,10 @@ if __name__ == "__main__":
         tried = [*grid.alone(), *grid.paired()]
         steered = [k for k in dev.languages if k != "en"]
         scored = score_cells(model, dev, steered, grid, args.cells, args.scored)
+    if args.families:
+        tried = [m for m in tried if m.family in args.families.split(",")]
+        if not tried:
+            raise MechclaError(f"no method of {args.families} was tried in every language")
     table = compare(
         scored,
         tried,
