@@ -150,27 +150,28 @@ def compared(found: Mapping[tuple[str, str], Left], resamples: int) -> Iterator[
         other = found[AGAINST, constraint]
         sums: list[np.ndarray] = []
         less: list[np.ndarray] = []
-        n = 0
+        n = asked = 0
         for seed, axis in enumerate(left.gains):
             mine, theirs = left.table(axis), other.table(axis)
             apart = {k: {i: v - theirs[k][i] for i, v in c.items()} for k, c in mine.items()}
             sums.append(bootstrap_means(mine, resamples, seed)[POOLED])
             less.append(bootstrap_means(apart, resamples, seed)[POOLED])
             count = sum(map(len, mine.values()))
-            n += count
-            yield _row(rule, constraint, axis, sums[-1], less[-1], count, left)
+            ids = len({i for column in mine.values() for i in column})
+            n, asked = n + count, asked + ids
+            yield _row(rule, constraint, axis, sums[-1], less[-1], left, count, ids)
         if len(sums) > 1:  # of other questions, so drawn apart
-            yield _row(rule, constraint, "sum", sum(sums), sum(less), n, left)
+            yield _row(rule, constraint, "sum", sum(sums), sum(less), left, n, asked)
 
 
 def _row(
-    rule: str, constraint: str, axis: str, gain: Any, less: Any, n: int, left: Left
+    rule: str, constraint: str, axis: str, gain: Any, less: Any, left: Left, n: int, questions: int
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"rule": rule, "constraint": constraint, "axis": axis}
     for name, draws in (("gain", gain), ("difference", less)):
         low, high = np.percentile(draws[1:], [2.5, 97.5])
         row |= {name: float(draws[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return row | {"n": n, "steered": float(np.mean(left.steered))}
+    return row | {"n": n, "questions": questions, "steered": float(np.mean(left.steered))}
 
 
 def compare(

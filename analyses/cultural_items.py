@@ -7,8 +7,8 @@ Writes blend.jsonl or locqa.jsonl into --out: the cultural items of the language
 demo) have too, English excepted, which is not steered; and the universal items of --items in the
 same languages and in English. Of the cultural dev questions the --questions that most languages
 have are kept, so that languages are compared on much the same questions; all test questions are.
-LocQA is asked about the main place of each language. --path is your own copy; nothing of it is
-shipped.
+LocQA is asked about the main place of each language. --cultural-only leaves the universal items
+out, for a run of LOC-steering alone. --path is your own copy; nothing of it is shipped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import mechcla
@@ -45,10 +46,29 @@ def most_asked(items: ItemSet, most: int) -> list[str]:
     return sorted(counts, key=order)[:most]
 
 
+def kept(cultural: ItemSet, languages: Sequence[str], questions: int) -> ItemSet:
+    """The cultural items of these languages, of dev so many questions.
+
+    Raises MechclaError for a language without items, or with those of one split alone.
+    """
+    found = cultural.cultural.language(*languages)
+    asked = set(most_asked(found.dev, questions))
+    found = found.where(lambda i: i.split != "dev" or i.id in asked)
+    for language in languages:
+        splits = {i.split for i in found if i.language == language}
+        lacking = [s for s in ("dev", "test") if s not in splits]
+        if lacking:
+            raise mechcla.MechclaError(
+                f"{language} has no cultural {lacking[0]} items; a sweep needs both splits: raise "
+                "--questions, or leave the language out with --languages"
+            )
+    return found
+
+
 def joined(universal: ItemSet, cultural: ItemSet, questions: int) -> ItemSet:
     """Universal items and so many cultural dev questions, in the languages that both have.
 
-    Raises MechclaError where no language is in both, or one has cultural items of one split alone.
+    Raises MechclaError where no language is in both.
     """
     shared = [k for k in cultural.languages if k in universal.languages and k != PIVOT]
     if not shared:
@@ -56,18 +76,8 @@ def joined(universal: ItemSet, cultural: ItemSet, questions: int) -> ItemSet:
             f"no language is in both: the cultural items have {', '.join(cultural.languages)}, the "
             f"universal ones {', '.join(universal.languages)}; choose --items in one of the former"
         )
-    cultural = cultural.cultural.language(*shared)
-    kept = set(most_asked(cultural.dev, questions))
-    cultural = cultural.where(lambda i: i.split != "dev" or i.id in kept)
-    for language in shared:
-        splits = {i.split for i in cultural if i.language == language}
-        lacking = [s for s in ("dev", "test") if s not in splits]
-        if lacking:
-            raise mechcla.MechclaError(
-                f"{language} has no cultural {lacking[0]} items; a sweep needs both splits: raise "
-                "--questions, or leave the language out with --languages"
-            )
-    return universal.universal.where(lambda i: i.language in {*shared, PIVOT}) + cultural
+    found = universal.universal.where(lambda i: i.language in {*shared, PIVOT})
+    return found + kept(cultural, shared, questions)
 
 
 if __name__ == "__main__":
@@ -76,8 +86,18 @@ if __name__ == "__main__":
     parser.add_argument(
         "--path", type=Path, required=True, help="BLEnD's data folder, or locqa.json"
     )
+    parser.add_argument(
+        "--cultural-only",
+        action="store_true",
+        help="no universal items, and by default all languages of the source",
+    )
     args = arguments(__doc__, parent=parser)
-    items = joined(all_items(args), cultural_items(args.source, args.path), args.questions)
+    source = cultural_items(args.source, args.path)
+    if args.cultural_only:
+        asked = args.languages.split(",") if args.languages else source.languages
+        items = kept(source, [k for k in asked if k != PIVOT], args.questions)
+    else:
+        items = joined(all_items(args), source, args.questions)
     for language in items.cultural.languages:
         mine = items.cultural.language(language)
         print(f"{language}: {len(mine.dev)} dev, {len(mine.test)} test")

@@ -85,22 +85,18 @@ def test_locqa_is_asked_about_main_places_and_blend_about_all_regions(tmp_path, 
     places = {(i.language, i.country) for i in cultural_items("locqa", path)}
     assert {("es", "ES"), ("fr", "FR"), ("zh", "CN")} <= places
     assert len({language for language, _ in places}) == len(places)
-    blend = cultural_items("blend", blend_folder.write(tmp_path / "blend"))
-    assert {"es", "ko"} <= set(blend.languages)
-    run(
-        monkeypatch,
-        "cultural_items",
-        "locqa",
-        "--path",
-        path,
-        "--languages",
-        "es",
-        "--out",
-        tmp_path,
-    )
+    folder = blend_folder.write(tmp_path / "blend")
+    assert {"es", "ko"} <= set(cultural_items("blend", folder).languages)
+    asked = ["locqa", "--path", path, "--languages", "es", "--out", tmp_path]
+    run(monkeypatch, "cultural_items", *asked)
     written = mechcla.load_items(tmp_path / "locqa.jsonl")
     assert written.cultural == cultural_items("locqa", path).language("es")
     assert written.universal == demo("es").universal
+    run(monkeypatch, "cultural_items", *asked, "--cultural-only")
+    assert mechcla.load_items(tmp_path / "locqa.jsonl") == written.cultural
+    asked = ["blend", "--path", folder, "--cultural-only", "--out", tmp_path]
+    with pytest.raises(MechclaError, match="ko has no cultural dev items"):  # all of them are test
+        run(monkeypatch, "cultural_items", *asked)
 
 
 def few(items: ItemSet, n: int) -> ItemSet:
@@ -164,7 +160,7 @@ def test_the_rules_are_compared_on_the_dev_cells_of_one_family(finished, tmp_pat
     rows = rows_of(tmp_path / "real.csv")
     assert {(r["family"], r["axis"]) for r in rows} == {("LOC", "localization")}
     assert {r["rule"] for r in rows} == set(RULES)
-    assert {r["n"] for r in rows} == {"12"}
+    assert {(r["n"], r["questions"]) for r in rows} == {("12", "6")}
     with pytest.raises(MechclaError, match="no method of EN,GATE was tried"):
         run(monkeypatch, "choice_rules", *arguments, "--families", "EN,GATE")
 
