@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,8 @@ def left_out(
 ) -> None:
     """One way to split: every fold is left out once; adds to `found`, by rule and constraint.
 
-    chosen_on: of how many of a language's questions of either kind its gains are; None: all but the
-    fold's. A language that has none left of a kind is not seen by any rule.
+    chosen_on: of how many questions of either kind a choice is made; None: all but the fold's. A
+    language that has none of them is seen by no rule.
     """
     family = methods[0].family
     kinds = FAMILIES[family].kinds
@@ -101,17 +101,25 @@ def left_out(
     order = {kind: _ordered(cells, kind, seed, folds) for kind in kinds}
     for out in range(folds):
         train = {
-            (k, kind): _seen_in(cells[k, kind][Method().name], order[kind], out)[:chosen_on]
+            kind: {i for _, i in [x for x in order[kind] if x[0] != out][:chosen_on]}
+            for kind in kinds
+        }
+        asked = {
+            (k, kind): train[kind] & cells[k, kind][Method().name].keys()
             for k in languages
             for kind in kinds
         }
-        learnt = [k for k in languages if all(train[k, kind] for kind in kinds)]
+        learnt = [k for k in languages if all(asked[k, kind] for kind in kinds)]
         held = {kind: {i for f, i in order[kind] if f == out} for kind in kinds}
         points = [
             point_of(
                 m,
                 {
-                    (k, kind): {AXIS_OF[kind]: {i: items[m, k, kind][i] for i in train[k, kind]}}
+                    (k, kind): {
+                        AXIS_OF[kind]: {
+                            i: v for i, v in items[m, k, kind].items() if i in asked[k, kind]
+                        }
+                    }
                     for k in learnt
                     for kind in kinds
                 },
@@ -125,14 +133,9 @@ def left_out(
                 left.steered.append(method != Method())
                 for kind in kinds:
                     column = left.gains.setdefault(AXIS_OF[kind], {}).setdefault(k, {})
-                    for i in held[kind] & cells[k, kind][Method().name].keys():
+                    for i in (i for i in cells[k, kind][Method().name] if i in held[kind]):
                         gain = 0.0 if method == Method() else items[method, k, kind][i]
                         column.setdefault(i, []).append(gain)
-
-
-def _seen_in(has: Container[str], order: Sequence[tuple[int, str]], out: int) -> list[str]:
-    """The questions outside the left-out fold that a language has, in their order."""
-    return [i for f, i in order if f != out and i in has]
 
 
 def _ordered(cells: Cells, kind: str, seed: int, folds: int) -> list[tuple[int, str]]:

@@ -7,17 +7,20 @@ Writes cultural_steering.csv: a row per run, condition, metric and language (and
 all but English), in share, with its 95% bootstrap interval over questions and n; `difference` is
 from the run's own unsteered model, paired by item. p_holm is the run's own test, corrected over all
 that this run tests; biases and control arms are not tested against the unsteered model. `chosen` is
-what dev chose in this language.
+what dev chose in this language. With --choice RUN the questions are also scored under what that
+run's dev chose, with its vectors ("LOC carried"), in the languages that both have.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import mechcla
 from analyses.common import one_message, write
 from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, Estimate
@@ -25,10 +28,11 @@ from mechcla.metrics.metrics import METRICS, difference, metric
 from mechcla.runs.run import Run
 from mechcla.runs.several import complete_runs
 from mechcla.scoring.scores import Scores
-from mechcla.steering.families import Condition
+from mechcla.steering.method import Method
 
 SHOWN = ("transfer", "localization", "english_bias", "collision_aware_bias")
 UNSTEERED = "unsteered"
+CARRIED = "carried"
 
 
 def steered_rows(scores: Scores) -> Scores:
@@ -36,23 +40,55 @@ def steered_rows(scores: Scores) -> Scores:
     return Scores(tuple(row for row in scores if row.language != PIVOT), scores.settings)
 
 
-def rows_of(name: str, run: Run, resamples: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """The rows of one run."""
-    tables = {c: steered_rows(run.scores(c)) for c in run.conditions}
+def carried(choice: Run, run: Run, model: mechcla.HookedModel) -> dict[str, Scores]:
+    """A run's test questions under the methods that another run's dev chose, with the vectors of
+    that one, in the languages that both have: {"LOC carried": scores, ...}.
+
+    Where the other one chose the unsteered model its scores are the run's own.
+    """
+    base = steered_rows(run.scores(UNSTEERED)).where(kind="cultural")
+    shared = [k for k in dict.fromkeys(row.language for row in base) if _in_all(choice, k)]
+    asked = {(row.language, row.id) for row in base if row.language in shared}
+    items = run.item_set.test.cultural.where(lambda i: (i.language, i.id) in asked)
+    found = {}
+    for family, by_language in choice.choice.items():
+        methods = {k: _method(by_language[k]) for k in shared}
+        steps = {k: m.interventions(choice.vectors, k) for k, m in methods.items() if m != Method()}
+        rows = [row for row in base if row.language in set(shared) - set(steps)]
+        if steps:
+            moved = items.language(*steps)
+            rows += mechcla.score(model, moved, interventions=steps, prior=False)
+        found[f"{family} {CARRIED}"] = Scores(tuple(rows))
+        print(run.folder.name, family, "scored", flush=True)
+    return found
+
+
+def _in_all(choice: Run, language: str) -> bool:
+    return all(language in by_language for by_language in choice.choice.values())
+
+
+def _method(described: Mapping[str, Any]) -> Method:
+    known = {f.name for f in fields(Method)}
+    return Method(**{k: v for k, v in described.items() if k in known})
+
+
+def rows_of(
+    name: str, run: Run, also: Mapping[str, Scores], resamples: int, seed: int = 0
+) -> Iterator[dict[str, Any]]:
+    """The rows of one run, and of what else its questions were scored under."""
+    tables = {c: steered_rows(run.scores(c)) for c in run.conditions} | dict(also)
+    base = tables[UNSTEERED]
     tested = {
         (r["method"], r["metric"], r["language"]): r["p_holm"]
         for r in run.tests
         if (r["against"], r["measure"]) == (UNSTEERED, "share")
     }
     for condition, scores in tables.items():
-        chosen = run.choice.get(Condition.parse(condition).family, {})
-        for what in SHOWN:
-            if not _measures(scores, what):
-                continue
+        chosen = run.choice.get(condition, {})
+        for what in (m for m in SHOWN if _measures(scores, m)):
             values = metric(scores, what, resamples=resamples, seed=seed)
             apart: dict[str, Estimate] = {}
-            if condition != UNSTEERED and _measures(tables[UNSTEERED], what):
-                base = tables[UNSTEERED]
+            if condition != UNSTEERED and _measures(base, what):
                 apart = difference(scores, base, what, resamples=resamples, seed=seed)
             for language, value in values.items():
                 yield {
@@ -96,8 +132,16 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder to write to")
     parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
     sys.excepthook = one_message
+    parser.add_argument("--choice", type=Path, help="finished run whose choices are carried over")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     found = complete_runs(args.runs, "laid side by side")
-    table = [row for name, run in found.items() for row in rows_of(name, run, args.resamples)]
+    also: dict[str, dict[str, Scores]] = {name: {} for name in found}
+    if args.choice:
+        (choice,) = complete_runs([args.choice], "carried over").values()
+        model = mechcla.load_model(choice.config["model"])
+        also = {name: carried(choice, run, model) for name, run in found.items()}
+    table = [
+        row for name, run in found.items() for row in rows_of(name, run, also[name], args.resamples)
+    ]
     write(args.out, "cultural_steering", table)

@@ -1,8 +1,10 @@
-"""The tables of docs/blend.md and docs/locqa.md that are made of analyses.cultural_steering's."""
+"""The tables that are made of analyses.cultural_steering, and of analyses.choice_rules for several
+sources.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from analyses.docs.tables import ARMS, NAMES, markdown, named
@@ -17,39 +19,26 @@ COLUMNS = {
     "transfer": "transfer",
 }
 METHODS = ("unsteered", "explicit", "EN", "LOC", "SUR", "GATED")
+FAMILY = METHODS[2:]  # dev chooses their layers and strengths
+SOURCES = {"choice_demo": "demo", "choice_blend": "BLEnD", "choice_locqa": "LocQA"}
 
 
 @named("cultural-steering")
 def cultural_steering(folder: Path, run: str, *metrics: str) -> str:
-    """Values and changes of the methods of a run, pooled over languages; bold: p < 0.05 after
-    Holm.
+    """Values and changes under every condition of a run, pooled over languages, with n of the
+    first metric; bold: p < 0.05 after Holm.
     """
-    found = _pooled(folder, run)
+    table = [r for r in read(TABLE, folder) if (r["run"], r["language"]) == (run, "all")]
+    found = {(r["condition"], r["metric"]): r for r in table}
     asked = metrics or tuple(COLUMNS)
     rows = []
-    for method in METHODS:
-        if any(condition == method for condition, _ in found):
-            cells = [x for m in asked for x in _value_and_change(found.get((method, m)))]
-            rows.append([NAMES[method], *cells])
-    heads = []
-    for m in asked:
-        n = found["unsteered", m]["n"] if ("unsteered", m) in found else "0"
-        heads += [f"{COLUMNS[m]} (n={n})", "change"]
-    return markdown(["share", *heads], rows)
-
-
-@named("cultural-arms")
-def cultural_arms(folder: Path, run: str, *methods: str) -> str:
-    """Changes under these methods and their control arms, pooled over languages."""
-    found = _pooled(folder, run)
-    rows = []
-    for condition in dict.fromkeys(c for c, _ in found):
-        parsed = Condition.parse(condition)
-        if parsed.family in methods:
-            axes = ("localization", "transfer")
-            cells = [_value_and_change(found.get((condition, m)))[1] for m in axes]
-            rows.append([_name(parsed), *cells])
-    return markdown(["", "change in localization", "change in transfer"], rows)
+    for condition in sorted(dict.fromkeys(r["condition"] for r in table), key=_order):
+        if (condition, asked[0]) in found:
+            cells = [x for m in asked for x in _value_and_change(found.get((condition, m)))]
+            one = found[condition, asked[0]]
+            rows.append([_name(condition), f"{one['n']} ({one['questions']})", *cells])
+    heads = [x for m in asked for x in (COLUMNS[m], "change")]
+    return markdown(["share", "n (questions)", *heads], rows)
 
 
 @named("cultural-languages")
@@ -73,23 +62,33 @@ def cultural_languages(folder: Path, run: str, *methods: str) -> str:
     return markdown(head, rows)
 
 
-FAMILY = ("EN", "LOC", "SUR", "GATED")
+@named("choice-sources")
+def choice_sources(folder: Path, *names: str) -> str:
+    """Tables of analyses.choice_rules, one below the other: LOC's gains on left-out questions."""
+    rows = []
+    for name in names:
+        for found in read(name, folder):
+            if found["family"] == "LOC":
+                on = found["chosen_on"]
+                on = f"{on} questions" if on.isdigit() else on
+                apart = "" if found["rule"] == "pooled" else with_interval(found, "difference")
+                shown = [found["rule"], with_interval(found, "gain"), apart]
+                rows.append([SOURCES[name], on, *shown, f"{found['n']} ({found['questions']})"])
+    return markdown(["source", "chosen on", "rule", "gain", "less pooled", "n (questions)"], rows)
 
 
-def _pooled(folder: Path, run: str) -> Mapping[tuple[str, str], Row]:
-    return {
-        (r["condition"], r["metric"]): r
-        for r in read(TABLE, folder)
-        if (r["run"], r["language"]) == (run, "all")
-    }
+def _order(condition: str) -> int:
+    return METHODS.index(Condition.parse(condition).family)
 
 
-def _name(condition: Condition) -> str:
-    if not condition.is_arm:
-        return NAMES[condition.family]
-    if condition.family == "explicit":
+def _name(condition: str) -> str:
+    found = Condition.parse(condition)
+    if not found.is_arm:
+        return NAMES[found.family]
+    if found.family == "explicit":
         return "the United States named in the prompt"
-    return f"{NAMES[condition.family]}: {ARMS[condition.arm]}"
+    named = "chosen on the demo's items" if found.arm == "carried" else ARMS[found.arm]
+    return f"{NAMES[found.family]}: {named}"
 
 
 def _value_and_change(found: Row | None) -> Sequence[str]:

@@ -141,16 +141,33 @@ def test_the_table_has_every_condition_as_the_metrics_say(finished, tmp_path, mo
     assert not any(r["difference"] for r in unsteered)
     own = {r["language"]: r["chosen"] for r in rows if r["condition"] == "LOC"}
     assert own["es"] == finished.choice["LOC"]["es"]["name"]
-    shown = table("table cultural-steering real", tmp_path)
-    assert "LOC-steering" in shown
-    assert f"localization (n={len(base.where(kind='cultural'))})" in shown
-    arms = table("table cultural-arms real LOC GATED", tmp_path)
-    assert arms.count("\n") == 1 + sum(c.split(" ")[0] in ("LOC", "GATED") for c in own_of(rows))
+    shown = table("table cultural-steering real localization", tmp_path)
+    there = {r["condition"] for r in rows if r["metric"] == "localization"}
+    assert shown.count("\n") == 1 + len(there)
+    assert f"| {len(base.where(kind='cultural'))} (" in shown
     assert table("table cultural-languages real explicit LOC", tmp_path).count("\n") == 3
 
 
-def own_of(rows):
-    return {r["condition"] for r in rows}
+def test_choices_are_carried_over_as_they_are(finished, tmp_path, monkeypatch):
+    """Carried from a run to itself they give what it scored."""
+    arguments = [finished.folder, "--choice", finished.folder, "--resamples", 50]
+    run(monkeypatch, "cultural_steering", *arguments, "--out", tmp_path)
+    rows = rows_of(tmp_path / "cultural_steering.csv")
+    found = {(r["condition"], r["language"], r["metric"]): r for r in rows}
+    steered = 0
+    for (condition, language, what), row in found.items():
+        family, _, arm = condition.partition(" ")
+        if arm == "carried" and what != "transfer":
+            own = found[family, language, what]
+            for column in ("value", "value_low", "difference", "difference_high"):
+                assert float(row[column]) == pytest.approx(float(own[column]), abs=1e-5)
+            assert row["n"] == own["n"]
+            assert not row["p_holm"]
+            steered += float(row["difference"]) != 0
+    assert steered
+    assert "LOC-steering: chosen on the demo's items" in table(
+        "table cultural-steering real localization", tmp_path
+    )
 
 
 def test_the_rules_are_compared_on_the_dev_cells_of_one_family(finished, tmp_path, monkeypatch):
