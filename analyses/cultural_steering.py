@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import mechcla
 from analyses.common import one_message, write
+from mechcla.errors import nearest
 from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, Estimate
 from mechcla.metrics.metrics import METRICS, difference, metric
@@ -40,9 +41,11 @@ def steered_rows(scores: Scores) -> Scores:
     return Scores(tuple(row for row in scores if row.language != PIVOT), scores.settings)
 
 
-def carried(choice: Run, run: Run, model: mechcla.HookedModel) -> dict[str, Scores]:
-    """A run's test questions under the methods that another run's dev chose, with the vectors of
-    that one, in the languages that both have: {"LOC carried": scores, ...}.
+def carried(
+    choice: Run, run: Run, model: mechcla.HookedModel, families: Sequence[str]
+) -> dict[str, Scores]:
+    """A run's test questions under the methods of these families that another run's dev chose, with
+    the vectors of that one, in the languages that both have: {"LOC carried": scores, ...}.
 
     Where the other one chose the unsteered model its scores are the run's own.
     """
@@ -51,8 +54,8 @@ def carried(choice: Run, run: Run, model: mechcla.HookedModel) -> dict[str, Scor
     asked = {(row.language, row.id) for row in base if row.language in shared}
     items = run.item_set.test.cultural.where(lambda i: (i.language, i.id) in asked)
     found = {}
-    for family, by_language in choice.choice.items():
-        methods = {k: _method(by_language[k]) for k in shared}
+    for family in families:
+        methods = {k: _method(choice.choice[family][k]) for k in shared}
         steps = {k: m.interventions(choice.vectors, k) for k, m in methods.items() if m != Method()}
         rows = [row for row in base if row.language in set(shared) - set(steps)]
         if steps:
@@ -133,14 +136,21 @@ if __name__ == "__main__":
     parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
     sys.excepthook = one_message
     parser.add_argument("--choice", type=Path, help="finished run whose choices are carried over")
+    parser.add_argument("--families", help="of --choice, as LOC,GATED; default: all")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     found = complete_runs(args.runs, "laid side by side")
     also: dict[str, dict[str, Scores]] = {name: {} for name in found}
     if args.choice:
         (choice,) = complete_runs([args.choice], "carried over").values()
+        families = args.families.split(",") if args.families else list(choice.choice)
+        for family in families:
+            if family not in choice.choice:
+                raise mechcla.MechclaError(
+                    f"{args.choice} chose no {family!r}; {nearest(family, choice.choice)}"
+                )
         model = mechcla.load_model(choice.config["model"])
-        also = {name: carried(choice, run, model) for name, run in found.items()}
+        also = {name: carried(choice, run, model, families) for name, run in found.items()}
     table = [
         row for name, run in found.items() for row in rows_of(name, run, also[name], args.resamples)
     ]

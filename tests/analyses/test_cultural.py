@@ -31,7 +31,8 @@ SETTINGS = {
     "restore": False,
     "gated": True,
     "pair_layers": 1,
-    "resamples": 50,
+    "resamples": 100,
+    "controls": False,
     "figures": False,
 }
 ASKED = {
@@ -165,6 +166,8 @@ def test_choices_are_carried_over_as_they_are(finished, tmp_path, monkeypatch):
             assert not row["p_holm"]
             steered += float(row["difference"]) != 0
     assert steered
+    with pytest.raises(MechclaError, match="chose no 'LOK'; did you mean 'LOC'"):
+        run(monkeypatch, "cultural_steering", *arguments, "--families", "LOK", "--out", tmp_path)
     assert "LOC-steering: chosen on the demo's items" in table(
         "table cultural-steering real localization", tmp_path
     )
@@ -178,8 +181,8 @@ def test_the_rules_are_compared_on_the_dev_cells_of_one_family(finished, tmp_pat
     assert {(r["family"], r["axis"]) for r in rows} == {("LOC", "localization")}
     assert {r["rule"] for r in rows} == set(RULES)
     assert {(r["n"], r["questions"]) for r in rows} == {("12", "6")}
-    with pytest.raises(MechclaError, match="no method of EN,GATE was tried"):
-        run(monkeypatch, "choice_rules", *arguments, "--families", "EN,GATE")
+    with pytest.raises(MechclaError, match="no method of LOK was tried"):
+        run(monkeypatch, "choice_rules", *arguments, "--families", "LOK")
 
 
 def test_a_language_without_dev_questions_left_is_not_steered_by_its_own_rule():
