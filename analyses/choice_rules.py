@@ -21,6 +21,7 @@ import numpy as np
 
 from analyses.choice_cells import Grid, Values, cells_of_run, score_cells
 from analyses.common import arguments, load, write
+from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED, bootstrap_means
 from mechcla.steering.families import AXIS_OF, FAMILIES
 from mechcla.steering.method import Method
@@ -49,13 +50,13 @@ def changes(cells: Cells, method: Method, language: str, kind: str) -> dict[str,
 def chosen(
     points: Sequence[DevPoint], rule: str, languages: Sequence[str], family: str, limits: Limits
 ) -> dict[str, Method]:
-    """What a rule takes of these points, by language."""
+    """What a rule takes of these points, by language; the unsteered model where it sees none."""
     how, found = RULES.get(rule), {}
     for group in how.groups(languages):
         mine = [p for p in (within(p, group) for p in points) if p is not None]
         for language in group:
             seen = mine if how.seen is None else how.seen(mine, language)
-            found[language] = best(seen, family, limits).method
+            found[language] = best(seen, family, limits).method if seen else Method()
     return found
 
 
@@ -85,7 +86,8 @@ def left_out(
 ) -> None:
     """One way to split: every fold is left out once; adds to `found`, by rule and constraint.
 
-    chosen_on: of how many questions of either kind a choice is made; None: all but the fold's.
+    chosen_on: of how many questions of either kind a choice is made; None: all but the fold's. A
+    language that has none of them is seen by no rule.
     """
     family = methods[0].family
     kinds = FAMILIES[family].kinds
@@ -102,6 +104,12 @@ def left_out(
             kind: {i for _, i in [x for x in order[kind] if x[0] != out][:chosen_on]}
             for kind in kinds
         }
+        asked = {
+            (k, kind): train[kind] & cells[k, kind][Method().name].keys()
+            for k in languages
+            for kind in kinds
+        }
+        learnt = [k for k in languages if all(asked[k, kind] for kind in kinds)]
         held = {kind: {i for f, i in order[kind] if f == out} for kind in kinds}
         points = [
             point_of(
@@ -109,14 +117,15 @@ def left_out(
                 {
                     (k, kind): {
                         AXIS_OF[kind]: {
-                            i: v for i, v in items[m, k, kind].items() if i in train[kind]
+                            i: v for i, v in items[m, k, kind].items() if i in asked[k, kind]
                         }
                     }
-                    for k in languages
+                    for k in learnt
                     for kind in kinds
                 },
             )
             for m in methods
+            if learnt
         ]
         for rule, limits in rules:
             left = found.setdefault((rule, limits.constraint), Left())
@@ -124,7 +133,7 @@ def left_out(
                 left.steered.append(method != Method())
                 for kind in kinds:
                     column = left.gains.setdefault(AXIS_OF[kind], {}).setdefault(k, {})
-                    for i in held[kind] & cells[k, kind][Method().name].keys():
+                    for i in (i for i in cells[k, kind][Method().name] if i in held[kind]):
                         gain = 0.0 if method == Method() else items[method, k, kind][i]
                         column.setdefault(i, []).append(gain)
 
@@ -144,27 +153,28 @@ def compared(found: Mapping[tuple[str, str], Left], resamples: int) -> Iterator[
         other = found[AGAINST, constraint]
         sums: list[np.ndarray] = []
         less: list[np.ndarray] = []
-        n = 0
+        n = asked = 0
         for seed, axis in enumerate(left.gains):
             mine, theirs = left.table(axis), other.table(axis)
             apart = {k: {i: v - theirs[k][i] for i, v in c.items()} for k, c in mine.items()}
             sums.append(bootstrap_means(mine, resamples, seed)[POOLED])
             less.append(bootstrap_means(apart, resamples, seed)[POOLED])
             count = sum(map(len, mine.values()))
-            n += count
-            yield _row(rule, constraint, axis, sums[-1], less[-1], count, left)
+            ids = len({i for column in mine.values() for i in column})
+            n, asked = n + count, asked + ids
+            yield _row(rule, constraint, axis, sums[-1], less[-1], left, count, ids)
         if len(sums) > 1:  # of other questions, so drawn apart
-            yield _row(rule, constraint, "sum", sum(sums), sum(less), n, left)
+            yield _row(rule, constraint, "sum", sum(sums), sum(less), left, n, asked)
 
 
 def _row(
-    rule: str, constraint: str, axis: str, gain: Any, less: Any, n: int, left: Left
+    rule: str, constraint: str, axis: str, gain: Any, less: Any, left: Left, n: int, questions: int
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"rule": rule, "constraint": constraint, "axis": axis}
     for name, draws in (("gain", gain), ("difference", less)):
         low, high = np.percentile(draws[1:], [2.5, 97.5])
         row |= {name: float(draws[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return row | {"n": n, "steered": float(np.mean(left.steered))}
+    return row | {"n": n, "questions": questions, "steered": float(np.mean(left.steered))}
 
 
 def compare(
@@ -219,6 +229,7 @@ if __name__ == "__main__":
         "--no-pairs", action="store_true", help="EN and LOC alone, which halves the time"
     )
     parser.add_argument("--name", default="choice_rules", help="of the table")
+    parser.add_argument("--families", help="as EN,LOC; default: all that the methods are of")
     parser.add_argument(
         "--run",
         type=Path,
@@ -236,6 +247,10 @@ if __name__ == "__main__":
         tried = [*grid.alone(), *grid.paired()]
         steered = [k for k in dev.languages if k != "en"]
         scored = score_cells(model, dev, steered, grid, args.cells, args.scored)
+    if args.families:
+        tried = [m for m in tried if m.family in args.families.split(",")]
+        if not tried:
+            raise MechclaError(f"no method of {args.families} was tried in every language")
     table = compare(
         scored,
         tried,

@@ -24,7 +24,7 @@ from pathlib import Path
 import mechcla
 from tests.conftest import save_tiny, tiny_tokenizer
 from tests.docs.pages import ROOT, table
-from tests.sources import blend_folder
+from tests.sources import blend_folder, locqa_file
 
 AT_ONCE = threading.Semaphore(2)  # as many as the processes of make test
 TEMPLATE = (
@@ -48,7 +48,9 @@ def prepare(folder: Path) -> dict[str, str]:
             few |= set(part.where(lambda i, split=split: i.split == split).ids[:6])
     items.where(lambda i: i.id in few).to_jsonl(folder / "items.jsonl")
     blend_folder.write(folder / "blend")
+    locqa_file.write(folder / "locqa")
     names = {"tiny": "tiny", "chat": "chat", "items": "items.jsonl", "blend": "blend", "out": "out"}
+    names["locqa"] = "locqa/locqa.json"
     return {name: str(folder / path) for name, path in names.items()}
 
 

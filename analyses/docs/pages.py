@@ -21,6 +21,7 @@ from pathlib import Path
 
 from analyses.docs import aligned_tables as _aligned  # noqa: F401  (registers its tables)
 from analyses.docs import confirm_tables as _confirm  # noqa: F401  (registers its tables)
+from analyses.docs import cultural_tables as _cultural  # noqa: F401  (registers its tables)
 from analyses.docs import front_tables as _front  # noqa: F401  (registers its tables)
 from analyses.docs import scale_tables as _scale  # noqa: F401  (registers its tables)
 from analyses.docs.tables import TABLES, steered
