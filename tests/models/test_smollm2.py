@@ -5,6 +5,9 @@ chat template are transformers' own.
 from __future__ import annotations
 
 import copy
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -191,6 +194,23 @@ def whole(raw: Any, tokenizer: Any, prompt: str, answer: str) -> float:
 def test_it_answers_in_english(smollm2):
     (answer,) = mechcla.generate(smollm2, ["What is the capital of France?"], chat=True)
     assert "Paris" in answer.text
+
+
+def test_the_page_s_block_prints_what_the_page_shows(smollm2, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "smollm2.md").read_text("utf-8")
+    [(code, shown)] = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", page, re.DOTALL)
+    load = 'mechcla.load_model("smollm2")'
+    assert code.count(load) == 1
+    exec(compile(code.replace(load, "smollm2"), "docs/smollm2.md", "exec"), {"smollm2": smollm2})
+    assert capsys.readouterr().out == shown
+
+
+def test_the_command_prints_the_folder(tokenizer):
+    done = subprocess.run(
+        [sys.executable, "-m", "mechcla.models.smollm2"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [str(smollm2_folder())]
+    assert done.stderr == ""
 
 
 def test_without_the_package_one_message_says_what_to_install(monkeypatch, tmp_path):
