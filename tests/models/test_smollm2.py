@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mechcla
 from mechcla.engine import capability
+from mechcla.engine.beginnings import shared_lengths
+from mechcla.engine.packing import pack
 from mechcla.items.item_set import ItemSet
 from mechcla.models.packaged import check_file, check_tokens
 from mechcla.models.smollm2 import SMOLLM2, smollm2_folder
@@ -73,7 +75,7 @@ def smollm2(source: Path) -> Any:
 def few() -> ItemSet:
     items = mechcla.load_items("demo", languages=["es", "zh"]).dev
     parts = [items.language(k) for k in ("en", "es", "zh")]
-    return ItemSet(tuple(i for p in parts for i in (p.universal[:1] + p.cultural[:1])))
+    return ItemSet(tuple(i for p in parts for i in (p.universal[:2] + p.cultural[:2])))
 
 
 def pairs_merged(piece: str, ranks: dict[tuple[str, str], int]) -> list[str]:
@@ -170,6 +172,8 @@ def test_weights_are_the_gguf_s(reader, source):
 def test_scores_in_the_template_are_transformers_own(smollm2, few):
     assert (smollm2.n_layers, smollm2.d_model, smollm2.attention) == (30, 576, "eager")
     assert capability.fits(smollm2)
+    prompts = [pack(i, smollm2.tokenizer, chat=True) for i in few]
+    assert set(shared_lengths(prompts, written=False)) == {24}  # the system turn is run once
     raw = AutoModelForCausalLM.from_pretrained(smollm2_folder(), dtype=torch.float32)
     for row, item in zip(mechcla.score(smollm2, few, chat=True), few, strict=True):
         texts = [c.text for c in item.candidates]
