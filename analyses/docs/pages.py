@@ -24,6 +24,7 @@ from analyses.docs import confirm_tables as _confirm  # noqa: F401  (registers i
 from analyses.docs import cultural_tables as _cultural  # noqa: F401  (registers its tables)
 from analyses.docs import front_tables as _front  # noqa: F401  (registers its tables)
 from analyses.docs import scale_tables as _scale  # noqa: F401  (registers its tables)
+from analyses.docs import smollm2_tables as _smollm2  # noqa: F401  (registers its table)
 from analyses.docs.tables import TABLES, steered
 from analyses.docs.values import FOLDER, amount, shown
 from mechcla import MechclaError

@@ -12,6 +12,7 @@ from typing import Any
 from analyses.docs.values import Row, number, p_value, read, row, with_interval
 
 TABLES: dict[str, Callable[..., str]] = {}
+DEMO = "demo"  # the run's folder under docs/reference, unless a page says another
 AXES = ("transfer", "localization", "english_bias")
 NAMES = {
     "unsteered": "unsteered",
@@ -82,26 +83,26 @@ def _changes(folder: Path, methods: Sequence[str]) -> str:
 
 
 @named("pooled")
-def pooled(folder: Path) -> str:
+def pooled(folder: Path, run: str = DEMO) -> str:
     """Values and changes of every family, pooled over languages, in share."""
     rows = []
-    for method in _tried(folder):
+    for method in _tried(folder, run):
         cells = []
         for metric in AXES:
             if (method, metric) == ("explicit", "transfer"):
                 cells += ["", ""]  # explicit prompting leaves universal items as they are
                 continue
-            found = _summary(folder, method, metric)
-            cells += [with_interval(found, "value"), _change(folder, method, metric)]
+            found = _summary(folder, method, metric, run=run)
+            cells += [with_interval(found, "value"), _change(folder, method, metric, run=run)]
         rows.append([NAMES[method], *cells])
     head = [x for m in AXES for x in (METRICS[m], "change")]
     return markdown(["share", *head], rows)
 
 
 @named("by-language")
-def by_language(folder: Path) -> str:
+def by_language(folder: Path, run: str = DEMO) -> str:
     """Changes in share, a column per language."""
-    languages = _languages(folder)
+    languages = _languages(folder, run)
     rows = []
     for method, metric in (
         ("EN", "transfer"),
@@ -112,7 +113,9 @@ def by_language(folder: Path) -> str:
         ("SUR", "transfer"),
     ):
         cells = [
-            _change(folder, method, metric, k) if _is_steered(folder, method, k) else "not steered"
+            _change(folder, method, metric, k, run)
+            if _is_steered(folder, method, k, run)
+            else "not steered"
             for k in languages
         ]
         rows.append([f"{NAMES[method]}, {metric}", *cells])
@@ -120,21 +123,23 @@ def by_language(folder: Path) -> str:
 
 
 @named("choice")
-def choice(folder: Path) -> str:
+def choice(folder: Path, run: str = DEMO) -> str:
     """What dev chose, by family and language: block x strength."""
-    languages = _languages(folder)
+    languages = _languages(folder, run)
     rows = []
-    for family, found in read("demo/selection", folder)["chosen"].items():
-        cells = [found[k]["name"] if _is_steered(folder, family, k) else "none" for k in languages]
+    for family, found in read(f"{run}/selection", folder)["chosen"].items():
+        steered = [_is_steered(folder, family, k, run) for k in languages]
+        names = [found[k]["name"] for k in languages]
+        cells = [name if yes else "none" for name, yes in zip(names, steered, strict=True)]
         rows.append([NAMES[family], *cells])
     return markdown(["", *languages], rows)
 
 
 @named("arms")
-def arms(folder: Path) -> str:
+def arms(folder: Path, run: str = DEMO) -> str:
     """Each family less its control arms, on its own axes, share, pooled."""
     rows: list[list[str]] = []
-    for found in read("demo/arms", folder):
+    for found in read(f"{run}/arms", folder):
         if (found["language"], found["measure"]) != ("all", "share"):
             continue
         arm = found["against"].split(" ", 1)[1]
@@ -286,35 +291,35 @@ def steered(folder: Path, method: str) -> str:
     return f"{count} ({' '.join(yes)})" if len(yes) <= len(no) else f"{count} (not {' '.join(no)})"
 
 
-def _tried(folder: Path) -> list[str]:
-    """The families that the reference run has, in the order of their names here."""
-    there = {r["method"] for r in read("demo/summary", folder)}
+def _tried(folder: Path, run: str = DEMO) -> list[str]:
+    """The families that a run has, in the order of their names here."""
+    there = {r["method"] for r in read(f"{run}/summary", folder)}
     return [name for name in NAMES if name in there]
 
 
-def _languages(folder: Path) -> list[str]:
-    return list(read("demo/selection", folder)["chosen"]["LOC"])
+def _languages(folder: Path, run: str = DEMO) -> list[str]:
+    return list(read(f"{run}/selection", folder)["chosen"]["LOC"])
 
 
-def _is_steered(folder: Path, method: str, language: str) -> bool:
-    found = read("demo/selection", folder)["chosen"].get(method)
+def _is_steered(folder: Path, method: str, language: str, run: str = DEMO) -> bool:
+    found = read(f"{run}/selection", folder)["chosen"].get(method)
     return found is None or found[language]["family"] != "unsteered"
 
 
-def _summary(folder: Path, method: str, metric: str, language: str = "all") -> Row:
+def _summary(folder: Path, method: str, metric: str, language: str = "all", run: str = DEMO) -> Row:
     cells = {"method": method, "metric": metric, "language": language, "measure": "share"}
-    return row("demo/summary", folder, **cells)
+    return row(f"{run}/summary", folder, **cells)
 
 
-def _change(folder: Path, method: str, metric: str, language: str = "all") -> str:
+def _change(folder: Path, method: str, metric: str, language: str = "all", run: str = DEMO) -> str:
     """The change from the unsteered model, bold where it is tested and p < 0.05 after Holm."""
     if method == "unsteered" or (method, metric) == ("explicit", "transfer"):
         return ""
-    shown = with_interval(_summary(folder, method, metric, language), "difference")
+    shown = with_interval(_summary(folder, method, metric, language, run), "difference")
     if metric == "english_bias":
         return shown  # not tested
     cells: dict[str, Any] = {"method": method, "metric": metric, "language": language}
-    return _bold(shown, row("demo/tests", folder, measure="share", **cells))
+    return _bold(shown, row(f"{run}/tests", folder, measure="share", **cells))
 
 
 def _bold(shown: str, tested: Row) -> str:

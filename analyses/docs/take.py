@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mechcla import MechclaError, read_run
@@ -31,22 +32,14 @@ def take(run: Path, figures: Path, folder: Path, images: Path) -> None:
     The run is verified against its digests first. Raises MechclaError for a run that is not
     complete, for tables that name a path of this machine, and for more than a megabyte.
     """
-    found = read_run(run)
-    if found.status != "complete":
-        raise MechclaError(f"{str(run)!r} is {found.status}; expected a complete run")
-    for name in ("summary", "tests", "arms", "contrast", "choice"):
-        getattr(found, name)  # verified as it is read
+    _verify(run)
     wanted = [(run / name, folder / "demo" / name) for name in RUN]
     wanted += [
         (path, folder / "figures" / path.name)
         for path in sorted(figures.glob("*.csv"))
         if path.stat().st_size <= LARGE
     ]
-    for path, _ in wanted:
-        if (place := _machine(path.read_text(encoding="utf-8"))) is not None:
-            raise MechclaError(
-                f"{path} names {place!r}, a path of this machine; use the demo model"
-            )
+    _check_paths([path for path, _ in wanted])
     if (size := sum(path.stat().st_size for path, _ in wanted)) > MOST:
         raise MechclaError(f"the tables have {size:,} bytes; at most {MOST:,} are committed")
     for old in [*(folder / "demo").glob("*"), *(folder / "figures").glob("*")]:
@@ -63,6 +56,36 @@ def take(run: Path, figures: Path, folder: Path, images: Path) -> None:
                 if source.exists():
                     shutil.copyfile(source, picture)
                     break
+
+
+def take_tables(run: Path, target: Path) -> None:
+    """Copy the tables of a complete run alone, of any model that has a name, into a folder.
+
+    Raises MechclaError as `take` does.
+    """
+    _verify(run)
+    wanted = [run / name for name in RUN]
+    _check_paths(wanted)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for path in wanted:
+            shutil.copyfile(path, target / path.name)
+
+
+def _verify(run: Path) -> None:
+    found = read_run(run)
+    if found.status != "complete":
+        raise MechclaError(f"{str(run)!r} is {found.status}; expected a complete run")
+    for name in ("summary", "tests", "arms", "contrast", "choice"):
+        getattr(found, name)  # verified as it is read
+
+
+def _check_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if (place := _machine(path.read_text(encoding="utf-8"))) is not None:
+            raise MechclaError(
+                f"{path} names {place!r}, a path of this machine; use the demo model"
+            )
 
 
 def _machine(text: str) -> str | None:

@@ -14,6 +14,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from mechcla.align.losses import Detached, Directions
 from mechcla.models.chat import Chat
+from mechcla.models.packaged import PACKAGED
 from mechcla.storage import user_path
 from mechcla.sweep.setting_types import (
     DEEPEST,
@@ -45,7 +46,9 @@ class AlignConfig(Given):
     out: str = Field(
         "", description="the adapter's folder, which must not exist yet; default: adapters/METHOD"
     )
-    model: str = Field("demo", description="the base: 'demo', a Hugging Face id, or a folder")
+    model: str = Field(
+        "demo", description="the base: 'demo', 'smollm2', a Hugging Face id, or a folder"
+    )
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
@@ -134,7 +137,7 @@ class AlignConfig(Given):
     @field_validator("model")
     @classmethod
     def _one_model(cls, value: str) -> str:
-        return whole_path(str(user_path(value)) if value.startswith("~") else value, ("demo",))
+        return whole_path(str(user_path(value)) if value.startswith("~") else value, PACKAGED)
 
     @field_validator("data")
     @classmethod

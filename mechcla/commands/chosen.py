@@ -45,7 +45,9 @@ class SteeringFlags(PlacementSettings, Flags):
         None, description="families, such as sur or en,loc; default: all that were chosen or given"
     )
     model: str | None = Field(
-        None, description="'demo', a Hugging Face id, or a folder; default: the run's, or demo"
+        None,
+        description="'demo', 'smollm2', a Hugging Face id, or a folder; default: the run's, or "
+        "demo",
     )
     dtype: str | None = Field(None, description="float32, bfloat16 or float16; default: the run's")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")

@@ -27,9 +27,9 @@ CONVERT = (
     "which writes safetensors, and copy the tokenizer's files beside them"
 )
 EXPECTED = (
-    "Expected 'demo', a folder with config.json, weights as safetensors and a tokenizer, a PEFT "
-    "adapter, or a Hugging Face id that is in the local cache or can be downloaded "
-    "(HF_HUB_OFFLINE forbids downloads)."
+    "Expected 'demo', 'smollm2', a folder with config.json, weights as safetensors and a "
+    "tokenizer, a PEFT adapter, or a Hugging Face id that is in the local cache or can be "
+    "downloaded (HF_HUB_OFFLINE forbids downloads)."
 )
 OBJECTS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 # Buffers that old checkpoints carry; models compute them.

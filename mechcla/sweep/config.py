@@ -21,6 +21,7 @@ from mechcla.engine.intervention import POSITIONS
 from mechcla.engine.operators import acting
 from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.models.chat import DATE, Chat
+from mechcla.models.packaged import PACKAGED
 from mechcla.sources import SOURCES
 from mechcla.steering.grid import NAMED
 from mechcla.steering.method import Manner
@@ -68,7 +69,7 @@ class SweepConfig(SteeringSettings):
     out: str = Field(
         "runs/demo", description="run folder; the same command again does only what is missing"
     )
-    model: str = Field("demo", description="'demo', a Hugging Face id, or a folder")
+    model: str = Field("demo", description="'demo', 'smollm2', a Hugging Face id, or a folder")
     adapters: Words = Field(
         [],
         description="adapters of the model, as adapters/mist,adapters/clo: a run each beside the "
@@ -238,7 +239,7 @@ class SweepConfig(SteeringSettings):
     @field_validator("model")
     @classmethod
     def _one_model(cls, value: str) -> str:
-        return whole_path(value, ("demo",))
+        return whole_path(value, PACKAGED)
 
     @field_validator("items")
     @classmethod

