@@ -16,7 +16,7 @@ from typing import Any
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import CONFIRM, KINDS, SPLITS, Item
 from mechcla.items.texts import parse_json
-from mechcla.storage import user_path, utf8, write_text
+from mechcla.storage import user_path, utf8, write_whole
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,21 @@ class ItemSet(Sequence[Item]):
     @property
     def digest(self) -> str:
         """SHA-256 over every field of every item in order; part of a result's identity."""
-        lines = "\n".join(
-            json.dumps(i.to_dict(), sort_keys=True, ensure_ascii=False) for i in self.items
-        )
-        return hashlib.sha256(lines.encode()).hexdigest()
+        sha = hashlib.sha256()
+        for place, item in enumerate(self.items):
+            line = json.dumps(item.to_dict(), sort_keys=True, ensure_ascii=False)
+            sha.update(f"\n{line}".encode() if place else line.encode())
+        return sha.hexdigest()
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object per line."""
-        lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in self.items)
-        write_text(user_path(path), "".join(lines))
+
+        def write(part: Path) -> None:
+            with part.open("w", encoding="utf-8", newline="\n") as file:
+                for item in self.items:
+                    file.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
+
+        write_whole(user_path(path), write)
 
 
 def read_jsonl(path: str | Path) -> ItemSet:
