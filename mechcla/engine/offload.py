@@ -1,11 +1,11 @@
 """A bound on the memory of cached residuals: past it they lie in unlinked temporary files, mapped,
 not held.
 
-A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a
-ResidualCache holds at most `bound` bytes in memory; what comes after is offloaded: written to disk
-and mapped, which the operating system may drop from memory at any time. Values are the same to the
-last bit. The files have no name after they are opened, so nothing is left behind, whatever ends the
-process.
+A sweep keeps the unsteered stream of every batch at one block, and for some vectors the activations
+of every dev prompt. That grows with the items, so a ResidualCache holds at most `bound` bytes in
+memory; what comes after is offloaded: written to disk and mapped, which the operating system may
+drop from memory at any time. Values are the same to the last bit. The files have no name after they
+are opened, so nothing is left behind, whatever ends the process.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ class ResidualCache:
             calls=self._tree(state.calls, seen),
             unsteered=ended,
         )
+
+    def hold(self, tensor: Tensor) -> Tensor:
+        """The same values, in memory or mapped. They count as in memory while this very tensor is
+        held, and not for as long as a view of it is.
+        """
+        return self._keep(tensor, {})
 
     def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
         if isinstance(value, Tensor):

@@ -80,7 +80,7 @@ def _of_kind(scores: AnyTable, kind: str, what: str) -> AnyTable:
 
 
 def transfer(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of the right answer (or accuracy) on universal items, by language and pooled.
 
@@ -91,7 +91,7 @@ def transfer(
 
 
 def localization(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the language's culture does, by language and pooled.
 
@@ -101,7 +101,7 @@ def localization(
 
 
 def english_bias(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the US does, over items where that differs from the local
     answer.
@@ -110,7 +110,7 @@ def english_bias(
 
 
 def collision_aware_bias(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """English bias less what is expected because other places give the American answer too, by
     language and pooled.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
@@ -188,4 +189,5 @@ def _made(
     controls = ["shuffled"] if shuffles(config) else []
     controls += ["us"] if names_us(dev, config) else []
     how: dict[str, Any] = {"site": config.site, "chat": config.chat_form, "seed": config.seed}
-    return extract(model, dev, config.recipe, controls, see=see, **how)
+    cache = ResidualCache(config.cache_mib << 20, str(user_path(config.out)))
+    return extract(model, dev, config.recipe, controls, see=see, cache=cache, **how)
