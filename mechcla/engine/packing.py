@@ -21,7 +21,7 @@ from torch import Tensor
 from mechcla.errors import MechclaError
 from mechcla.items.item import Item, PromptForm
 from mechcla.models.chat import Chat, answered_tokens
-from mechcla.models.tokens import Pool, Tokens, check_known, common, once
+from mechcla.models.tokens import Pool, Tokens, check_known, common, pooled
 from mechcla.models.tokens import encode as encode_tokens
 
 # What a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share
@@ -86,7 +86,7 @@ def pack(
     is cut back to the longest prefix that the prompt and all candidates have in common, so the sums
     of log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn
     in the model's chat template, and the candidate the assistant's; the template decides what
-    stands between the two. pool: what items have alike is held once (`mechcla.models.tokens.once`).
+    stands between the two. pool: what items have alike is held once (`tokens.pooled`).
 
     Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's
     `window`, or for a token beyond the model's `vocab_size`.
@@ -118,8 +118,8 @@ def pack(
             f"{window}: {text[:60]!r}..."
         )
     pool = {} if pool is None else pool
-    front = once(Tokens(prompt.ids[:cut], prompt.added), pool)
-    candidates = tuple(once(Tokens(ids[cut:], frozenset()), pool).ids for ids in full)
+    front = pooled(Tokens(prompt.ids[:cut], prompt.added), pool)
+    candidates = tuple(pooled(Tokens(ids[cut:], frozenset()), pool).ids for ids in full)
     return Packed(item, front.ids, candidates, front.added)
 
 

@@ -28,7 +28,7 @@ class Tokens:
 Pool = dict[Any, Any]  # what texts have alike, by itself
 
 
-def once(tokens: Tokens, pool: Pool) -> Tokens:
+def pooled(tokens: Tokens, pool: Pool) -> Tokens:
     """The same tokens, each number held once for all texts that go through one pool: a tokenizer
     makes numbers of its own for every text.
     """

@@ -25,7 +25,7 @@ from mechcla.engine.state import Known, run_batch
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
 from mechcla.models.hooking import Place, run_hooked, users_hooks
-from mechcla.models.tokens import Pool, Tokens, check_known, once
+from mechcla.models.tokens import Pool, Tokens, check_known, pooled
 from mechcla.progress import bar
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def last_token_residuals(
     model does not know.
     """
     pool: Pool = {}
-    rows = [once(prompt_tokens(text, model.tokenizer, chat), pool) for text in texts]
+    rows = [pooled(prompt_tokens(text, model.tokenizer, chat), pool) for text in texts]
     for text, row in zip(texts, rows, strict=True):
         if not row.ids:
             raise MechclaError(f"the prompt {text[:60]!r} has no token")
