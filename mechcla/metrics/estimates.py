@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 RESAMPLES = 2000
 PART = 4_096  # resamples held at once, so that memory does not grow with their number
-PART_BYTES = 8 << 20  # of their counts, so that it does not grow with the questions either
+PART_BYTES = 1 << 20  # of their counts, so that it does not grow with the questions either
 POOLED = "all"
 
 

@@ -27,7 +27,7 @@ LATTICE_WORK = (
 )
 # Assignments of signs that are looked at together, as many as fit in PART_BYTES. Parts of eights
 # take the random numbers of one stream and round as one.
-PARTS, PART_BYTES = (1000, 200, 40, 8), 8 << 20
+PARTS, PART_BYTES = (1000, 200, 40, 8), 1 << 20
 CORRECTIONS = ("holm", "bh", "none")
 
 

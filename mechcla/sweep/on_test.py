@@ -42,6 +42,7 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
         for job, scores in sweep.run(jobs):
             if job not in sweep.not_finite:
                 done[job] = cell_values(scores, names, known)
+    sweep.forget()
     sweep.bar.total = sweep.bar.n
     sweep.bar.close()
 

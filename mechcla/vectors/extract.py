@@ -292,9 +292,11 @@ def _by_sums(
 ) -> dict[Group, Part]:
     """The mean difference from running sums; every distinct prompt runs once."""
     merged: dict[str, Request] = {}
+    alike: dict[tuple[Group, int], tuple[Group, int]] = {}  # held once for all prompts
     for p in prompts:
         request = merged.setdefault(p.text, Request(p.text, []))
-        request.groups.append(((p.name, p.language), p.side))
+        entry = ((p.name, p.language), p.side)
+        request.groups.append(alike.setdefault(entry, entry))
     sums = streaming_means(model, list(merged.values()), site, chat, packed, see)
     return {
         group: (
