@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt64
 
 from mechcla.errors import MechclaError
 from mechcla.items.item import Item
@@ -132,9 +132,11 @@ def open_lines(path: str | Path) -> ItemLines:
         raise MechclaError(
             f"{path} holds no items; expected one JSON object per line (docs/items.md)"
         )
-    found = ItemLines(path, before, tuple(codes), np.array(group), np.array(place))
-    _check_once(found, np.array(keys), np.array(number))
-    _check_splits(found, np.array(ids), np.array(number))
+    found = ItemLines(
+        path, before, tuple(codes), np.array(group, np.int64), np.array(place, np.int64)
+    )
+    _check_once(found, np.array(keys, np.uint64), np.array(number, np.int64))
+    _check_splits(found, np.array(ids, np.uint64), np.array(number, np.int64))
     return found
 
 
@@ -151,7 +153,7 @@ def _hash(*parts: str) -> int:
 
 
 def _neighbours(
-    hashes: Int[np.ndarray, " item"],
+    hashes: UInt64[np.ndarray, " item"],
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
     """Places of items with the same hash, the earlier one first."""
     order = np.argsort(hashes, kind="stable")

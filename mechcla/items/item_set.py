@@ -18,9 +18,11 @@ import numpy as np
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import CONFIRM, KINDS, SPLITS, Item
-from mechcla.items.item_lines import Group, ItemLines
+from mechcla.items.item_lines import Group, ItemLines, open_lines
 from mechcla.items.texts import parse_json
 from mechcla.storage import user_path, utf8, write_whole
+
+STREAMED = 256 << 20  # bytes of a JSON Lines file beyond which a run does not hold its items
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class ItemSet(Sequence[Item]):
         return ItemSet((*self.items, *other.items))
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := len(self._of(kind=k))))
-        splits = ", ".join(f"{n} {s}" for s in SPLITS if (n := len(self._of(split=s))))
+        kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := len(self.of(kind=k))))
+        splits = ", ".join(f"{n} {s}" for s in SPLITS if (n := len(self.of(split=s))))
         return f"ItemSet({len(self)} items: {' '.join(self.languages)}; {kinds}; {splits})"
 
     def where(self, keep: Callable[[Item], bool]) -> ItemSet:
@@ -74,11 +76,14 @@ class ItemSet(Sequence[Item]):
             return ItemSet(self.items.where(keep))
         return ItemSet(tuple(item for item in self.items if keep(item)))
 
-    def _of(self, kind: str | None = None, split: str | None = None) -> ItemSet:
-        """The items of one kind, one split, or both."""
+    def of(
+        self, language: str | None = None, kind: str | None = None, split: str | None = None
+    ) -> ItemSet:
+        """The items of one language, kind and split, as far as they are named; none is no error."""
+        asked = (language, kind, split)
 
         def keep(group: Group) -> bool:
-            return kind in (None, group[1]) and split in (None, group[2])
+            return all(a is None or a == own for a, own in zip(asked, group, strict=True))
 
         if isinstance(self.items, ItemLines):
             return ItemSet(self.items.of(keep))
@@ -90,6 +95,11 @@ class ItemSet(Sequence[Item]):
         if isinstance(self.items, ItemLines):
             return tuple(self.items.present)
         return tuple(dict.fromkeys((i.language, i.kind, i.split) for i in self.items))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the items lie in a file and are read as they are needed."""
+        return isinstance(self.items, ItemLines)
 
     @property
     def held(self) -> ItemSet:
@@ -105,27 +115,27 @@ class ItemSet(Sequence[Item]):
     @property
     def universal(self) -> ItemSet:
         """Questions with one right answer in every language."""
-        return self._of(kind="universal")
+        return self.of(kind="universal")
 
     @property
     def cultural(self) -> ItemSet:
         """Questions whose right answer depends on the culture."""
-        return self._of(kind="cultural")
+        return self.of(kind="cultural")
 
     @property
     def dev(self) -> ItemSet:
         """The half on which vectors, layers and strengths are chosen."""
-        return self._of(split="dev")
+        return self.of(split="dev")
 
     @property
     def test(self) -> ItemSet:
         """The half on which numbers are reported."""
-        return self._of(split="test")
+        return self.of(split="test")
 
     @property
     def confirm(self) -> ItemSet:
         """Items outside both halves, for one look at a frozen choice (`Study.confirm`)."""
-        return self._of(split=CONFIRM)
+        return self.of(split=CONFIRM)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -167,6 +177,13 @@ class ItemSet(Sequence[Item]):
                     file.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
 
         write_whole(user_path(path), write)
+
+
+def open_jsonl(path: str | Path) -> ItemSet:
+    """`read_jsonl`, or, for a file above STREAMED bytes, its items as they are needed."""
+    path = user_path(path)
+    large = path.is_file() and path.stat().st_size > STREAMED
+    return ItemSet(open_lines(path)) if large else read_jsonl(path)
 
 
 def read_jsonl(path: str | Path) -> ItemSet:

@@ -21,7 +21,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import PIVOT
-from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.items.item_set import ItemSet, open_jsonl
 from mechcla.metrics.item_values import AnyTable, cells_of, of_languages
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.results import Rows
@@ -182,7 +182,7 @@ class Run:
     @cached_property
     def item_set(self) -> ItemSet:
         """The items of the run, dev and test."""
-        items = read_jsonl(self.folder / ITEMS)
+        items = open_jsonl(self.folder / ITEMS)
         if items.digest != self.record["identity"]["items"]:
             raise MechclaError(
                 f"{ITEMS} in the run folder {str(self.folder)!r} does not match its digest: it is "

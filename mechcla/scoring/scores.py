@@ -236,7 +236,7 @@ _OLD = {_META, b"pandas", b"ARROW:schema"}  # what a file without a digest may h
 
 
 def _digest(table: Any, settings: str) -> str:
-    """SHA-256 of every row and the settings, as they are read back: of the rows as one JSON list."""
+    """SHA-256 of every row and the settings, as they are read back; the rows as one JSON list."""
     rows = ", ".join(json.dumps(row, sort_keys=True) for row in _records(table))
     return sha256(f"[{rows}]", settings)
 

@@ -35,9 +35,10 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
     """The United States as a control: every cultural item outside English says what its prompt is
     with them named.
     """
-    asked = [i for i in items.cultural if i.language != PIVOT]
-    named = bool(asked) and all(i.prompt_us for i in asked)
-    return config.controls and named and not config.vectors
+    if not config.controls or config.vectors:
+        return False
+    named = [bool(i.prompt_us) for i in items.cultural if i.language != PIVOT]
+    return bool(named) and all(named)
 
 
 def shuffles(config: SweepConfig) -> bool:

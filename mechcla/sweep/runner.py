@@ -78,6 +78,7 @@ class Sweep:
     priors: KnownPriors = field(default_factory=dict)
     base: dict[Job, ItemValues] = field(default_factory=dict)
     ways: dict[tuple[str, str, str, str], tuple[Decides, Decides]] = field(default_factory=dict)
+    samples: dict[tuple[str, str, str], ItemSet] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
     held: ExitStack = field(default_factory=ExitStack)
     parts: Parts | None = None
@@ -98,7 +99,10 @@ class Sweep:
     def items_of(self, job: Job) -> ItemSet:
         """A job's items. Those of test are shut until the choice is frozen."""
         part = self.study.dev if job.split == "dev" else self.study.test
-        return sample(part, self.config, job.language, job.kind, job.split)
+        key = (job.language, job.kind, job.split)
+        if key not in self.samples:
+            self.samples[key] = sample(part, self.config, *key)
+        return self.samples[key]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Scores]]:
         """Scores of all jobs, one at a time: read if they are there, computed together by items
@@ -205,7 +209,7 @@ class Sweep:
         if key not in self.kept:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
-            items = self.items_of(job)
+            items = self.items_of(job).held
             self.kept[key] = prepare(
                 self.model,
                 items,
@@ -368,7 +372,7 @@ def _vectors(
             "there is no control with the United States named, and no contrast",
             file=sys.stderr,
         )
-    names, dev = vector_names(items, config), items.dev
+    names, dev = vector_names(items, config), items.dev.held
     shown = dev_prompts(dev, model.n_layers)
     vectors = store.vectors(
         names, lambda: parts.vectors(dev) if parts else make(model, dev, config, shown.see)
