@@ -172,11 +172,12 @@ def _check_once(items: ItemLines, keys: np.ndarray, number: np.ndarray) -> None:
 
 
 def _check_splits(items: ItemLines, ids: np.ndarray, number: np.ndarray) -> None:
-    split = np.asarray([split for _, _, split in items.groups])[items.group]
+    split = [split for _, _, split in items.groups]
     for a, b in zip(*_neighbours(ids), strict=True):
-        if split[a] != split[b] and items[int(a)].id == items[int(b)].id:
+        first, here = split[items.group[a]], split[items.group[b]]
+        if first != here and items[int(a)].id == items[int(b)].id:
             raise MechclaError(
-                f"{items.path}, line {number[b]}: {items[int(b)].label} is in split {split[b]!r} "
-                f"here and in {split[a]!r} at line {number[a]}; the split belongs to the id, so "
-                "that no question is in both"
+                f"{items.path}, line {number[b]}: {items[int(b)].label} is in split {here!r} here "
+                f"and in {first!r} at line {number[a]}; the split belongs to the id, so that no "
+                "question is in both"
             )
