@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mechcla import progress
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.memory import limit
+from mechcla.engine.memory import give_back, limit
 from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT, PromptForm
@@ -152,6 +152,7 @@ class Sweep:
                 self.store.write(self.path(job), scores)
                 self._count(job)
                 yield job, scores
+        give_back()
 
     def _returned(self, workers: Workers, away: Sequence[Group]) -> Iterator[tuple[Job, Scores]]:
         """The cells that workers computed, read back; what cannot be seen here is computed here."""
@@ -378,4 +379,5 @@ def _vectors(
         names, lambda: parts.vectors(dev) if parts else make(model, dev, config, shown.see)
     )
     store.keep_projection(lambda: projection(model, dev, config, shown))
+    give_back()
     return vectors

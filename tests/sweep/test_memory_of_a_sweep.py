@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import mechcla
 from analyses.many_languages import made_up
+from analyses.score_digests import of_run
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.item_values import Column
 from mechcla.models.hooked_model import HookedModel
@@ -101,3 +103,33 @@ def test_the_values_of_a_run_are_a_few_bytes_each_and_ids_are_held_once(
     assert all(column.values.nbytes == 8 * len(column.ids) for column in columns)
     assert len(columns) > 50
     assert len({id(column.ids) for column in columns}) <= 4  # by kind and role, sorted or not
+
+
+def test_a_run_over_items_in_a_file_is_the_run_over_the_same_items(
+    tiny: HookedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file above the size beyond which a run holds no items: every table, and every cell."""
+    made_up(LANGUAGES, 4).to_jsonl(tmp_path / "items.jsonl")
+    asked = {
+        "languages": LANGUAGES,
+        "layers": [1, 2],
+        "en_strengths": [0.3],
+        "loc_strengths": [1.0],
+        "dev_items": 2,
+        "test_items": None,
+        "resamples": 100,
+        "figures": False,
+    }
+    held, lines = tmp_path / "held", tmp_path / "lines"
+    mechcla.run_sweep(tiny, tmp_path / "items.jsonl", out=held, **asked)
+    monkeypatch.setattr("mechcla.sweep.held.STREAMED", 0)
+    monkeypatch.setattr("mechcla.items.item_set.STREAMED", 0)
+    run = mechcla.run_sweep(tiny, tmp_path / "items.jsonl", out=lines, **asked)
+    assert run.item_set.streamed
+    assert len(of_run(lines)) > 20
+    assert of_run(lines) == of_run(held)
+    for file in ("items.jsonl", "summary.csv", "tests.csv", "arms.csv", "contrast.csv"):
+        assert (lines / file).read_bytes() == (held / file).read_bytes()
+    monkeypatch.setattr("mechcla.sweep.held.STREAMED", 1 << 30)
+    again = mechcla.run_sweep(tiny, tmp_path / "items.jsonl", out=lines, **asked)
+    assert again.status == "complete"  # the same items, however they are read
