@@ -45,7 +45,7 @@ def memory(folder: Path) -> str:
     return markdown(["peak, MiB", first, *(_named(axis, n) for axis, n in sizes)], lines)
 
 
-@named("memory growth")
+@named("memory-growth")
 def memory_growth(folder: Path) -> str:
     """By how much a sweep's peak grows with one more item, strength or language: before and now."""
     record = read("memory", folder)

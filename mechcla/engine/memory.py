@@ -59,7 +59,7 @@ def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
 
 
 def give_back() -> None:
-    """Give memory that was freed back to the operating system, where the allocator keeps it (glibc).
+    """Give freed memory back to the operating system, where the allocator keeps it (glibc).
 
     Work in many sizes leaves holes in it, which would else grow with the number of batches.
     """

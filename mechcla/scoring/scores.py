@@ -212,10 +212,7 @@ class Scores(Sequence[ItemScore]):
             settings = meta.get(_META, b"{}").decode()
             seal = meta.get(_SEAL, b"").decode()
             whole = seal == _digest(table, settings) if seal else bool(meta) and set(meta) <= _OLD
-            rows = [
-                ItemScore(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-                for row in _records(table)
-            ]
+            rows = [ItemScore(**_as_tuples(row)) for row in _records(table)]
             held = json.loads(settings)
         except MechclaError:
             raise
@@ -241,7 +238,11 @@ def _digest(table: Any, settings: str) -> str:
     return sha256(f"[{rows}]", settings)
 
 
-def _records(table: Any) -> Iterator[dict[str, Any]]:
+def _as_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+
+
+def _records(table: Any) -> Iterator[Any]:
     """The rows as dictionaries, of which only some are there at once."""
     for batch in table.to_batches(max_chunksize=64):
         yield from batch.to_pylist()
