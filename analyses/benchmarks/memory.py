@@ -99,12 +99,25 @@ def sizes() -> list[dict[str, int]]:
     return [LEAST, *more]
 
 
+def earlier(before: Path | None, out: Path) -> dict[str, Any]:
+    """The commit of an earlier record and what a sweep took then, to be held against now: of
+    `before`, or what the record that is written over has of one.
+    """
+    if before is None:
+        kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+        return {"before": kept["before"]} if "before" in kept else {}
+    record = json.loads(before.read_text(encoding="utf-8"))
+    rows = [row for row in record["rows"] if row["work"] == "sweep"]
+    return {"before": {"commit": record["commit"], "rows": rows}}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the record; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/memory.json"))
+    parser.add_argument("--before", type=Path, help="an earlier record, to be shown beside")
     parser.add_argument("--one", action="store_true", help="one size, in this process")
     for name, n in LEAST.items():
         parser.add_argument(f"--{name}", type=int, default=n)
@@ -120,6 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         "cache_mib": CACHE_MIB,
         "max_tokens": MAX_TOKENS,
         "rows": [row for size in sizes() for row in measured(size)],
+        **earlier(chosen.before, chosen.out),
     }
     checked(chosen.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))

@@ -47,9 +47,9 @@ def measured(
         choices = choose(sweep)
         dev = len(sweep.counted)
         marks.append(clock())
-        scores = report_test(sweep, choices.methods())
+        values = report_test(sweep, choices.methods())
         marks.append(clock())
-        tables = tabulate(sweep, choices, scores)
+        tables = tabulate(sweep, choices, values)
         write_tables(sweep, choices, tables)
         draw(sweep, choices, tables)
         cells = {"vectors": 0, "dev": dev, "test": len(sweep.counted) - dev}

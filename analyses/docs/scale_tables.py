@@ -45,6 +45,33 @@ def memory(folder: Path) -> str:
     return markdown(["peak, MiB", first, *(_named(axis, n) for axis, n in sizes)], lines)
 
 
+@named("memory-growth")
+def memory_growth(folder: Path) -> str:
+    """By how much a sweep's peak grows with one more item, strength or language: before and now."""
+    record = read("memory", folder)
+    sets = {record["before"]["commit"]: record["before"]["rows"], record["commit"]: record["rows"]}
+    named = {"items": "item (all kinds, splits and languages)", "cells": "strength"}
+    lines = []
+    for axis in AXES:
+        kib = [_growth([r for r in rows if r["work"] == "sweep"], axis) for rows in sets.values()]
+        lines.append([named.get(axis, "language"), *(number(k, 1) for k in kib)])
+    return markdown(["KiB more per", *(f"commit {name}" for name in sets)], lines)
+
+
+def _growth(rows: list[dict[str, Any]], axis: str) -> float:
+    """KiB per one more from the least size of an axis to its largest, the others at their least."""
+    least = {a: min(r[a] for r in rows) for a in AXES}
+    few, many = (
+        next(r for r in rows if all(r[a] == n for a, n in (least | {axis: size}).items()))
+        for size in (least[axis], max(r[axis] for r in rows))
+    )
+    more = many[axis] - few[axis]
+    if axis == "items":
+        more *= 4 * (least["languages"] + 1)  # of two kinds and two splits, in English too
+    grown: int = many["anonymous"] - few["anonymous"]
+    return grown / 1024 / more
+
+
 def _named(axis: str, n: int) -> str:
     what = "strengths" if axis == "cells" else axis
     return f"{n} {what if n > 1 else what.removesuffix('s')}"

@@ -4,10 +4,13 @@ smaller size.
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -53,6 +56,16 @@ def halved(model: HookedModel, max_tokens: int, error: BaseException) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return smaller
+
+
+def give_back() -> None:
+    """Give freed memory back to the operating system, where the allocator keeps it (glibc).
+
+    Work in many sizes leaves holes in it, which would else grow with the number of batches.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library has no such function
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit(model: HookedModel, max_tokens: int) -> int:

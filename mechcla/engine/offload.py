@@ -1,18 +1,20 @@
 """A bound on the memory of cached residuals: past it they lie in unlinked temporary files, mapped,
 not held.
 
-A sweep keeps the unsteered stream of every batch at one block. That grows with the items, so a
-ResidualCache holds at most `bound` bytes in memory; what comes after is offloaded: written to disk
-and mapped, which the operating system may drop from memory at any time. Values are the same to the
-last bit. The files have no name after they are opened, so nothing is left behind, whatever ends the
-process.
+A sweep keeps the unsteered stream of every batch at one block, and for some vectors the activations
+of every dev prompt. That grows with the items, so a ResidualCache holds at most `bound` bytes in
+memory; what comes after is offloaded: written to disk and mapped, which the operating system may
+drop from memory at any time. Values are the same to the last bit. The files have no name after they
+are opened, so nothing is left behind, whatever ends the process.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +67,12 @@ class ResidualCache:
             unsteered=ended,
         )
 
+    def hold(self, tensor: Tensor) -> Tensor:
+        """The same values, in memory or mapped. They count as in memory while this very tensor is
+        held, and not for as long as a view of it is.
+        """
+        return self._keep(tensor, {})
+
     def _tree(self, value: Any, seen: dict[int, Tensor]) -> Any:
         if isinstance(value, Tensor):
             return self._keep(value, seen)
@@ -83,7 +91,7 @@ class ResidualCache:
             self.held += size
             weakref.finalize(kept, self._release, size)
         else:
-            kept = self._map(tensor, size)
+            kept = self._map(tensor)
             self.offloaded += size
         self._where[id(kept)] = kept
         seen[id(tensor)] = kept
@@ -92,23 +100,30 @@ class ResidualCache:
     def _release(self, size: int) -> None:
         self.held -= size
 
-    def _map(self, tensor: Tensor, size: int) -> Tensor:
+    def _map(self, tensor: Tensor) -> Tensor:
         source = tensor.detach().cpu().contiguous()
-        handle, path = tempfile.mkstemp(prefix="mechcla-", dir=self.folder)
-        try:
-            # Reserve the space, so that a full disk is an error here and not a crash at a later
-            # write.
-            getattr(os, "posix_fallocate", lambda h, _begin, n: os.truncate(h, n))(handle, 0, size)
-            mapped = torch.from_file(
-                path, shared=True, size=source.numel(), dtype=source.dtype
-            ).view(source.shape)
-        except OSError as error:
-            raise MechclaError(
-                f"cannot offload {size >> 20} MiB of cached residuals to "
-                f"{os.path.dirname(path)!r}: {error.strerror}; set TMPDIR to a folder with room, "
-                "or raise the bound (cache_mib)"
-            ) from error
-        finally:
-            os.close(handle)
-            os.unlink(path)
-        return mapped.copy_(source)
+        return mapped(source.shape, source.dtype, self.folder).copy_(source)
+
+
+def mapped(shape: Sequence[int], dtype: torch.dtype, folder: str | None = None) -> Tensor:
+    """A tensor in a file without a name, which the operating system may drop from memory at any
+    time.
+
+    Raises MechclaError where there is no room.
+    """
+    count = math.prod(shape)
+    size = count * dtype.itemsize
+    handle, path = tempfile.mkstemp(prefix="mechcla-", dir=folder)
+    try:
+        # Reserve the space, so that a full disk is an error here and not a crash at a later write.
+        getattr(os, "posix_fallocate", lambda h, _begin, n: os.truncate(h, n))(handle, 0, size)
+        return torch.from_file(path, shared=True, size=count, dtype=dtype).view(tuple(shape))
+    except OSError as error:
+        raise MechclaError(
+            f"cannot offload {size >> 20} MiB of cached residuals to "
+            f"{os.path.dirname(path)!r}: {error.strerror}; set TMPDIR to a folder with room, "
+            "or raise the bound (cache_mib)"
+        ) from error
+    finally:
+        os.close(handle)
+        os.unlink(path)

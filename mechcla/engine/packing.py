@@ -15,13 +15,13 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mechcla.errors import MechclaError
 from mechcla.items.item import Item, PromptForm
 from mechcla.models.chat import Chat, answered_tokens
-from mechcla.models.tokens import check_known, common
+from mechcla.models.tokens import Pool, Tokens, check_known, common, pooled
 from mechcla.models.tokens import encode as encode_tokens
 
 # What a forward pass costs beyond its tokens, in tokens: 55 on two cores, less where variants share
@@ -29,7 +29,7 @@ from mechcla.models.tokens import encode as encode_tokens
 PASS_TOKENS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Packed:
     """One item as token ids: its shared prompt and its candidates' tokens after it.
 
@@ -78,6 +78,7 @@ def pack(
     window: int | None = None,
     chat: bool | Chat = False,
     vocab_size: int | None = None,
+    pool: Pool | None = None,
 ) -> Packed:
     """Tokenise an item so that no candidate is scored as zero tokens.
 
@@ -85,7 +86,7 @@ def pack(
     is cut back to the longest prefix that the prompt and all candidates have in common, so the sums
     of log-likelihoods of an item's candidates stay comparable. chat: the prompt is the user's turn
     in the model's chat template, and the candidate the assistant's; the template decides what
-    stands between the two.
+    stands between the two. pool: what items have alike is held once (`tokens.pooled`).
 
     Raises MechclaError if a candidate adds no token, if the longest text exceeds the model's
     `window`, or for a token beyond the model's `vocab_size`.
@@ -116,8 +117,10 @@ def pack(
             f"{item.label}: prompt and answer are {longest} tokens, the model's window is "
             f"{window}: {text[:60]!r}..."
         )
-    candidates = tuple(ids[cut:] for ids in full)
-    return Packed(item, prompt.ids[:cut], candidates, prompt.added)
+    pool = {} if pool is None else pool
+    front = pooled(Tokens(prompt.ids[:cut], prompt.added), pool)
+    candidates = tuple(pooled(Tokens(ids[cut:], frozenset()), pool).ids for ids in full)
+    return Packed(item, front.ids, candidates, front.added)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,19 +128,25 @@ class Layout:
     """The rows of one forward pass: all that runs, and all that an intervention need know of them.
 
     `positions` are what the position embedding sees (a node's depth, not its place in the row);
-    `visible[r, q, k]`: whether the token at q attends to the one at k. A row's first `prompt`
-    tokens are its prompt, the others its answer; `added`: those that the user did not write. What
-    is not `real` is padding.
+    `visible[r, q, k]`: whether the token at q attends to the one at k; `bits` holds it, eight to a
+    byte, since it is read once and would else be most of what a prepared item takes. A row's first
+    `prompt` tokens are its prompt, the others its answer; `added`: those that the user did not
+    write. What is not `real` is padding.
     """
 
     ids: Int[Tensor, "row seq"]
     positions: Int[Tensor, "row seq"]
     real: Bool[Tensor, "row seq"]
-    visible: Bool[Tensor, "row seq seq"]
+    bits: UInt8[np.ndarray, "row seq byte"]
     prompt: Int[Tensor, " row"]
     added: Bool[Tensor, "row seq"]
     # Which tokens are edited, by positions and device: the same for every cell.
     masks: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, init=False)
+
+    @property
+    def visible(self) -> Bool[Tensor, "row seq seq"]:
+        bits = np.unpackbits(self.bits, axis=-1, count=self.ids.shape[1])
+        return torch.from_numpy(bits).view(torch.bool)
 
 
 def causal(
@@ -148,11 +157,12 @@ def causal(
 ) -> Layout:
     """Rows of one length under an ordinary causal mask; begin: the first token's position."""
     rows, width = ids.shape
+    tril = np.packbits(np.tri(width, dtype=bool), axis=-1)
     return Layout(
         ids,
         torch.arange(begin, begin + width).repeat(rows, 1),
         torch.ones(rows, width, dtype=torch.bool),
-        torch.ones(rows, width, width, dtype=torch.bool).tril(),
+        np.broadcast_to(tril, (rows, *tril.shape)),
         prompt,
         added,
     )
@@ -172,7 +182,7 @@ class Batch:
     edge_row: Int[Tensor, " edge"]
     edge_place: Int[Tensor, " edge"]
     edge_token: Int[Tensor, " edge"]
-    path: tuple[tuple[int, int, int], ...]
+    path: Int[Tensor, "step 3"]
     beginning: tuple[int, ...] = ()
 
     @cached_property
@@ -197,7 +207,7 @@ class Batch:
         """
         edge = log_probs.double().tolist()
         totals: dict[tuple[int, int], float] = {}
-        for row, candidate, e in self.path:
+        for row, candidate, e in self.path.tolist():
             totals[(row, candidate)] = totals.get((row, candidate), 0.0) + edge[e]
         return list(totals.values())
 
@@ -250,14 +260,15 @@ def collate(
                 path.append((r, c, edge))
     keys = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 3)
     prompt = torch.tensor([len(view.prompt) - beginning for view in views])
-    layout = Layout(ids, positions, real, visible, prompt, added)
+    bits = np.packbits(visible.numpy(), axis=-1)
+    layout = Layout(ids, positions, real, bits, prompt, added)
     return Batch(
         tuple(views),
         layout,
         keys[:, 0],
         keys[:, 1],
         keys[:, 2],
-        tuple(path),
+        torch.tensor(path, dtype=torch.long).reshape(-1, 3),
         views[0].prompt[:beginning],
     )
 

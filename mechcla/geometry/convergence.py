@@ -14,11 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcla.engine.offload import mapped
 from mechcla.errors import MechclaError, unknown
 from mechcla.geometry.curve import RESAMPLES, Curve, bootstrap
 from mechcla.vectors.residuals import Residuals
 
 POWER_STEPS = 40
+EXACT = "donot_use_mm_for_euclid_dist"
+HELD = 256 << 20  # bytes of the distances of all rows to all others; more lie in a file, mapped
 LIMIT = (
     "Closeness of last-token residuals; "
     "two languages may be close and answer differently, or the reverse."
@@ -132,7 +135,7 @@ def _separation(h: Tensor) -> Any:
         centre = torch.einsum("n,knld->lkd", p, h)
         to_own = (h - centre.movedim(0, 1).unsqueeze(1)).norm(dim=-1)
         within = torch.einsum("n,knl->lk", p, to_own).mean(-1)
-        between = torch.cdist(centre, centre, compute_mode="donot_use_mm_for_euclid_dist")
+        between = torch.cdist(centre, centre, compute_mode=EXACT)
         return (between.sum((-1, -2)) / (k * (k - 1)) / within).numpy()
 
     return statistic
@@ -140,7 +143,15 @@ def _separation(h: Tensor) -> Any:
 
 def _distances(h: Tensor) -> Float[Tensor, "layer row row"]:
     flat = h.movedim(2, 0).flatten(1, 2)
-    return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+    layers, rows = flat.shape[:2]
+    step = max(1, HELD // (8 * layers * rows))
+    if step >= rows:
+        return torch.cdist(flat, flat, compute_mode=EXACT)
+    found = mapped((layers, rows, rows), flat.dtype)
+    for begin in range(0, rows, step):
+        part = flat[:, begin : begin + step]
+        found[:, begin : begin + step] = torch.cdist(part, flat, compute_mode=EXACT)
+    return found
 
 
 def _silhouette(h: Tensor) -> Any:

@@ -5,6 +5,7 @@ The fields are in docs/items.md.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
@@ -29,7 +30,7 @@ ROLES = {"universal": ("correct", "wrong"), "cultural": ("local", "english", "ot
 RIGHT = {"universal": "correct", "cultural": "local"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One answer that an item offers: its role and, if cultural, whose answer it is."""
 
@@ -179,12 +180,33 @@ class Item:
             if not isinstance(raw, dict):
                 raise MechclaError(f"{named}: a candidate is a JSON object, not {clip(raw)}")
             _check_fields(raw, Candidate, f"a candidate of {named}")
-            candidates.append(Candidate(**raw))
-        return cls(**{**row, "candidates": tuple(candidates)})
+            candidates.append(Candidate(**_shared(raw)))
+        return cls(**{**_shared(row), "candidates": tuple(candidates)})
 
 
 # The fields of an item that a file may leave out, with what they then are.
 OPTIONAL = {f.name: f.default for f in fields(Item) if f.default is not MISSING}
+
+
+# What many items have alike: held once for all of them, since every item of a run is in memory.
+_ALIKE = frozenset(
+    (
+        "id",
+        "language",
+        "kind",
+        "split",
+        "country",
+        "topic",
+        "role",
+        "separator",
+        "source",
+        "licence",
+    )
+)
+
+
+def _shared(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: sys.intern(v) if k in _ALIKE and type(v) is str else v for k, v in row.items()}
 
 
 def _check_fields(row: dict[str, Any], cls: type, where: str) -> None:

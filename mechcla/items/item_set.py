@@ -10,13 +10,19 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mechcla.errors import MechclaError, nearest
 from mechcla.items.item import CONFIRM, KINDS, SPLITS, Item
+from mechcla.items.item_lines import Group, ItemLines, open_lines
 from mechcla.items.texts import parse_json
-from mechcla.storage import user_path, utf8, write_text
+from mechcla.storage import user_path, utf8, write_whole
+
+STREAMED = 256 << 20  # bytes of a JSON Lines file beyond which a run does not hold its items
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,11 @@ class ItemSet(Sequence[Item]):
     ItemSet(128 items: es; 128 universal; 128 dev)
     """
 
-    items: tuple[Item, ...] = field(repr=False)
+    items: Sequence[Item] = field(repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.items, ItemLines):
+            return  # checked when the file was opened
         object.__setattr__(self, "items", tuple(self.items))
         seen: set[tuple[str, str, str]] = set()
         split_of: dict[str, str] = {}
@@ -55,48 +63,84 @@ class ItemSet(Sequence[Item]):
         return ItemSet(self.items[index]) if isinstance(index, slice) else self.items[index]
 
     def __add__(self, other: ItemSet) -> ItemSet:
-        return ItemSet(self.items + other.items)
+        return ItemSet((*self.items, *other.items))
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := sum(i.kind == k for i in self.items)))
-        splits = ", ".join(
-            f"{n} {s}" for s in SPLITS if (n := sum(i.split == s for i in self.items))
-        )
+        kinds = ", ".join(f"{n} {k}" for k in KINDS if (n := len(self.of(kind=k))))
+        splits = ", ".join(f"{n} {s}" for s in SPLITS if (n := len(self.of(split=s))))
         return f"ItemSet({len(self)} items: {' '.join(self.languages)}; {kinds}; {splits})"
 
     def where(self, keep: Callable[[Item], bool]) -> ItemSet:
         """The items for which `keep(item)` is true."""
+        if isinstance(self.items, ItemLines):
+            return ItemSet(self.items.where(keep))
         return ItemSet(tuple(item for item in self.items if keep(item)))
+
+    def of(
+        self, language: str | None = None, kind: str | None = None, split: str | None = None
+    ) -> ItemSet:
+        """The items of one language, kind and split, as far as they are named; none is no error."""
+        asked = (language, kind, split)
+
+        def keep(group: Group) -> bool:
+            return all(a is None or a == own for a, own in zip(asked, group, strict=True))
+
+        if isinstance(self.items, ItemLines):
+            return ItemSet(self.items.of(keep))
+        return self.where(lambda item: keep((item.language, item.kind, item.split)))
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The (language, kind, split) that there are items of, in order of first appearance."""
+        if isinstance(self.items, ItemLines):
+            return tuple(self.items.present)
+        return tuple(dict.fromkeys((i.language, i.kind, i.split) for i in self.items))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the items lie in a file and are read as they are needed."""
+        return isinstance(self.items, ItemLines)
+
+    @property
+    def held(self) -> ItemSet:
+        """The same items in memory, where they lie in a file."""
+        return ItemSet(tuple(self.items)) if isinstance(self.items, ItemLines) else self
+
+    def at(self, places: Sequence[int]) -> ItemSet:
+        """The items at these places, in that order."""
+        if isinstance(self.items, ItemLines):
+            return ItemSet(self.items.take(np.asarray(places, int)))
+        return ItemSet(tuple(self.items[k] for k in places))
 
     @property
     def universal(self) -> ItemSet:
         """Questions with one right answer in every language."""
-        return self.where(lambda item: item.kind == "universal")
+        return self.of(kind="universal")
 
     @property
     def cultural(self) -> ItemSet:
         """Questions whose right answer depends on the culture."""
-        return self.where(lambda item: item.kind == "cultural")
+        return self.of(kind="cultural")
 
     @property
     def dev(self) -> ItemSet:
         """The half on which vectors, layers and strengths are chosen."""
-        return self.where(lambda item: item.split == "dev")
+        return self.of(split="dev")
 
     @property
     def test(self) -> ItemSet:
         """The half on which numbers are reported."""
-        return self.where(lambda item: item.split == "test")
+        return self.of(split="test")
 
     @property
     def confirm(self) -> ItemSet:
         """Items outside both halves, for one look at a frozen choice (`Study.confirm`)."""
-        return self.where(lambda item: item.split == CONFIRM)
+        return self.of(split=CONFIRM)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """Languages present, in order of first appearance."""
-        return tuple(dict.fromkeys(item.language for item in self.items))
+        return tuple(dict.fromkeys(language for language, _, _ in self.groups))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -111,20 +155,35 @@ class ItemSet(Sequence[Item]):
                 raise MechclaError(
                     f"no items in language {language!r}; {nearest(language, have, 50)}"
                 )
+        if isinstance(self.items, ItemLines):
+            return ItemSet(self.items.of(lambda group: group[0] in languages))
         return self.where(lambda item: item.language in languages)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over every field of every item in order; part of a result's identity."""
-        lines = "\n".join(
-            json.dumps(i.to_dict(), sort_keys=True, ensure_ascii=False) for i in self.items
-        )
-        return hashlib.sha256(lines.encode()).hexdigest()
+        sha = hashlib.sha256()
+        for place, item in enumerate(self.items):
+            line = json.dumps(item.to_dict(), sort_keys=True, ensure_ascii=False)
+            sha.update(f"\n{line}".encode() if place else line.encode())
+        return sha.hexdigest()
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object per line."""
-        lines = (json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in self.items)
-        write_text(user_path(path), "".join(lines))
+
+        def write(part: Path) -> None:
+            with part.open("w", encoding="utf-8", newline="\n") as file:
+                for item in self.items:
+                    file.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
+
+        write_whole(user_path(path), write)
+
+
+def open_jsonl(path: str | Path) -> ItemSet:
+    """`read_jsonl`, or, for a file above STREAMED bytes, its items as they are needed."""
+    path = user_path(path)
+    large = path.is_file() and path.stat().st_size > STREAMED
+    return ItemSet(open_lines(path)) if large else read_jsonl(path)
 
 
 def read_jsonl(path: str | Path) -> ItemSet:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 RESAMPLES = 2000
 PART = 4_096  # resamples held at once, so that memory does not grow with their number
+PART_BYTES = 1 << 20  # of their counts, so that it does not grow with the questions either
 POOLED = "all"
 
 
@@ -54,13 +55,15 @@ def bootstrap_means(
 
 
 def _draws(n_ids: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "part n_ids"]]:
-    """How often each id is drawn, a row per resample, the sample itself first; at most PART rows at
-    a time.
+    """How often each id is drawn, a row per resample, the sample itself first; at most PART rows
+    and PART_BYTES at a time.
     """
     generator = np.random.default_rng(seed)
+    # By eights: rows are multiplied in groups, and a group's place in them decides its last bits.
+    most = min(PART, max(8, PART_BYTES // (8 * max(1, n_ids)) // 8 * 8))
     left, first = resamples, 1
     while first or left:
-        size = min(left, PART - first)
+        size = min(left, most - first)
         counts = np.ones((first + size, n_ids))
         counts[first:] = generator.multinomial(n_ids, np.full(n_ids, 1 / n_ids), size=size)
         yield counts

@@ -8,7 +8,7 @@ to us).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +23,7 @@ from mechcla.metrics.estimates import (
     _interval,
     bootstrap_means,
 )
+from mechcla.metrics.item_values import AnyTable, ItemTable, ItemValues, offered_by
 from mechcla.registry import Registry
 from mechcla.scoring.scores import ItemScore, Scores
 
@@ -71,7 +72,7 @@ def _table(scores: Scores, value: ItemValue) -> dict[str, dict[str, float]]:
     return table
 
 
-def _of_kind(scores: Scores, kind: str, what: str) -> Scores:
+def _of_kind(scores: AnyTable, kind: str, what: str) -> AnyTable:
     part = scores.where(kind=kind)
     if not len(part):
         raise MechclaError(f"{what} needs {kind} items; these {len(scores)} scores have none")
@@ -79,7 +80,7 @@ def _of_kind(scores: Scores, kind: str, what: str) -> Scores:
 
 
 def transfer(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of the right answer (or accuracy) on universal items, by language and pooled.
 
@@ -90,7 +91,7 @@ def transfer(
 
 
 def localization(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the language's culture does, by language and pooled.
 
@@ -100,7 +101,7 @@ def localization(
 
 
 def english_bias(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """Share of cultural items answered as the US does, over items where that differs from the local
     answer.
@@ -109,7 +110,7 @@ def english_bias(
 
 
 def collision_aware_bias(
-    scores: Scores, measure: Measure = "share", normalisation: str = "sum"
+    scores: ItemTable, measure: Measure = "share", normalisation: str = "sum"
 ) -> dict[str, Estimate]:
     """English bias less what is expected because other places give the American answer too, by
     language and pooled.
@@ -188,21 +189,26 @@ METRICS.register(
 
 
 def _metric_table(
-    scores: Scores, name: str, measure: Measure, normalisation: str
+    scores: ItemTable, name: str, measure: Measure, normalisation: str
 ) -> dict[str, dict[str, float]]:
     found = METRICS.get(name)
-    part = _of_kind(scores, found.kind, name)
-    kept = tuple(r for r in part if found.role in r.roles)
-    if not kept:
+    if isinstance(scores, ItemValues):
+        values = _of_kind(scores, found.kind, name)
+        n, table = len(values), values.table(name, measure, normalisation)
+    else:
+        part = _of_kind(scores, found.kind, name)
+        kept = tuple(r for r in part if found.role in r.roles)
+        n, table = len(part), _table(Scores(kept), found.of(measure, normalisation))
+    if not table:
         raise MechclaError(
             f"{name} needs candidates of role {found.role!r}; "
-            f"these {len(part)} {found.kind} scores have none"
+            f"these {n} {found.kind} scores have none"
         )
-    return _table(Scores(kept, part.settings), found.of(measure, normalisation))
+    return table
 
 
 def metric(
-    scores: Scores,
+    scores: ItemTable,
     name: str,
     measure: Measure = "share",
     normalisation: str = "sum",
@@ -227,8 +233,8 @@ def _estimates(
 
 
 def difference(
-    scores: Scores,
-    base: Scores,
+    scores: ItemTable,
+    base: ItemTable,
     name: str,
     measure: Measure = "share",
     normalisation: str = "sum",
@@ -246,8 +252,8 @@ def difference(
 
 
 def paired_differences(
-    scores: Scores,
-    base: Scores,
+    scores: ItemTable,
+    base: ItemTable,
     name: str,
     measure: Measure = "share",
     normalisation: str = "sum",
@@ -271,9 +277,9 @@ def paired_differences(
 
 
 def recoverable_fraction(
-    steered: Scores,
-    implicit: Scores,
-    explicit: Scores,
+    steered: ItemTable,
+    implicit: ItemTable,
+    explicit: ItemTable,
     measure: Measure = "share",
     normalisation: str = "sum",
     *,
@@ -309,7 +315,6 @@ def recoverable_fraction(
     return result
 
 
-def chance(scores: Scores) -> float:
+def chance(scores: ItemTable) -> float:
     """Expected accuracy of a guess: the mean of 1 / number of candidates."""
-    rows: Sequence[ItemScore] = scores.rows
-    return float(np.mean([1 / len(r.roles) for r in rows])) if rows else float("nan")
+    return float(np.mean([1 / n for n in offered_by(scores)])) if len(scores) else float("nan")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import RESAMPLES, Estimate
+from mechcla.metrics.item_values import ItemTable
 from mechcla.metrics.metrics import Measure, difference, metric
-from mechcla.scoring.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PlanePoint:
 
 
 def plane(
-    methods: Mapping[str, Scores],
+    methods: Mapping[str, ItemTable],
     measure: Measure = "share",
     normalisation: str = "sum",
     *,

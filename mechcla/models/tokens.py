@@ -12,7 +12,7 @@ from typing import Any
 from mechcla.errors import MechclaError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """Token ids of a text. `added`: the places of what the tokenizer or a chat template put there.
 
@@ -23,6 +23,17 @@ class Tokens:
 
     ids: tuple[int, ...]
     added: frozenset[int]
+
+
+Pool = dict[Any, Any]  # what texts have alike, by itself
+
+
+def pooled(tokens: Tokens, pool: Pool) -> Tokens:
+    """The same tokens, each number held once for all texts that go through one pool: a tokenizer
+    makes numbers of its own for every text.
+    """
+    ids = tuple(pool.setdefault(i, i) for i in tokens.ids)
+    return Tokens(ids, pool.setdefault(tokens.added, tokens.added))
 
 
 def encode(text: str, tokenizer: Any) -> Tokens:

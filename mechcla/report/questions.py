@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mechcla.items.item import PIVOT, Item
+from mechcla.items.item_set import ItemSet
 from mechcla.runs.run import Run
-from mechcla.scoring.scores import ItemScore, Scores
+from mechcla.scoring.scores import ItemScore
 
 DIGITS = 10_000  # shares are whole numbers of these parts
 COLUMNS = ("id", "language", "kind", "topic", "country", "prompt", "prompt_explicit", "prompt_us")
@@ -21,34 +23,65 @@ def questions(runs: Mapping[str, Run]) -> tuple[dict[str, list[Any]], dict[str, 
     An item that a condition did not score has None. Shares are in ten-thousandths, rounded; the
     choice is by log-likelihood, the first of equal ones, as `Run.items` has it.
     """
-    tables = {name: {c: run.scores(c) for c in run.conditions} for name, run in runs.items()}
+    found = {name: _of_run(run) for name, run in runs.items()}
     place: dict[Item, int] = {}
-    for name, run in runs.items():
-        keys = {(r.id, r.language, r.kind) for rows in tables[name].values() for r in rows}
+    for run in found.values():
+        scored = [at for one in run.conditions.values() for at, s in enumerate(one.shares) if s]
+        keys = {(i.id, i.language, i.kind) for i in (run.items[at] for at in set(scored))}
         keys |= {(id, PIVOT, kind) for id, _, kind in keys}
-        for item in run.item_set.test:
+        for item in run.items:
             if (item.id, item.language, item.kind) in keys:
                 place.setdefault(item, len(place))
     items = list(place)
     columns: dict[str, list[Any]] = {name: [getattr(i, name) for i in items] for name in COLUMNS}
     columns["candidates"] = [[c.text for c in i.candidates] for i in items]
     columns["roles"] = [[c.role for c in i.candidates] for i in items]
-    scored = {name: _conditions(run, tables[name], place) for name, run in runs.items()}
-    return columns, scored
+    return columns, {name: _placed(run, place) for name, run in found.items()}
 
 
-def _conditions(
-    run: Run, tables: Mapping[str, Scores], place: Mapping[Item, int]
-) -> dict[str, Any]:
-    mine = {(i.id, i.language, i.kind): place[i] for i in run.item_set.test if i in place}
-    found = {}
-    for name, rows in tables.items():
-        shares: list[list[int] | None] = [None] * len(place)
-        choice: list[int | None] = [None] * len(place)
+@dataclass(frozen=True)
+class _Condition:
+    """What a condition made of a run's test items, in their order."""
+
+    form: str
+    shares: list[list[int] | None]
+    choice: list[int | None]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A run's test items, and what each condition made of them."""
+
+    items: ItemSet
+    conditions: dict[str, _Condition]
+
+
+def _of_run(run: Run) -> _Found:
+    """The scores of one condition are held at a time."""
+    items = run.item_set.test
+    mine = {(i.id, i.language, i.kind): at for at, i in enumerate(items)}
+    conditions = {}
+    for name in run.conditions:
+        rows = run.scores(name)
+        made = _Condition(_form(rows), [None] * len(items), [None] * len(items))
         for row in rows:
             at = mine[row.id, row.language, row.kind]
-            shares[at], choice[at] = _parts(row), int(row.values().argmax())
-        found[name] = {"form": _form(rows), "shares": shares, "choice": choice}
+            made.shares[at], made.choice[at] = _parts(row), int(row.values().argmax())
+        conditions[name] = made
+    return _Found(items, conditions)
+
+
+def _placed(run: _Found, place: Mapping[Item, int]) -> dict[str, Any]:
+    """The same in the page's order of items."""
+    to = [place.get(item) for item in run.items]
+    found = {}
+    for name, made in run.conditions.items():
+        shares: list[list[int] | None] = [None] * len(place)
+        choice: list[int | None] = [None] * len(place)
+        for at, own, chosen in zip(to, made.shares, made.choice, strict=True):
+            if at is not None:
+                shares[at], choice[at] = own, chosen
+        found[name] = {"form": made.form, "shares": shares, "choice": choice}
     return found
 
 

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
-from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.items.item import PIVOT
+from mechcla.items.item_set import ItemSet, open_jsonl
+from mechcla.metrics.item_values import AnyTable, cells_of, of_languages
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.results import Rows
 from mechcla.runs import lock
@@ -180,7 +182,7 @@ class Run:
     @cached_property
     def item_set(self) -> ItemSet:
         """The items of the run, dev and test."""
-        items = read_jsonl(self.folder / ITEMS)
+        items = open_jsonl(self.folder / ITEMS)
         if items.digest != self.record["identity"]["items"]:
             raise MechclaError(
                 f"{ITEMS} in the run folder {str(self.folder)!r} does not match its digest: it is "
@@ -339,14 +341,14 @@ def read_run(folder: str | Path) -> Run:
     return Run(path, record)
 
 
-def on_plane(tables: Mapping[str, Scores]) -> dict[str, Scores]:
+def on_plane(tables: Mapping[str, AnyTable]) -> dict[str, AnyTable]:
     """The rows of the steered languages that have both kinds of items, by condition.
 
     None at all where no language has both. The first table is the unsteered model's.
     """
-    base = {(row.language, row.kind) for row in next(iter(tables.values()))}
-    both = [k for k, kind in base if kind == "universal" and (k, "cultural") in base and k != "en"]
-    cut = {n: Scores(tuple(r for r in t if r.language in both)) for n, t in tables.items()}
+    base = cells_of(next(iter(tables.values())))
+    both = [k for k, kind in base if kind == "universal" and (k, "cultural") in base and k != PIVOT]
+    cut = {n: of_languages(t, both) for n, t in tables.items()}
     return {n: t for n, t in cut.items() if len(t)}
 
 

@@ -49,6 +49,7 @@ from mechcla.scoring.scores import Scores
 from mechcla.storage import (
     DIGEST,
     digest,
+    file_sha256,
     read_sealed,
     sha256,
     user_path,
@@ -223,10 +224,10 @@ class Store:
         """Write items.jsonl, and again if it is no longer what `write` gives."""
         path = self.folder / ITEMS
         with reading(self.folder):
-            before = path.read_bytes() if path.exists() else None
+            before = file_sha256(path) if path.exists() else None
         write_whole(path, write)
         with reading(self.folder):
-            damaged = before is not None and before != path.read_bytes()
+            damaged = before is not None and before != file_sha256(path)
         if damaged:
             _say(f"{str(path)!r} was damaged; it is written again")
 

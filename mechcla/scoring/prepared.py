@@ -27,7 +27,7 @@ from mechcla.items.item import PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.models.hooking import users_hooks
-from mechcla.models.tokens import start_token
+from mechcla.models.tokens import Pool, start_token
 from mechcla.progress import track
 from mechcla.scoring.scores import HEADLINE, ItemScore, Scores
 
@@ -164,13 +164,18 @@ def way(
     For edits behind the prompts (and none), and for all others. The ways agree up to rounding,
     which in bfloat16 shows, so they are part of a result's identity.
     """
-    texts = [
-        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
-    ]
+    texts = _packed(model, items, prompt, chat)
     if _plain_because(model, texts):
         return {"path": "plain"}, {"path": "plain"}
     found = [{"path": "packed", **described(_beginnings(model, texts, w))} for w in (True, False)]
     return found[0], found[1]
+
+
+def _packed(
+    model: HookedModel, items: ItemSet, prompt: PromptForm, chat: bool | Chat
+) -> list[Packed]:
+    how, pool = (model.window, chat, model.vocab_size), Pool()
+    return [pack(item, model.tokenizer, prompt, *how, pool) for item in items]
 
 
 def beginnings_of(
@@ -248,9 +253,7 @@ def prepare(
     """
     if not len(items):
         raise MechclaError("there are no items to score; is the language, kind or split right?")
-    texts = [
-        pack(item, model.tokenizer, prompt, model.window, chat, model.vocab_size) for item in items
-    ]
+    texts = _packed(model, items, prompt, chat)
     why = "" if fast else "asked for"
     if fast is None:
         why = _plain_because(model, texts, packed)

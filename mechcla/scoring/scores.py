@@ -212,10 +212,7 @@ class Scores(Sequence[ItemScore]):
             settings = meta.get(_META, b"{}").decode()
             seal = meta.get(_SEAL, b"").decode()
             whole = seal == _digest(table, settings) if seal else bool(meta) and set(meta) <= _OLD
-            rows: list[dict[str, Any]] = [
-                {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-                for row in table.to_pylist()
-            ]
+            rows = [ItemScore(**_as_tuples(row)) for row in _records(table)]
             held = json.loads(settings)
         except MechclaError:
             raise
@@ -228,7 +225,7 @@ class Scores(Sequence[ItemScore]):
             )
         if not seal:
             unsealed(shown)
-        return cls(tuple(ItemScore(**row) for row in rows), held)
+        return cls(tuple(rows), held)
 
 
 _META, _SEAL = b"mechcla", b"mechcla.digest"  # keys of the schema's metadata
@@ -236,8 +233,19 @@ _OLD = {_META, b"pandas", b"ARROW:schema"}  # what a file without a digest may h
 
 
 def _digest(table: Any, settings: str) -> str:
-    """SHA-256 of every row and the settings, as they are read back."""
-    return sha256(json.dumps(table.to_pylist(), sort_keys=True), settings)
+    """SHA-256 of every row and the settings, as they are read back; the rows as one JSON list."""
+    rows = ", ".join(json.dumps(row, sort_keys=True) for row in _records(table))
+    return sha256(f"[{rows}]", settings)
+
+
+def _as_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+
+
+def _records(table: Any) -> Iterator[Any]:
+    """The rows as dictionaries, of which only some are there at once."""
+    for batch in table.to_batches(max_chunksize=64):
+        yield from batch.to_pylist()
 
 
 def _own_columns(table: Any, path: str | Path) -> Any:

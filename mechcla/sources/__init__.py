@@ -71,7 +71,8 @@ def load_items(
 
     languages: keep these, and English, which transfer is measured against; None keeps all. A source
     that has a parameter `languages` reads these only. options go to the source. Items with faults
-    that `mechcla.lint` finds are counted in one UserWarning, and what a source left out in another;
+    that `mechcla.lint` finds are counted in one UserWarning (not those of a file that is read with
+    stream=True, as they are needed), and what a source left out in another;
     `mechcla.sources.load` returns it. Raises MechclaError for an unknown source or option, a
     missing file, what is no language code, or a language without items.
 
@@ -81,7 +82,8 @@ def load_items(
     """
     found = load(source, languages, **options)
     warn_of_left_out(found, stacklevel=3)
-    warn_of_faults(found.items, source, stacklevel=3)
+    if not found.items.streamed:
+        warn_of_faults(found.items, source, stacklevel=3)
     return found.items
 
 
@@ -142,7 +144,7 @@ def load(source: str | Path, languages: Sequence[str] | None = None, **options: 
     keep = set(languages) | ({PIVOT} & set(items.languages))
     return replace(
         found,
-        items=items.where(lambda item: item.language in keep),
+        items=items.language(*keep),
         left_out=tuple(one for one in found.left_out if one.language in {"", *keep}),
     )
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import ROLES, Item
+from mechcla.items.item_lines import open_lines
+from mechcla.items.item_set import ItemSet
 from mechcla.items.texts import clip, parse_json
 from mechcla.sources.loaded import Loaded
 from mechcla.sources.tables import SUFFIXES, Row, collect, loaded, read_rows
@@ -36,19 +38,28 @@ SEPARATORS = {"space": " ", "none": ""}  # how a CSV cell spells what a spreadsh
 _FLAT = re.compile(r"(candidate|role|country)_([1-9][0-9]*)")
 
 
-def read_items(path: str | Path, bad_rows: str = "raise") -> Loaded:
+def read_items(path: str | Path, bad_rows: str = "raise", stream: bool = False) -> Loaded:
     """`load_items(path)`: the items of one .jsonl, .csv or .parquet file, or of every such file in
     a folder, sorted by name.
 
     bad_rows: "raise" stops at the first row that is no item, "skip" leaves it out. `load_items`
     counts the rows left out and shows the first of them in a warning; this lists them all. Blank
-    CSV rows are always left out. Raises MechclaError that names file, row and column.
+    CSV rows are always left out. stream: the items of one .jsonl file stay there and are read as
+    they are needed, so that they may be more than memory holds. Raises MechclaError that names
+    file, row and column.
 
     >>> read_items("my.csv", bad_rows="skip").left_out
     (LeftOut(what='my.csv, row 2 (ends on line 4)', reason="column 'role_2' is 'corect'; did you
     mean 'correct'? ...", language=''),)
     """
     path = user_path(path)
+    if stream:
+        if path.suffix != ".jsonl" or path.is_dir() or bad_rows != "raise":
+            raise MechclaError(
+                f"stream reads one .jsonl file in which every row is an item; {str(path)!r} with "
+                f"bad_rows={bad_rows!r} is read whole"
+            )
+        return Loaded(ItemSet(open_lines(path)))
     files = [path]
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in SUFFIXES)

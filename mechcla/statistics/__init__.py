@@ -5,11 +5,12 @@ power.py        the smallest difference that n questions would show, and the que
                 difference needs
 compare.py      all of it in one table
 differences.py  differences by item, gathered by question
+cell_values.py  what all of these need of a cell's scores, for a run that lets the scores go
 consistency.py  of what English gets right, how much another language gets right too
 contrast.py     two cultures' answers under two conditions, free of answer priors and of length
 
-Everything takes `Scores` and gives frozen results that echo their settings. docs/statistics.md says
-why.
+Everything takes `Scores`, or the `ItemValues` that a run keeps of them, and gives frozen results
+that echo their settings. docs/statistics.md says why.
 """
 
 from mechcla.statistics.compare import Comparison, ComparisonRow, compare

@@ -5,11 +5,13 @@ itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED, RESAMPLES, Estimate, bootstrap_means
-from mechcla.scoring.scores import ItemScore, Scores
+from mechcla.metrics.item_values import ItemTable, ItemValues
+from mechcla.scoring.scores import ItemScore
 from mechcla.statistics.differences import Table, clustered, estimate_of, unique_rows
 from mechcla.statistics.permutation import sign_flip
 
@@ -58,8 +60,8 @@ class Contrast:
 
 
 def contrast(
-    first: Scores,
-    second: Scores,
+    first: ItemTable,
+    second: ItemTable,
     countries: tuple[str, str] | None = None,
     *,
     resamples: int = RESAMPLES,
@@ -98,25 +100,24 @@ def contrast(
         _answered(s, countries, name) for s, name in ((first, "first"), (second, "second"))
     )
     nats: Table = {}
-    for key, (row, a1, a2) in one.items():
-        if key in other:
-            match, b1, b2 = other[key]
-            if (row.texts[a1], row.texts[a2]) != (match.texts[b1], match.texts[b2]):
+    for (language, id), mine in one.items():
+        if (language, id) in other:
+            match = other[language, id]
+            if mine.texts != match.texts:
                 raise MechclaError(
-                    f"item {row.id!r} ({row.language}) has the answers "
-                    f"{row.texts[a1]!r}, {row.texts[a2]!r} in first and "
-                    f"{match.texts[b1]!r}, {match.texts[b2]!r} in second; "
+                    f"item {id!r} ({language}) has the answers "
+                    f"{', '.join(map(repr, mine.texts))} in first and "
+                    f"{', '.join(map(repr, match.texts))} in second; "
                     "a contrast compares the same texts"
                 )
-            l1, l2 = row.log_likelihood, match.log_likelihood
-            value = (l1[a1] - l1[a2]) - (l2[b1] - l2[b2])
+            value = mine.margin - match.margin
             if not math.isfinite(value):
                 raise MechclaError(
-                    f"item {row.id!r} ({row.language}) has no finite contrast: "
-                    f"the two answers' log-likelihoods are {l1[a1]:g}, {l1[a2]:g} in first "
-                    f"and {l2[b1]:g}, {l2[b2]:g} in second"
+                    f"item {id!r} ({language}) has no finite contrast: "
+                    f"the two answers' log-likelihoods are {mine.shown} in first "
+                    f"and {match.shown} in second"
                 )
-            nats.setdefault(row.language, {})[row.id] = value
+            nats.setdefault(language, {})[id] = value
     if not nats:
         here, there = (", ".join(f"{i} ({lang})" for lang, i in list(t)[:3]) for t in (one, other))
         raise MechclaError(
@@ -149,11 +150,56 @@ def contrast(
     }
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """An item's two answers. margin: by how much the first one's log-likelihood exceeds the second
+    one's. texts: none where values alone were kept, of the items of one run.
+    """
+
+    margin: float
+    shown: str
+    texts: tuple[str, ...] = ()
+
+
 def _answered(
-    scores: Scores, countries: tuple[str, str], what: str
-) -> dict[tuple[str, str], tuple[ItemScore, int, int]]:
-    """Cultural items that offer one answer of each country, with where the two stand."""
-    rows = unique_rows([r for r in scores if r.kind == "cultural"], what)
+    scores: ItemTable, countries: tuple[str, str], what: str
+) -> dict[tuple[str, str], _Answers]:
+    """The two answers of the cultural items that offer one of each country, by (language, id)."""
+    if isinstance(scores, ItemValues):
+        if countries != ROLE_PAIR:
+            raise MechclaError(
+                f"{what}: of these scores the answers of {' and '.join(ROLE_PAIR)} were kept, not "
+                f"those of {' and '.join(countries)}; expected Scores"
+            )
+        kept = {k: cell.margins for (k, _), cell in scores.where(kind="cultural").cells.items()}
+        found = {
+            (k, i): _Answers(margin, f"{margin:g} apart")
+            for k in sorted(kept)
+            if (column := kept[k]) is not None
+            for i, margin in column.to_dict().items()
+        }
+        have = ["not given"]
+    else:
+        rows = unique_rows([r for r in scores if r.kind == "cultural"], what)
+        found = answers_of(rows, countries, what)
+        whose = (codes for row in rows.values() for codes in _whose(row, countries))
+        have = sorted({c for codes in whose for c in codes}) or ["not given"]
+    if not found:
+        raise MechclaError(
+            f"{what}: none of {len(scores.where(kind='cultural'))} cultural items "
+            f"has an answer of {countries[0]!r} and one of {countries[1]!r}; "
+            f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} "
+            f"are {', '.join(have)}"
+        )
+    return found
+
+
+def answers_of(
+    rows: Mapping[tuple[str, str], ItemScore],
+    countries: tuple[str, str] = ROLE_PAIR,
+    what: str = "",
+) -> dict[tuple[str, str], _Answers]:
+    """The two answers of the items, by (language, id), that offer one of each country."""
     found = {}
     for key, row in rows.items():
         whose = _whose(row, countries)
@@ -167,17 +213,9 @@ def _answered(
                 f"has several answers of one of {countries}; a contrast needs one"
             )
         if min(counts) == 1 and places[0] != places[1]:  # else both give one answer
-            found[key] = (row, places[0][0], places[1][0])
-    if not found:
-        have = sorted(
-            {c for row in rows.values() for codes in _whose(row, countries) for c in codes}
-        )
-        raise MechclaError(
-            f"{what}: none of {len(rows)} cultural items "
-            f"has an answer of {countries[0]!r} and one of {countries[1]!r}; "
-            f"its candidates' {'roles' if countries == ROLE_PAIR else 'countries'} "
-            f"are {', '.join(have) or 'not given'}"
-        )
+            one, two = (row.log_likelihood[stand[0]] for stand in places)
+            texts = tuple(row.texts[stand[0]] for stand in places)
+            found[key] = _Answers(one - two, f"{one:g}, {two:g}", texts)
     return found
 
 

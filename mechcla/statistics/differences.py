@@ -16,8 +16,9 @@ from jaxtyping import Float, Int
 
 from mechcla.errors import MechclaError
 from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.item_values import ItemTable, ItemValues
 from mechcla.metrics.metrics import METRICS, Measure
-from mechcla.scoring.scores import ItemScore, Scores
+from mechcla.scoring.scores import ItemScore
 
 Table = dict[str, dict[str, float]]  # [language][id]
 
@@ -71,27 +72,31 @@ def unique_rows(rows: list[ItemScore], what: str) -> dict[tuple[str, str], ItemS
 
 
 def values_of(
-    scores: Scores, metric: str, measure: Measure, normalisation: str, what: str
+    scores: ItemTable, metric: str, measure: Measure, normalisation: str, what: str
 ) -> Table:
     """The metric of every item that it is defined for, by language and id (sorted)."""
     found = METRICS.get(metric)
     kind, role = found.kind, found.role
-    value = found.of(measure, normalisation)
-    rows = unique_rows([r for r in scores if r.kind == kind and role in r.roles], what)
-    if not rows:
+    table: Table = {}
+    if isinstance(scores, ItemValues):
+        own = scores.where(kind=kind).table(metric, measure, normalisation)
+        table = {language: dict(sorted(own[language].items())) for language in sorted(own)}
+    else:
+        value = found.of(measure, normalisation)
+        rows = unique_rows([r for r in scores if r.kind == kind and role in r.roles], what)
+        for (language, id), row in rows.items():
+            table.setdefault(language, {})[id] = value(row)
+    if not table:
         raise MechclaError(
             f"{metric} needs {kind} items with a candidate of role {role!r}; "
             f"{what} ({len(scores)} rows) has none"
         )
-    table: Table = {}
-    for (language, id), row in rows.items():
-        table.setdefault(language, {})[id] = value(row)
     return table
 
 
 def paired_differences(
-    scores: Scores,
-    base: Scores,
+    scores: ItemTable,
+    base: ItemTable,
     metric: str,
     measure: Measure = "share",
     normalisation: str = "sum",

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.metrics.item_values import ItemTable
 from mechcla.metrics.metrics import Measure
-from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import clustered, paired_differences
 
 Key = TypeVar("Key", bound=Hashable)
@@ -25,6 +25,9 @@ GRAIN = 60  # ties among up to 6 candidates make accuracies multiples of 1/60
 LATTICE_WORK = (
     50_000_000  # additions that an exact distribution on a lattice may take, well under a second
 )
+# Assignments of signs that are looked at together, as many as fit in PART_BYTES. Parts of eights
+# take the random numbers of one stream and round as one.
+PARTS, PART_BYTES = (1000, 200, 40, 8), 1 << 20
 CORRECTIONS = ("holm", "bh", "none")
 
 
@@ -96,9 +99,10 @@ def sign_flip(
             sums = np.concatenate((sums + value, sums - value))
         return float((abs(sums) >= reach).mean()), True
     generator, hits = np.random.default_rng(seed), 0
-    for start in range(0, resamples, 1000):
+    most = next((p for p in PARTS if 8 * p * len(values) <= PART_BYTES), PARTS[-1])
+    for start in range(0, resamples, most):
         packed = generator.integers(
-            0, 256, size=(min(1000, resamples - start), -(-len(values) // 8)), dtype=np.uint8
+            0, 256, size=(min(most, resamples - start), -(-len(values) // 8)), dtype=np.uint8
         )
         positive = np.unpackbits(packed, axis=1)[:, : len(values)].astype(float)
         hits += int((abs(2 * (positive @ values) - values.sum()) >= reach).sum())
@@ -127,8 +131,8 @@ def _on_lattice(values: Float[np.ndarray, " cluster"]) -> float | None:
 
 
 def permutation_test(
-    scores: Scores,
-    base: Scores,
+    scores: ItemTable,
+    base: ItemTable,
     metric: str,
     measure: Measure = "share",
     normalisation: str = "sum",

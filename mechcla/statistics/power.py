@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from scipy.special import ndtri
 
 from mechcla.errors import MechclaError
+from mechcla.metrics.item_values import ItemTable
 from mechcla.metrics.metrics import Measure
-from mechcla.scoring.scores import Scores
 from mechcla.statistics.differences import clustered, paired_differences
 
 
@@ -56,8 +56,8 @@ def _quantiles(power: float, alpha: float) -> float:
 
 
 def minimum_detectable_effect(
-    scores: Scores,
-    base: Scores,
+    scores: ItemTable,
+    base: ItemTable,
     metric: str,
     measure: Measure = "share",
     normalisation: str = "sum",

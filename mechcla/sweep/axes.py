@@ -29,7 +29,7 @@ class Axes:
         >>> Axes.of(items).kinds["ko"]
         ('universal', 'cultural')
         """
-        found = {(i.language, i.kind) for i in items}
+        found = {(language, kind) for language, kind, _ in items.groups}
         return cls({k: tuple(n for n in KINDS if (k, n) in found) for k in items.languages})
 
     @property

@@ -43,11 +43,11 @@ def sample(items: ItemSet, config: SweepConfig, language: str, kind: str, split:
 
     dev counts from the first item on, test from the last one back.
     """
-    chosen = items.where(lambda i: i.language == language and i.kind == kind and i.split == split)
+    chosen = items.of(language, kind, split)
     limit = config.dev_items if split == "dev" else config.test_items
     if limit is None or len(chosen) <= limit:
         return chosen
     places = [int(k * len(chosen) / limit) for k in range(limit)]
     if split == "test":
         places = [len(chosen) - 1 - k for k in reversed(places)]
-    return ItemSet(tuple(chosen.items[k] for k in places))
+    return chosen.at(places)

@@ -43,13 +43,14 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
             "a sweep needs items in a language beside English, which is not steered; these are "
             f"{', '.join(items.languages) or 'none'}"
         )
+    groups = set(items.groups)
     for language, kinds in axes.kinds.items():
         for kind in kinds:
-            mine = [i for i in items if (i.language, i.kind) == (language, kind)]
             for split, other in (("dev", "test"), ("test", "dev")):
-                if not any(i.split == split for i in mine):
+                if (language, kind, split) not in groups:
+                    n = len(items.of(language, kind))
                     raise MechclaError(
-                        f"a sweep chooses on dev and reports on test, but the {len(mine)} {kind} "
+                        f"a sweep chooses on dev and reports on test, but the {n} {kind} "
                         f"items of {language!r} are all {other}; expected {split} items too"
                     )
     if axes.having("universal") and not config.vectors:  # files need no prompts
@@ -60,7 +61,7 @@ def check_items(items: ItemSet, config: SweepConfig) -> None:
                 f"{'as parallel items; ' if paired else ''}"
                 f"there are universal items in {', '.join(axes.having('universal'))} alone"
             )
-        en_prompts(items.dev, paired=paired)
+        en_prompts(items.dev.held, paired=paired)
     for language in axes.having("cultural"):
         if not any(
             c.role == "english"

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from mechcla.metrics.estimates import bootstrap_means
+from mechcla.metrics.item_values import Ids, ItemTable, ItemValues, cells_of
 from mechcla.metrics.metrics import METRICS, Measure, paired_differences
 from mechcla.scoring.scores import Scores
-from mechcla.steering.families import AXIS_OF, axes_of
+from mechcla.statistics.cell_values import cell_values
+from mechcla.steering.families import AXIS_OF, FAMILIES, axes_of
 from mechcla.steering.method import Method
 
 Changes = Mapping[str, Mapping[str, float]]  # {axis: {id: change}} of one language
@@ -83,8 +85,16 @@ class DevPoint:
         }
 
 
+def base_values(scores: Scores, measure: Measure, known: dict[Ids, Ids]) -> ItemValues:
+    """What `changes` of any family needs of an unsteered cell. known: as `Column.of` has it."""
+    axes = dict.fromkeys((*AXIS_OF.values(), *(a for f in FAMILIES.values() for a in f.axes)))
+    names = frozenset((axis, measure) for axis in axes)
+    cells = {key: cell_values(scores, names, known) for key in cells_of(scores)}
+    return ItemValues(cells, names)
+
+
 def changes(
-    family: str, scores: Scores, base: Scores, kind: str, measure: Measure
+    family: str, scores: Scores, base: ItemTable, kind: str, measure: Measure
 ) -> dict[str, dict[str, float]]:
     """What each item of a cell gains over the unsteered cell of its language and kind, {axis: {id:
     gain}}: on the plane's axis of this kind, and on the family's own ones. nan for all if the cell

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.item_values import ItemTable
 from mechcla.metrics.metrics import METRICS, difference
 from mechcla.runs.tables import csv_text, in_columns
-from mechcla.scoring.scores import Scores
 from mechcla.statistics import (
     Contrast,
     TestResult,
@@ -72,7 +72,7 @@ def is_arm(method: str) -> bool:
 
 
 def against_unsteered(
-    tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
+    tables: Mapping[str, ItemTable], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
     """Every family on both axes of the plane and its own, and explicit prompting on its own alone,
     against the unsteered model.
@@ -88,7 +88,7 @@ def against_unsteered(
 
 
 def against_arms(
-    tables: Mapping[str, Scores], measure: str, resamples: int, seed: int
+    tables: Mapping[str, ItemTable], measure: str, resamples: int, seed: int
 ) -> list[Tested]:
     """Every family against each of its control arms, on the axis that the family is for (SUR: on
     both).
@@ -109,7 +109,7 @@ CONTRASTS = {  # by condition: the two tables whose answers are held against eac
 
 
 def contrasts(
-    tables: Mapping[str, Scores], resamples: int, seed: int
+    tables: Mapping[str, ItemTable], resamples: int, seed: int
 ) -> dict[str, dict[str, Contrast]]:
     """The matched-pair contrast of the local answer and the American one, by condition, then by
     language and pooled.
@@ -160,7 +160,7 @@ def _corrected_contrasts(
 
 
 def pairwise(
-    tables: Mapping[str, Scores],
+    tables: Mapping[str, ItemTable],
     pairs: Sequence[tuple[str, str, str]],
     measure: str,
     resamples: int,

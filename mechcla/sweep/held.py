@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from mechcla.errors import MechclaError
-from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.items.item_set import STREAMED, ItemSet, open_jsonl
 from mechcla.models.adapters import find_shipped
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.hooking import users_hooks
@@ -81,7 +81,7 @@ def find_items(config: SweepConfig) -> ItemSet:
     """
     languages = list(config.languages) if config.languages else None
     if not config.items.startswith(DIGEST):
-        return load_items(config.items, languages)
+        return _load(config.items, languages)
     beside = config.config.parent / ITEMS if config.config is not None else None
     if beside is None or not beside.is_file():
         where = f"beside {str(config.config)!r}" if config.config else "beside a --config file"
@@ -89,13 +89,19 @@ def find_items(config: SweepConfig) -> ItemSet:
             f"items {config.items!r} were given as an object, so they are expected as {ITEMS} "
             f"{where}, and are not there; give --items, or the config.yaml of a whole run folder"
         )
-    items = read_jsonl(beside)
+    items = open_jsonl(beside)
     if f"{DIGEST}{items.digest}" != config.items:
         raise MechclaError(
             f"{str(beside)!r} holds other items than {str(config.config)!r} was made with; put a "
             f"copy of them back, or give --items {beside}"
         )
-    return items if languages is None else load_items(beside, languages)
+    return items if languages is None else _load(beside, languages)
+
+
+def _load(source: str | Path, languages: list[str] | None) -> ItemSet:
+    path = user_path(source)
+    large = path.suffix == ".jsonl" and path.is_file() and path.stat().st_size > STREAMED
+    return load_items(source, languages, **({"stream": True} if large else {}))
 
 
 def find_model(config: SweepConfig) -> HookedModel:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT
 from mechcla.items.item_set import ItemSet
@@ -34,9 +35,10 @@ def names_us(items: ItemSet, config: SweepConfig) -> bool:
     """The United States as a control: every cultural item outside English says what its prompt is
     with them named.
     """
-    asked = [i for i in items.cultural if i.language != PIVOT]
-    named = bool(asked) and all(i.prompt_us for i in asked)
-    return config.controls and named and not config.vectors
+    if not config.controls or config.vectors:
+        return False
+    named = [bool(i.prompt_us) for i in items.cultural if i.language != PIVOT]
+    return bool(named) and all(named)
 
 
 def shuffles(config: SweepConfig) -> bool:
@@ -188,4 +190,5 @@ def _made(
     controls = ["shuffled"] if shuffles(config) else []
     controls += ["us"] if names_us(dev, config) else []
     how: dict[str, Any] = {"site": config.site, "chat": config.chat_form, "seed": config.seed}
-    return extract(model, dev, config.recipe, controls, see=see, **how)
+    cache = ResidualCache(config.cache_mib << 20, str(user_path(config.out)))
+    return extract(model, dev, config.recipe, controls, see=see, cache=cache, **how)

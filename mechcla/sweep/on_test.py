@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from mechcla.scoring.scores import Scores
+from mechcla.metrics.item_values import CellValues, Ids, ItemValues
+from mechcla.metrics.metrics import METRICS
+from mechcla.statistics.cell_values import cell_values
 from mechcla.steering.controls import ARMS, Arm
-from mechcla.steering.families import FAMILIES, Condition, Family
+from mechcla.steering.families import BOTH, FAMILIES, Condition, Family, axes_of
 from mechcla.steering.method import Method
 from mechcla.sweep.cells import UNSTEERED, Job
 from mechcla.sweep.runner import Sweep
 
 US = "us_country"  # the control arm that names the United States
+MEASURES = ("share", "accuracy")
 
 
-def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, Scores]:
+def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, ItemValues]:
     """Score the chosen methods, {family: {language: method}}, once on test.
 
     Freezes the choice, which opens the test items. A method with a cell that is not finite is left
     out, since a mean over its other languages would be another number; `sweep.not_finite` has it.
     A method is scored in the languages that it was chosen for, on the kinds that they have.
-    Returns scores by method name: unsteered, explicit, each family, and its control arms ("EN
-    random", ...; that of explicit prompting names the United States). Explicit prompting leaves
-    universal items as they are, so its transfer is the unsteered model's.
+    Returns the items' values by method name: unsteered, explicit, each family, and its control arms
+    ("EN random", ...; that of explicit prompting names the United States). Explicit prompting
+    leaves universal items as they are, so its transfer is the unsteered model's. The scores lie in
+    the run folder; of each cell no more than its values is kept here.
     """
     described = {family: {k: m.describe() for k, m in by.items()} for family, by in chosen.items()}
     sweep.store.freeze(
@@ -31,18 +35,29 @@ def report_test(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dic
     conditions = jobs_of(sweep, chosen)
     everything = list(dict.fromkeys(job for jobs in conditions.values() for job in jobs))
     sweep.bar.total = sweep.bar.n + len(everything)
-    done: dict[Job, Scores] = {}
+    names = frozenset((metric, of) for metric in _metrics(chosen) for of in MEASURES)
+    done: dict[Job, CellValues] = {}
+    known: dict[Ids, Ids] = {}
     for jobs in batches(sweep, everything):
-        done |= sweep.run(jobs)
+        for job, scores in sweep.run(jobs):
+            if job not in sweep.not_finite:
+                done[job] = cell_values(scores, names, known)
+    sweep.forget()
     sweep.bar.total = sweep.bar.n
     sweep.bar.close()
 
-    def join(parts: list[Job]) -> Scores:
-        return Scores(tuple(row for job in parts for row in done[job]))
+    def join(parts: list[Job]) -> ItemValues:
+        return ItemValues({(job.language, job.kind): done[job] for job in parts}, names)
 
     finite = {k: v for k, v in conditions.items() if not sweep.not_finite & set(v)}
     sweep.store.name_conditions({k: [sweep.path(j) for j in v] for k, v in finite.items()})
     return {name: join(parts) for name, parts in finite.items()}
+
+
+def _metrics(families: Iterable[str]) -> list[str]:
+    """What the tables of a run have: every metric of a summary, and the families' own axes."""
+    summary = (name for name, metric in METRICS.items() if metric.summary)
+    return list(dict.fromkeys((*summary, *BOTH, *(axis for f in families for axis in axes_of(f)))))
 
 
 def jobs_of(sweep: Sweep, chosen: Mapping[str, Mapping[str, Method]]) -> dict[str, list[Job]]:

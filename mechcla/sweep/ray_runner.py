@@ -28,7 +28,7 @@ import torch
 
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS
-from mechcla.items.item_set import ItemSet, read_jsonl
+from mechcla.items.item_set import ItemSet, open_jsonl
 from mechcla.items.study import Study
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.folder import ITEMS, sweep_out
@@ -114,7 +114,7 @@ def _items(out: str) -> ItemSet:
             f"no run lies in {out!r} on {socket.gethostname()}; expected a folder that every "
             "worker sees under this name, such as one on a shared file system"
         )
-    return read_jsonl(path)
+    return open_jsonl(path)
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mechcla import plots
 from mechcla.geometry import cosine_by_layer, random_perpendicularity
 from mechcla.items.item import KINDS
+from mechcla.metrics.item_values import ItemValues, of_languages
 from mechcla.metrics.plane_point import PlanePoint, plane
 from mechcla.runs.folder import (
     ARMS,
@@ -28,7 +29,6 @@ from mechcla.runs.folder import (
 )
 from mechcla.runs.run import on_plane
 from mechcla.runs.tables import csv_text
-from mechcla.scoring.scores import Scores
 from mechcla.statistics import Contrast
 from mechcla.steering.families import is_steered
 from mechcla.storage import write_json, write_text
@@ -44,20 +44,19 @@ from mechcla.sweep.evidence import (
 )
 from mechcla.sweep.evidence import to_csv as tests_csv
 from mechcla.sweep.finite import listed
+from mechcla.sweep.on_test import MEASURES
 from mechcla.sweep.runner import Sweep
 from mechcla.sweep.search import Choices
 from mechcla.sweep.tables import Row, pooled_table, remarks, summarise, to_csv
 
-MEASURES = ("share", "accuracy")
-
 
 @dataclass(frozen=True)
 class Tables:
-    """The numbers of a run. steered: scores by condition, of the steered languages alone; lost: the
-    cells that are not finite.
+    """The numbers of a run. steered: item values by condition, of the steered languages alone;
+    lost: the cells that are not finite.
     """
 
-    steered: Mapping[str, Scores]
+    steered: Mapping[str, ItemValues]
     rows: Sequence[Row]
     tested: Sequence[Tested]
     arms: Sequence[Tested]
@@ -70,21 +69,21 @@ class Tables:
         return [r for r in self.rows if not is_arm(r.method)]
 
 
-def tabulate(sweep: Sweep, choices: Choices, scores: Mapping[str, Scores]) -> Tables:
-    """All numbers of a run, from its test scores by condition."""
+def tabulate(sweep: Sweep, choices: Choices, values: Mapping[str, ItemValues]) -> Tables:
+    """All numbers of a run, from its test items' values by condition."""
     config, languages = sweep.config, sweep.languages
     drawn = (config.resamples, config.seed)
-    steered = {k: Scores(tuple(r for r in v if r.language in languages)) for k, v in scores.items()}
+    steered = {k: of_languages(v, languages) for k, v in values.items()}
     tested, arms = (
         [row for measure in MEASURES for row in compare(steered, measure, *drawn)]
         for compare in (against_unsteered, against_arms)
     )
     return Tables(
         steered,
-        summarise(scores, languages, *drawn),
+        summarise(values, languages, *drawn),
         tested,
         arms,
-        contrasts(scores, *drawn),
+        contrasts(values, *drawn),
         choices.not_finite + [j.describe() for j in sweep.lost("test")],
     )
 

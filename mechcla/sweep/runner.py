@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from mechcla import progress
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.memory import limit
+from mechcla.engine.memory import give_back, limit
 from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from mechcla.items.item import KINDS, PIVOT, PromptForm
 from mechcla.items.item_set import ItemSet
 from mechcla.items.study import Study
+from mechcla.metrics.item_values import Column, Ids, ItemValues
 from mechcla.models.chat import chat_settings
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.parts import Parts
@@ -36,7 +37,7 @@ from mechcla.sweep.axes import Axes
 from mechcla.sweep.cells import UNSTEERED, Job, sample
 from mechcla.sweep.checks import check_one_model, note_threads
 from mechcla.sweep.config import SweepConfig
-from mechcla.sweep.dev_point import DevPoint, changes, point_of
+from mechcla.sweep.dev_point import DevPoint, base_values, changes, point_of
 from mechcla.sweep.finite import check_unsteered, remark
 from mechcla.sweep.making import families_of, make, vector_names
 from mechcla.sweep.projecting import dev_prompts, projection
@@ -75,8 +76,9 @@ class Sweep:
     counted: set[Job] = field(default_factory=set)
     asked: set[Job] = field(default_factory=set)
     priors: KnownPriors = field(default_factory=dict)
-    base: dict[Job, Scores] = field(default_factory=dict)
+    base: dict[Job, ItemValues] = field(default_factory=dict)
     ways: dict[tuple[str, str, str, str], tuple[Decides, Decides]] = field(default_factory=dict)
+    samples: dict[tuple[str, str, str], ItemSet] = field(default_factory=dict)
     not_finite: set[Job] = field(default_factory=set)
     held: ExitStack = field(default_factory=ExitStack)
     parts: Parts | None = None
@@ -97,7 +99,10 @@ class Sweep:
     def items_of(self, job: Job) -> ItemSet:
         """A job's items. Those of test are shut until the choice is frozen."""
         part = self.study.dev if job.split == "dev" else self.study.test
-        return sample(part, self.config, job.language, job.kind, job.split)
+        key = (job.language, job.kind, job.split)
+        if key not in self.samples:
+            self.samples[key] = sample(part, self.config, *key)
+        return self.samples[key]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Scores]]:
         """Scores of all jobs, one at a time: read if they are there, computed together by items
@@ -147,18 +152,22 @@ class Sweep:
                 self.store.write(self.path(job), scores)
                 self._count(job)
                 yield job, scores
+        give_back()
 
     def _returned(self, workers: Workers, away: Sequence[Group]) -> Iterator[tuple[Job, Scores]]:
         """The cells that workers computed, read back; what cannot be seen here is computed here."""
         for jobs, done in workers.compute(away, self.study):
-            found = {job: self.read(job) for job in jobs if job not in done}
-            lacking = [job for job, scores in found.items() if scores is None]
-            here = dict(self.compute(jobs, {*jobs} - {*lacking})) if lacking else {}
-            for job, scores in (found | here).items():
-                if scores is not None:
-                    self._check(job, scores)
-                    self._count(job)
-                    yield job, scores
+            lacking = []
+            for job in (j for j in jobs if j not in done):
+                scores = self.read(job)
+                if scores is None:
+                    lacking.append(job)
+                    continue
+                self._check(job, scores)
+                self._count(job)
+                yield job, scores
+            if lacking:
+                yield from self.compute(jobs, {*jobs} - {*lacking})
 
     def _check(self, job: Job, scores: Scores) -> None:
         if job.method == UNSTEERED:
@@ -167,13 +176,13 @@ class Sweep:
             self.not_finite.add(job)
             self.bar.write(f"mechcla.sweep: {remark(scores, str(job))}", file=sys.stderr)
 
-    def unsteered(self, language: str, kind: str) -> Scores:
-        """The unsteered dev cell of a language and kind, which gains are taken against. Held until
-        `forget`.
+    def unsteered(self, language: str, kind: str) -> ItemValues:
+        """The values of the unsteered dev cell of a language and kind, which gains are taken
+        against. Held until `forget`.
         """
         job = Job(UNSTEERED, language, kind, "dev")
-        if job not in self.base:
-            self.base |= self.run([job])
+        for _, scores in self.run([job] if job not in self.base else []):
+            self.base[job] = base_values(scores, self.config.measure, {})
         return self.base[job]
 
     def edits(self, job: Job) -> tuple[Intervention, ...]:
@@ -201,7 +210,7 @@ class Sweep:
         if key not in self.kept:
             if job.split == "test":
                 self.kept.clear()  # dev is over; a test group is used once
-            items = self.items_of(job)
+            items = self.items_of(job).held
             self.kept[key] = prepare(
                 self.model,
                 items,
@@ -254,7 +263,7 @@ class Sweep:
         return sorted((j for j in self.not_finite if j.split == split), key=str)
 
     def forget(self) -> None:
-        """Let go of prepared items and unsteered scores: what comes next needs others."""
+        """Let go of prepared items and unsteered values: what comes next needs others."""
         self.kept.clear()
         self.base.clear()
 
@@ -266,12 +275,20 @@ class Sweep:
         wanted = [Job(m, k, kind, "dev") for k, kind in groups for m in methods]
         base = {(k, kind): self.unsteered(k, kind) for k, kind in groups}
         measure = self.config.measure
-        found = {  # of each cell no more than its items' gains is kept
-            j: changes(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
-            for j, scores in self.run(wanted)
-        }
+        found: dict[Method, dict[tuple[str, str], dict[str, Column]]] = {m: {} for m in methods}
+        known: dict[Ids, Ids] = {}
+        for j, scores in self.run(wanted):  # of each cell no more than its items' gains is kept
+            gains = changes(j.method.family, scores, base[j.language, j.kind], j.kind, measure)
+            kept = {axis: Column.of(column, known) for axis, column in gains.items()}
+            found[j.method][j.language, j.kind] = kept
         return [
-            point_of(m, {(j.language, j.kind): found[j] for j in wanted if j.method == m})
+            point_of(
+                m,
+                {
+                    group: {axis: column.to_dict() for axis, column in found[m][group].items()}
+                    for group in groups
+                },
+            )
             for m in methods
         ]
 
@@ -356,10 +373,11 @@ def _vectors(
             "there is no control with the United States named, and no contrast",
             file=sys.stderr,
         )
-    names, dev = vector_names(items, config), items.dev
+    names, dev = vector_names(items, config), items.dev.held
     shown = dev_prompts(dev, model.n_layers)
     vectors = store.vectors(
         names, lambda: parts.vectors(dev) if parts else make(model, dev, config, shown.see)
     )
     store.keep_projection(lambda: projection(model, dev, config, shown))
+    give_back()
     return vectors

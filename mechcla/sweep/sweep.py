@@ -56,8 +56,8 @@ def run_config(
                 parts.check_choice(
                     {f: {k: m.describe() for k, m in by.items()} for f, by in chosen.items()}
                 )
-            scores = report_test(sweep, chosen)  # freezes the choice first
-        tables = tabulate(sweep, choices, scores)
+            values = report_test(sweep, chosen)  # freezes the choice first
+        tables = tabulate(sweep, choices, values)
         write_tables(sweep, choices, tables)
         figures = draw(sweep, choices, tables)
         for text in report(sweep, choices, tables):

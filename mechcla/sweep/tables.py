@@ -11,8 +11,8 @@ from typing import Any
 from mechcla.items.item import PIVOT
 from mechcla.metrics import metrics
 from mechcla.metrics.estimates import POOLED, Estimate
+from mechcla.metrics.item_values import AnyTable, ItemTable, of_languages
 from mechcla.runs.tables import csv_text, in_columns
-from mechcla.scoring.scores import Scores
 from mechcla.steering.families import FAMILIES, Condition
 from mechcla.sweep.evidence import Tested, erased
 
@@ -48,7 +48,7 @@ class Row:
 
 
 def summarise(
-    tables: Mapping[str, Scores],
+    tables: Mapping[str, AnyTable],
     languages: list[str],
     resamples: int,
     seed: int,
@@ -56,9 +56,7 @@ def summarise(
 ) -> list[Row]:
     """All rows; "all" pools the steered languages and leaves English out."""
     rows: list[Row] = []
-    steered = {
-        name: Scores(tuple(r for r in t if r.language in languages)) for name, t in tables.items()
-    }
+    steered = {name: of_languages(t, languages) for name, t in tables.items()}
     english = {
         name: t.where(language=pivot) for name, t in tables.items() if len(t.where(language=pivot))
     }
@@ -104,7 +102,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     return csv_text([row.flat() for row in rows])
 
 
-def remarks(tested: Sequence[Tested], unsteered: Scores, measure: str) -> str:
+def remarks(tested: Sequence[Tested], unsteered: ItemTable, measure: str) -> str:
     """Chance levels, and where a method erases by more than chance (`evidence.erased`)."""
     levels = ", ".join(
         f"{metric} {metrics.chance(unsteered.where(kind=kind)):.3f}"

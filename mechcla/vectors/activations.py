@@ -25,7 +25,7 @@ from mechcla.engine.state import Known, run_batch
 from mechcla.errors import MechclaError
 from mechcla.models.chat import Chat, prompt_tokens
 from mechcla.models.hooking import Place, run_hooked, users_hooks
-from mechcla.models.tokens import Tokens, check_known
+from mechcla.models.tokens import Pool, Tokens, check_known, pooled
 from mechcla.progress import bar
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Position = Literal["last_prompt_token", "mean_prompt_token"]
 See = Callable[[Sequence[str], Tensor], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One prompt and the (group, sign) pairs whose sums its residual enters."""
 
@@ -95,7 +95,8 @@ def last_token_residuals(
     Raises MechclaError for a prompt that is longer than the model's window, or has a token that the
     model does not know.
     """
-    rows = [prompt_tokens(text, model.tokenizer, chat) for text in texts]
+    pool: Pool = {}
+    rows = [pooled(prompt_tokens(text, model.tokenizer, chat), pool) for text in texts]
     for text, row in zip(texts, rows, strict=True):
         if not row.ids:
             raise MechclaError(f"the prompt {text[:60]!r} has no token")

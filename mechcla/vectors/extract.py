@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError, nearest, unknown
 from mechcla.items.item import PIVOT, Item, PromptForm
 from mechcla.items.item_set import ItemSet, pair_ids
@@ -38,7 +39,7 @@ CONTROLS = ("shuffled", "us")
 MEAN = "mean_difference"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One item's prompt on one side of one vector.
 
@@ -135,6 +136,7 @@ def extract(
     packed: bool = False,
     cached: Sequence[Residuals] = (),
     see: See | None = None,
+    cache: ResidualCache | None = None,
 ) -> dict[str, SteeringVectors]:
     """EN and LOC vectors, whichever the items allow, from one pass over each distinct prompt.
 
@@ -144,12 +146,13 @@ def extract(
     prompt. Returns the vectors by name. chat: prompts stand in the model's chat template, and its
     last token, where the answer begins, is read. packed: while hooks of your own are in place,
     prompts run one by one, unpadded; True pads them to batches all the same. With the mean
-    difference memory does not grow with the number of items; other recipes keep items x layers x
-    d_model in float32. cached: what `cache_residuals` kept of items.universal and items.cultural,
-    in the prompt forms that the vectors need; no prompt is run then, so several recipes share one
-    pass. see: a function of each batch's texts and activations ([layer, prompt, d_model]), for who
-    wants more of the same pass. Raises MechclaError for an unknown recipe or control, and for
-    cached residuals that are not of this model, site, template and items.
+    difference no activation is kept; other recipes keep items x layers x d_model in float32, of
+    which `cache` holds what its bound allows and maps the rest. cached: what `cache_residuals` kept
+    of items.universal and items.cultural, in the prompt forms that the vectors need; no prompt is
+    run then, so several recipes share one pass. see: a function of each batch's texts and
+    activations ([layer, prompt, d_model]), for who wants more of the same pass. Raises MechclaError
+    for an unknown recipe or control, and for cached residuals that are not of this model, site,
+    template and items.
 
     >>> made = extract(model, items.dev, "lda", ["shuffled"])
     >>> sorted(made)
@@ -177,7 +180,7 @@ def extract(
         prompts += loc + shuffled(loc)
         us = items.cultural.where(lambda i: "us" in controls and i.prompt_us is not None)
         prompts += loc_prompts(us, cue="us") if len(us) else []
-    made = _make(model, items, prompts, recipe, site, chat, packed, cached, see)
+    made = _make(model, items, prompts, recipe, site, chat, packed, cached, see, cache)
     for name in ("EN", "LOC") if signs else ():
         if name in made:
             arm = f"{name} shuffled"
@@ -242,6 +245,7 @@ def _make(
     packed: bool,
     cached: Sequence[Residuals] = (),
     see: See | None = None,
+    cache: ResidualCache | None = None,
 ) -> dict[str, SteeringVectors]:
     by_rows = RECIPES.get(recipe)
     parts: Mapping[Group, Part]
@@ -250,7 +254,7 @@ def _make(
     elif recipe == MEAN:
         parts = _by_sums(model, prompts, site, chat, packed, see)
     else:
-        parts = _by_rows(prompts, by_rows, _run(model, prompts, site, chat, packed, see))
+        parts = _by_rows(prompts, by_rows, _run(model, prompts, site, chat, packed, see, cache))
     record = {"items": items.digest, **_how(model, site, chat)}
     if recipe != MEAN:
         record["recipe"] = recipe
@@ -288,9 +292,11 @@ def _by_sums(
 ) -> dict[Group, Part]:
     """The mean difference from running sums; every distinct prompt runs once."""
     merged: dict[str, Request] = {}
+    alike: dict[tuple[Group, int], tuple[Group, int]] = {}  # held once for all prompts
     for p in prompts:
         request = merged.setdefault(p.text, Request(p.text, []))
-        request.groups.append(((p.name, p.language), p.side))
+        entry = ((p.name, p.language), p.side)
+        request.groups.append(alike.setdefault(entry, entry))
     sums = streaming_means(model, list(merged.values()), site, chat, packed, see)
     return {
         group: (
@@ -312,15 +318,18 @@ def _run(
     chat: bool | Chat,
     packed: bool,
     see: See | None,
+    cache: ResidualCache | None,
 ) -> Row:
     """Activations kept item by item; every distinct prompt runs once."""
     texts = list(dict.fromkeys(p.text for p in prompts))
-    rows: dict[str, Tensor] = {}
+    rows: dict[str, tuple[Tensor, int]] = {}  # a batch, and the prompt's place in it
+    cache = cache or ResidualCache()
     for indices, residuals in last_token_residuals(model, texts, site, chat=chat, packed=packed):
         if see is not None:
             see([texts[i] for i in indices], residuals)
-        rows |= {texts[i]: residuals[:, k].float().cpu() for k, i in enumerate(indices)}
-    return lambda prompt: rows[prompt.text]
+        batch = cache.hold(residuals.float().cpu().transpose(0, 1).contiguous())
+        rows |= {texts[i]: (batch, k) for k, i in enumerate(indices)}
+    return lambda prompt: rows[prompt.text][0][rows[prompt.text][1]]
 
 
 def _kept(
@@ -362,14 +371,14 @@ def _kept(
 
 
 def _by_rows(prompts: Sequence[Prompt], make: Recipe, row: Row) -> dict[Group, Part]:
-    """A recipe on the prompts' activations."""
-    sides: dict[Group, dict[int, list[Tensor]]] = {}
+    """A recipe on the prompts' activations, those of one vector and language at a time."""
+    sides: dict[Group, dict[int, list[Prompt]]] = {}
     for p in prompts:
         group = sides.setdefault((p.name, p.language), {+1: [], -1: []})
-        group[p.side].append(row(p))
+        group[p.side].append(p)
     found: dict[Group, Part] = {}
     for key, side in sides.items():
-        plus, minus = torch.stack(side[+1]), torch.stack(side[-1])
+        plus, minus = (torch.stack([row(p) for p in side[sign]]) for sign in (+1, -1))
         vector = make(plus, minus)
         if vector.shape != plus.shape[1:]:
             raise MechclaError(

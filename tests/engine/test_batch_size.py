@@ -150,7 +150,8 @@ def test_a_resumed_run_keeps_its_number(tiny, small_items, tmp_path, monkeypatch
     job = Job(UNSTEERED, "es", "universal", "dev")
     with closing(open_sweep(config, tiny, small_items)) as sweep:
         first = sweep.path(job)
-        assert sweep.unsteered("es", "universal").settings["max_tokens"] == MAX_TOKENS
+        ((_, scores),) = sweep.run([job])
+        assert scores.settings["max_tokens"] == MAX_TOKENS
     record = json.loads((tmp_path / "r" / RECORD).read_text())
     assert record["config"]["max_tokens"] == MAX_TOKENS
     monkeypatch.setattr("mechcla.sweep.batches.batch_tokens", lambda *_: 8_192)  # another device

@@ -163,7 +163,7 @@ def test_a_row_behind_a_beginning_has_the_places_it_would_have_in_the_whole_prom
         assert torch.equal(getattr(whole.layout, name)[:, 2:], getattr(behind.layout, name))
     assert torch.equal(whole.layout.visible[:, 2:, 2:], behind.layout.visible)
     assert torch.equal(whole.edge_place - 2, behind.edge_place)
-    assert whole.path == behind.path
+    assert torch.equal(whole.path, behind.path)
 
 
 # --- shared and whole agree ------------------------------------------------------------------

@@ -28,7 +28,7 @@ def test_both_layouts_score_the_same_tokens_after_the_same_context(candidates, n
     for share in (True, False):
         batch = collate([packed], 0, share_prompt=share)
         read: dict[tuple[int, int], list[tuple[tuple[int, ...], int]]] = {}
-        for row, candidate, edge in batch.path:
+        for row, candidate, edge in batch.path.tolist():
             at = int(batch.edge_place[edge])
             seen = batch.layout.visible[row, at].nonzero().squeeze(1)
             order = batch.layout.positions[row, seen].argsort()

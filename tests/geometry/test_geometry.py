@@ -5,6 +5,7 @@ hand computation.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from sklearn.metrics import silhouette_score
 
 from mechcla import geometry
+from mechcla.engine import offload
 from mechcla.errors import MechclaError
 from mechcla.geometry.lens import english_share, first_token
 from mechcla.geometry.probes import probe
@@ -180,6 +182,25 @@ def test_convergence_does_not_change_under_rotation_scaling_and_translation(meas
     one, two = (geometry.convergence(x, measure, resamples=5) for x in (h, moved))
     assert one.value == pytest.approx(two.value, abs=1e-6)
     assert (one.low <= one.high).all()
+
+
+@pytest.mark.parametrize("measure", ["silhouette", "question"])
+def test_distances_in_a_file_give_the_same_bits(measure, monkeypatch):
+    h = spaces(0.7)
+    held = geometry.convergence(h, measure, resamples=20)
+    made = []
+
+    def mapped(*how):
+        made.append(offload.mapped(*how))
+        return made[-1]
+
+    module = sys.modules[geometry.convergence.__module__]
+    monkeypatch.setattr(module, "HELD", 8 * 90 * 7)  # seven rows at a time
+    monkeypatch.setattr(module, "mapped", mapped)
+    again = geometry.convergence(h, measure, resamples=20)
+    assert [tuple(one.shape) for one in made] == [(1, 90, 90)] * 2
+    for part in ("value", "low", "high"):
+        assert getattr(again, part).tobytes() == getattr(held, part).tobytes()
 
 
 @pytest.mark.parametrize("measure", ["separation", "silhouette"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mechcla
+from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
 from mechcla.vectors.extract import extract, half_signs
 from mechcla.vectors.recipes import RECIPES
@@ -68,6 +69,22 @@ def test_cached_or_not_the_vectors_record_and_controls_are_the_same(recipe, tiny
             torch.testing.assert_close(
                 made[name][language], vectors[language], atol=2e-3, rtol=2e-3
             )
+
+
+@pytest.mark.parametrize("recipe", ["lda", "language_mean"])
+def test_rows_beyond_the_bound_are_mapped_and_give_the_same_vectors_to_the_bit(
+    recipe, tiny, dev, tmp_path
+):
+    held, mapped = ResidualCache(), ResidualCache(0, str(tmp_path))
+    made, again = (extract(tiny, dev, recipe, ["shuffled"], cache=c) for c in (held, mapped))
+    prompts = {i.prompt_text(f) for i in dev for f in ("implicit", "explicit")}
+    prompts -= {i.prompt for i in dev.cultural if i.prompt_explicit is None}
+    assert held.offloaded == 0
+    assert mapped.offloaded == len(prompts) * tiny.n_layers * tiny.d_model * 4
+    assert not list(tmp_path.iterdir())
+    for name, vectors in made.items():
+        for language in vectors.languages:
+            assert again[name][language].equal(vectors[language])
 
 
 def test_a_translation_that_is_missing_and_another_order_change_no_pair(tiny, dev):
