@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import torch
 
 import mechcla
 from analyses import confirm, confirm_second
@@ -20,26 +19,13 @@ from mechcla.steering.recorded import method_of
 from mechcla.storage import read_sealed
 from tests.analyses.test_confirm import table
 
-SETTINGS = {
-    "layers": [1, 3],
-    "en_strengths": [4.0],
-    "loc_strengths": [8.0],
-    "restore": False,
-    "gated": True,
-    "pair_layers": 1,
-    "resamples": 100,
-    "figures": False,
-}
-
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, tiny_models, small_items):
+def runs(tmp_path_factory, gated_run):
     """A run, and copies of it in the aligned models' places."""
     folder = tmp_path_factory.mktemp("runs")
-    torch.set_num_threads(1)
-    mechcla.run_sweep(tiny_models["llama"], small_items, out=folder / "base", **SETTINGS)
-    for name in ("mist", "midalign"):
-        shutil.copytree(folder / "base", folder / name, copy_function=shutil.copy2)
+    for name in CONDITIONS:
+        shutil.copytree(gated_run, folder / name, copy_function=shutil.copy2)
     return [folder / name for name in CONDITIONS]
 
 

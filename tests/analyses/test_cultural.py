@@ -21,20 +21,11 @@ from mechcla.metrics.metrics import difference, metric
 from mechcla.scoring.scores import Scores
 from mechcla.steering.method import Method
 from mechcla.sweep.choosing import RULES, Limits
+from tests.analyses.gated import GATED
 from tests.conftest import save_tiny
 from tests.sources import blend_folder, locqa_file
 
-SETTINGS = {
-    "layers": [1, 3],
-    "en_strengths": [4.0],
-    "loc_strengths": [8.0],
-    "restore": False,
-    "gated": True,
-    "pair_layers": 1,
-    "resamples": 100,
-    "controls": False,
-    "figures": False,
-}
+SETTINGS = GATED | {"controls": False}
 ASKED = {
     "universal": ("transfer",),
     "cultural": ("localization", "english_bias", "collision_aware_bias"),

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 import mechcla
 from analyses import front
@@ -16,26 +15,13 @@ from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import difference
 from mechcla.scoring.scores import Scores
 
-SETTINGS = {
-    "layers": [1, 3],
-    "en_strengths": [4.0],
-    "loc_strengths": [8.0],
-    "restore": False,
-    "gated": True,
-    "pair_layers": 1,
-    "resamples": 100,
-    "figures": False,
-}
-
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, tiny_models, small_items):
+def runs(tmp_path_factory, gated_run):
     """A run, and a copy of it in an aligned model's place."""
-    folder = tmp_path_factory.mktemp("runs")
-    torch.set_num_threads(1)
-    mechcla.run_sweep(tiny_models["llama"], small_items, out=folder / "base", **SETTINGS)
-    shutil.copytree(folder / "base", folder / "other", copy_function=shutil.copy2)
-    return [folder / "base", folder / "other"]
+    other = tmp_path_factory.mktemp("runs") / "other"
+    shutil.copytree(gated_run, other, copy_function=shutil.copy2)
+    return [gated_run, other]
 
 
 @pytest.fixture(scope="module")
