@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from mechcla.runs.run import Run
 from mechcla.runs.several import complete_runs
 from mechcla.scoring.scores import Scores
 from mechcla.steering.method import Method
+from mechcla.steering.recorded import method_of
 
 SHOWN = ("transfer", "localization", "english_bias", "collision_aware_bias")
 UNSTEERED = "unsteered"
@@ -55,7 +55,7 @@ def carried(
     items = run.item_set.test.cultural.where(lambda i: (i.language, i.id) in asked)
     found = {}
     for family in families:
-        methods = {k: _method(choice.choice[family][k]) for k in shared}
+        methods = {k: method_of(choice.choice[family][k]) for k in shared}
         steps = {k: m.interventions(choice.vectors, k) for k, m in methods.items() if m != Method()}
         rows = [row for row in base if row.language in set(shared) - set(steps)]
         if steps:
@@ -68,11 +68,6 @@ def carried(
 
 def _in_all(choice: Run, language: str) -> bool:
     return all(language in by_language for by_language in choice.choice.values())
-
-
-def _method(described: Mapping[str, Any]) -> Method:
-    known = {f.name for f in fields(Method)}
-    return Method(**{k: v for k, v in described.items() if k in known})
 
 
 def rows_of(
