@@ -20,6 +20,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mechcla
+from analyses.smollm2_llama_cpp import ODD
 from mechcla.engine import capability
 from mechcla.engine.beginnings import shared_lengths
 from mechcla.engine.packing import pack
@@ -32,16 +33,6 @@ pytestmark = pytest.mark.demo
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 # llama.cpp's way for the pre-tokenizer "smollm": each digit alone, then GPT-2's pieces.
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-ODD = (
-    "  2024",
-    "x = ² + ³",
-    "a  1  b\n\n 2\n",
-    "٢٠٢٤ ۲۰۲۴ 1月2日 Ⅳ ½",
-    "it's  we'll\t\t tab",
-    "\n\n\n",
-    "a   ",
-    "é e\u0301 ﷺ 👍🏽",
-)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +108,7 @@ def test_tokens_follow_from_the_gguf_s_vocabulary_and_merges(reader, tokenizer):
     assert tokenizer.get_vocab() == vocabulary
     items = mechcla.load_items("demo").test
     prompts = [i.prompt for i in items.items[::40]] + [i.candidates[0].text for i in items[:200:9]]
-    for text in (*prompts, *ODD, SMOLLM2.text):
+    for text in (*prompts, *ODD):
         expected = own_tokens(text, vocabulary, ranks)
         assert tokenizer(text).input_ids == expected, text
         assert tokenizer.decode(expected) == text
