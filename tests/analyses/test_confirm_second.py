@@ -93,10 +93,11 @@ def test_a_gated_cell_and_its_arm_are_what_gated_steering_makes(tmp_path, monkey
     en = mechcla.en_vectors(model, dev.universal.language("en", "zh"))
     loc = mechcla.loc_vectors(model, dev.cultural.language("zh"))
     gate = mechcla.gate_vectors(model, dev.language("zh"))
-    where = {"en_layer": m.en_layer, "en_strength": m.en_strength}
-    where |= {"loc_layer": m.loc_layer, "loc_strength": m.loc_strength}
-    gated = mechcla.gated_steering(en, loc, gate, "zh", gate_layer=m.gate_layer, **where)
-    always = mechcla.surgical_steering(en, loc, "zh", **where)
+    edits = {"en_layer": m.en_layer, "en_strength": m.en_strength}
+    edits |= {"loc_layer": m.loc_layer, "loc_strength": m.loc_strength}
+    gated = mechcla.gated_steering(en, loc, gate, language="zh", gate_layer=m.gate_layer, **edits)
+    always = mechcla.en_steering(en, language="zh", layer=m.en_layer, strength=m.en_strength)
+    always += mechcla.loc_steering(loc, language="zh", layer=m.loc_layer, strength=m.loc_strength)
     items = load_items("confirm-2").language("zh").cultural[:3]
     for cell, steps in zip(cells, (gated, always), strict=True):
         found = Scores.from_parquet(tmp_path / "cells" / cell.file)[:3]
