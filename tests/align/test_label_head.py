@@ -29,17 +29,20 @@ def plain(
 
 @pytest.mark.parametrize("cap", [None, 2.0])
 @pytest.mark.parametrize("at_once", [1, 3, 7, 100])
-def test_it_is_log_softmax_and_so_is_its_gradient(cap: float | None, at_once: int) -> None:
+@pytest.mark.parametrize("piece", [1, 4, 11, None])
+def test_it_is_log_softmax_and_so_is_its_gradient(
+    cap: float | None, at_once: int, piece: int | None
+) -> None:
     read, weight, labels = parts(7, torch.float64)
     weights = torch.linspace(-1, 2, 7, dtype=torch.float64)
     expected = plain(read, weight, labels, cap)
-    found = frozen_head_log_probs(read, weight, labels, cap, at_once)
+    found = frozen_head_log_probs(read, weight, labels, cap, at_once, piece)
     assert torch.allclose(found, expected, rtol=0, atol=1e-12)
     [one] = torch.autograd.grad((found * weights).sum(), read)
     [other] = torch.autograd.grad((expected * weights).sum(), read)
     assert torch.allclose(one, other, rtol=0, atol=1e-12)
     assert torch.autograd.gradcheck(
-        lambda x: frozen_head_log_probs(x, weight, labels, cap, at_once), (read,)
+        lambda x: frozen_head_log_probs(x, weight, labels, cap, at_once, piece), (read,)
     )
 
 
