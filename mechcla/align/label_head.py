@@ -52,7 +52,7 @@ class _LogProbs(torch.autograd.Function):
         piece: int,
     ) -> Tensor:
         found, gradients = [], []
-        for some, own in zip(read.split(at_once), labels.split(at_once), strict=True):
+        for some, own in zip(torch.split(read, at_once), torch.split(labels, at_once), strict=True):
             log_probs, gradient = _of_some(some, weight, own, cap, piece, ctx.needs_input_grad[0])
             found.append(log_probs)
             gradients.append(gradient)
@@ -79,7 +79,7 @@ def _of_some(
     total = torch.zeros_like(most)
     pulled = torch.zeros(read.shape if wanted else 0, dtype=exact, device=read.device)
     buffer = read.new_empty(len(read), min(piece, len(weight)))
-    for rows in weight.split(piece):
+    for rows in torch.split(weight, piece):
         out = buffer if len(rows) == buffer.shape[1] else None  # all pieces but a shorter last
         logits = _finished(torch.mm(read, rows.T, out=out).to(exact), cap)
         slope = _slope(logits, cap) if wanted else None

@@ -43,6 +43,8 @@ from mechcla.scoring.scores import ItemScore, Scores
 from mechcla.statistics import minimum_detectable_effect, permutation_test
 from mechcla.steering.families import Condition
 
+THAN = "than "
+
 
 def compare_aligned(
     base: Run | str | Path,
@@ -179,7 +181,9 @@ def _values(
     drawn: dict[str, Any] = {"resamples": resamples, "seed": seed}
     steered = condition != UNSTEERED
     against = ([base] if model != base or steered else []) + ([model] * (model != base and steered))
-    mine = {"own": tables[model][condition], **{name: tables[name][UNSTEERED] for name in against}}
+    # A model may be called "own" or "unsteered" too, so those that it is held against have a prefix.
+    mine = {"own": tables[model][condition]}
+    mine |= {f"{THAN}{name}": tables[name][UNSTEERED] for name in against}
     mine |= {"unsteered base": tables[base][UNSTEERED], "unsteered": tables[model][UNSTEERED]}
     mine |= {EXPLICIT: tables[model][EXPLICIT]} if EXPLICIT in tables[model] else {}
     found = []
@@ -197,7 +201,7 @@ def _values(
             rows = [AlignedValue(model, condition, None, k, name, v) for k, v in values.items()]
             held = []
             for other in against:
-                old = part[other]
+                old = part[f"{THAN}{other}"]
                 changes = difference(scores, old, name, measure, **drawn)
                 tests = permutation_test(scores, old, name, measure, seed=seed)
                 least = minimum_detectable_effect(scores, old, name, measure)

@@ -107,6 +107,15 @@ def test_every_change_is_the_one_computed_by_hand(tables, compared, measure):
         assert 0 < r["p_value"] <= r["p_holm"] <= 1
 
 
+def test_what_a_model_is_called_changes_no_number(tables, compared):
+    """A run's folder may be called as a condition is."""
+    names = {"base": "unsteered", "clo": "own", "mist": "explicit", None: None}
+    renamed = aligned_tables({names[k]: t for k, t in tables.items()}, resamples=300)
+    for one, other in zip(compared.rows(), renamed.rows(), strict=True):
+        moved = {"model": names[one["model"]], "against": names[one["against"]]}
+        assert {**one, **moved} == dict(other)
+
+
 def test_each_steered_model_stands_against_the_base_and_against_itself(compared):
     rows = compared.rows().where(language="all", metric="localization")
     held = {(r["model"], r["condition"], r["against"]) for r in rows}

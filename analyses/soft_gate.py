@@ -1,0 +1,146 @@
+"""A soft gate against the hard one, at the layers and strengths that dev chose for the hard one.
+
+    python -m analyses.soft_gate docs/reference/confirm-2/choices.json --out docs/reference
+
+Takes gated Surgical Steering as dev chose it, from a finished run or from the choices.json of a
+confirmation; makes EN, LOC and the gate of all dev items; and scores it with a hard gate and with
+soft ones of several scales, on the dev and the test questions of a sweep, in the languages where
+it steers. Writes soft_gate.csv: pooled over these languages, the paired change of each gate from
+the unsteered model and from the hard gate, in share, with 95% bootstrap interval over questions,
+sign-flip p (on test after Holm over its rows) and n. `chosen` marks the scale with the largest sum of both gains on dev. Nothing of
+test decides anything.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mechcla
+from analyses.align_seeds import changes
+from analyses.common import one_message, write
+from mechcla.items.item import KINDS
+from mechcla.scoring.scores import Scores
+from mechcla.statistics import correct
+from mechcla.steering.method import Manner, Method
+from mechcla.steering.recorded import method_of
+from mechcla.storage import read_sealed
+from mechcla.sweep.cells import sample
+from mechcla.sweep.config import SweepConfig, make
+from mechcla.vectors.extract import extract
+from mechcla.vectors.gates import gates
+
+UNSTEERED, HARD = "unsteered", "hard"
+KEPT = ("difference", "difference_low", "difference_high", "n", "questions", "p_value")
+Tables = dict[str, dict[str, Scores]]  # by split and gate
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("choices", type=Path, help="a finished gated run, or a choices.json")
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--items", default="demo")
+    parser.add_argument("--scales", default="0.25,0.5,1", help="of the soft gates")
+    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder to write to")
+    return parser.parse_args()
+
+
+def chosen(path: Path) -> dict[str, Method]:
+    """Gated Surgical Steering by language, where dev chose to steer."""
+    if path.is_dir():
+        by_family = mechcla.read_run(path).choice
+    else:
+        found = read_sealed(path, "chosen") if path.is_file() else None
+        if found is None:
+            raise mechcla.MechclaError(
+                f"{str(path)!r} is missing or damaged; expected a run folder of mechcla.sweep "
+                "--gated, or the choices.json that python -m analyses.confirm choices writes"
+            )
+        by_family = found["chosen"]["base"]
+    methods = {k: method_of(m) for k, m in by_family.get("GATED", {}).items()}
+    steered = {k: m for k, m in methods.items() if m != Method()}
+    if not steered:
+        raise mechcla.MechclaError(f"dev chose gated Surgical Steering in no language of {path}")
+    return steered
+
+
+def scored(
+    model: mechcla.HookedModel,
+    items: mechcla.ItemSet,
+    methods: Mapping[str, Method],
+    scales: list[float],
+    config: SweepConfig,
+) -> Tables:
+    """The questions of a sweep under each gate."""
+    vectors = dict(extract(model, items.dev))
+    vectors |= {name: gate.to_vectors() for name, gate in gates(model, items.dev).items()}
+    ways: dict[str, Any] = {UNSTEERED: (), HARD: None} | {f"soft {s:g}": s for s in scales}
+    found: Tables = {}
+    for split in ("dev", "test"):
+        groups = [sample(items, config, k, kind, split) for k in methods for kind in KINDS]
+        asked = mechcla.ItemSet(tuple(item for group in groups for item in group))
+        found[split] = {}
+        for name, scale in ways.items():
+            steps = (
+                ()
+                if name == UNSTEERED
+                else {
+                    k: replace(m, gate_scale=scale).interventions(vectors, k, Manner())
+                    for k, m in methods.items()
+                }
+            )
+            found[split][name] = mechcla.score(model, asked, interventions=steps, prior=False)
+            print(split, name, "scored", flush=True)
+    return found
+
+
+def rows(tables: Tables, resamples: int) -> list[dict[str, Any]]:
+    """Each gate against the unsteered model and against the hard gate, and what dev would take."""
+    made: list[dict[str, Any]] = []
+    for split, by_gate in tables.items():
+        names = [name for name in by_gate if name != UNSTEERED]
+        for against, than in ((UNSTEERED, names), (HARD, names[1:])):
+            for value in changes(by_gate, against, than, resamples):
+                row = value.flat()
+                here = {"split": split, "gate": value.model, "against": against}
+                made.append(here | {"metric": value.metric} | {k: row.get(k) for k in KEPT})
+    best = max(
+        (r["gate"] for r in made if r["gate"].startswith("soft")),
+        key=lambda gate: sum(
+            r["difference"]
+            for r in made
+            if (r["split"], r["gate"], r["against"]) == ("dev", gate, UNSTEERED)
+            and r["metric"] in ("transfer", "localization")
+        ),
+    )
+    tested = {k: r["p_value"] for k, r in enumerate(made) if r["split"] == "test"}
+    holm = correct({k: float(p) for k, p in tested.items() if p not in (None, "")})
+    return [
+        row | {"p_holm": holm.get(k, ""), "chosen": row["gate"] == best}
+        for k, row in enumerate(made)
+    ]
+
+
+def main() -> None:
+    sys.excepthook = one_message
+    args = parsed()
+    args.out.mkdir(parents=True, exist_ok=True)
+    methods = chosen(args.choices)
+    items = mechcla.load_items(args.items)
+    model = mechcla.load_model(args.model)
+    scales = [float(s) for s in args.scales.split(",")]
+    config = make({"model": args.model, "items": args.items})
+    found = rows(scored(model, items, methods, scales, config), args.resamples)
+    for row in found:
+        if row["split"] == "test":
+            print(row)
+    write(args.out, "soft_gate", found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""analyses.soft_gate: a soft gate's limits, its rows by hand, and where choices come from."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+import mechcla
+from analyses import soft_gate
+from mechcla.errors import MechclaError
+from mechcla.metrics.metrics import difference
+from mechcla.steering.method import Method
+from mechcla.sweep.config import make
+
+METHOD = Method(2, 4.0, loc_layer=3, loc_strength=8.0, gate_layer=1, gate_constant="LOC")
+CHOICES = Path("docs/reference/confirm-2/choices.json")
+
+
+@pytest.fixture(scope="module")
+def tables(tiny_models, small_items):
+    model = tiny_models["llama"]
+    methods = {"es": METHOD}
+    return soft_gate.scored(model, small_items, methods, [1e-6, 1.0], make({}))
+
+
+def found(scores) -> list[float]:
+    return [value for row in scores for value in row.log_likelihood]
+
+
+def test_a_very_steep_soft_gate_is_the_hard_one_and_a_flat_one_is_not(tables):
+    for by_gate in tables.values():
+        hard, steep, flat = (found(by_gate[k]) for k in ("hard", "soft 1e-06", "soft 1"))
+        assert steep == pytest.approx(hard, abs=1e-4)
+        assert max(abs(a - b) for a, b in zip(flat, hard, strict=True)) > 1e-2
+
+
+def test_rows_are_the_paired_differences_and_dev_alone_chooses(tables):
+    made = soft_gate.rows(tables, 100)
+    for row in made:
+        base, moved = (tables[row["split"]][row[k]] for k in ("against", "gate"))
+        wanted = difference(moved, base, row["metric"])["all"].value
+        assert row["difference"] == pytest.approx(wanted, abs=1e-12)
+    sums = {
+        gate: sum(
+            difference(tables["dev"][gate], tables["dev"]["unsteered"], metric)["all"].value
+            for metric in ("transfer", "localization")
+        )
+        for gate in ("soft 1e-06", "soft 1")
+    }
+    best = max(sums, key=lambda gate: sums[gate])
+    assert {row["gate"] for row in made if row["chosen"]} == {best}
+    assert all(row["p_holm"] == "" for row in made if row["split"] == "dev")
+
+
+def test_choices_come_from_a_confirmation_s_file_or_a_run(gated_run):
+    taken = soft_gate.chosen(CHOICES)
+    assert "es" not in taken and all(m.family == "GATED" for m in taken.values())
+    run = mechcla.read_run(gated_run).choice["GATED"]
+    if any(m["family"] == "GATED" for m in run.values()):
+        assert set(soft_gate.chosen(gated_run)) <= set(run)
+    else:
+        with pytest.raises(MechclaError, match="in no language"):
+            soft_gate.chosen(gated_run)
+
+
+def test_a_file_that_is_none_is_named(tmp_path):
+    with pytest.raises(MechclaError, match=r"nothing\.json.*missing or damaged"):
+        soft_gate.chosen(tmp_path / "nothing.json")
+    broken = shutil.copy(CHOICES, tmp_path / "choices.json")
+    broken.write_text(broken.read_text().replace("GATED", "gated"))
+    with pytest.raises(MechclaError, match="missing or damaged"):
+        soft_gate.chosen(broken)
+
+
+def test_the_script_writes_its_table(tiny_models, small_items, tmp_path, monkeypatch):
+    monkeypatch.setattr(soft_gate, "chosen", lambda path: {"es": METHOD})
+    monkeypatch.setattr(mechcla, "load_items", lambda name: small_items)
+    monkeypatch.setattr(mechcla, "load_model", lambda name: tiny_models["llama"])
+    monkeypatch.setattr("sys.argv", ["soft_gate", "x", "--scales", "1", "--out", str(tmp_path)])
+    soft_gate.main()
+    written = list(csv.DictReader((tmp_path / "soft_gate.csv").open()))
+    assert {row["gate"] for row in written} == {"hard", "soft 1"}
