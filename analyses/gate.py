@@ -3,7 +3,8 @@ source and of others.
 
 The gate is made of the items' dev questions. A row per source, kind, language and block: the share
 of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD and
-Global-MMLU are read from your own copies; what is not named is left out.
+Global-MMLU are read from your own copies; what is not named is left out. gate_shuffled.csv: the
+same of gates of shuffled kinds, the control arm, by many seeds: how rightly they tell test prompts.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.estimates import bootstrap_means
 from mechcla.vectors.activations import last_token_residuals
-from mechcla.vectors.gates import GATE, Gate, gates_of_rows, left_out
+from mechcla.vectors.gates import GATE, SHUFFLED, Gate, gates_of_rows, left_out
 
 Right = dict[str, dict[str, list[float]]]  # by language and question: a value per block
 KINDS = ("universal", "cultural")
@@ -124,6 +125,40 @@ def own(rows: torch.Tensor, dev: ItemSet) -> dict[str, Right]:
     return found
 
 
+def of_shuffled(
+    model: mechcla.HookedModel, dev: ItemSet, rows: torch.Tensor, test: ItemSet, seeds: int
+) -> Iterator[dict[str, Any]]:
+    """What gates of shuffled kinds make of test prompts, a row per language and block: the share
+    told rightly, mean of both kinds, on average over seeds, the least and the most; and the share
+    of prompts on which such a gate decides as the real one.
+    """
+    held = {k: rows_of(model, test.language(k)) for k in dev.languages if test.language(k)}
+    told: dict[str, list[torch.Tensor]] = {k: [] for k in held}
+    same: dict[str, list[torch.Tensor]] = {k: [] for k in held}
+    for seed in range(seeds):
+        both = gates_of_rows(model, dev, rows, shuffled=True, seed=seed)
+        for language, asked in held.items():
+            real, drawn = (both[n].margins(language, asked) > 0 for n in (GATE, SHUFFLED))
+            universal = torch.tensor([i.kind == KINDS[0] for i in test.language(language)])
+            right = (drawn == universal.unsqueeze(-1)).double()
+            told[language].append((right[universal].mean(0) + right[~universal].mean(0)) / 2)
+            same[language].append((drawn == real).double().mean(0))
+    for language in held:
+        by_seed, alike = torch.stack(told[language]), torch.stack(same[language])
+        for block in range(by_seed.shape[1]):
+            yield {
+                "language": language,
+                "layer": block,
+                "seeds": seeds,
+                "right": round(float(by_seed[:, block].mean()), 4),
+                "least": round(float(by_seed[:, block].min()), 4),
+                "most": round(float(by_seed[:, block].max()), 4),
+                "as_the_real_one": round(float(alike[:, block].mean()), 4),
+                "first_seed": round(float(by_seed[0, block]), 4),
+                "first_seed_as_the_real_one": round(float(alike[0, block]), 4),
+            }
+
+
 def table(source: str, found: dict[str, Right], resamples: int) -> Iterator[dict[str, Any]]:
     """A row per kind, language (and all of them) and block."""
     for kind, right in found.items():
@@ -157,6 +192,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--most", type=int, default=60, help="questions per kind, language and source beside dev"
     )
+    parser.add_argument("--shuffles", type=int, default=20, help="seeds of gate_shuffled.csv")
     args = arguments(__doc__, parent=parser)
     model, dev = mechcla.load_model(args.model), all_items(args).dev
     rows = rows_of(model, dev)
@@ -166,3 +202,5 @@ if __name__ == "__main__":
         listed += table(name, judged(model, gate, items), args.resamples)
         print(f"{name}: {items!r}", flush=True)
         write(args.out, "gate", listed)
+    asked = next(items for name, items in sources(args, gate) if name == "test")
+    write(args.out, "gate_shuffled", of_shuffled(model, dev, rows, asked, args.shuffles))

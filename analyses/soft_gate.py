@@ -7,8 +7,8 @@ confirmation; makes EN, LOC and the gate of all dev items; and scores it with a 
 soft ones of several scales, on the dev and the test questions of a sweep, in the languages where
 it steers. Writes soft_gate.csv: pooled over these languages, the paired change of each gate from
 the unsteered model and from the hard gate, in share, with 95% bootstrap interval over questions,
-sign-flip p (on test after Holm over its rows) and n. `chosen` marks the scale with the largest sum of both gains on dev. Nothing of
-test decides anything.
+sign-flip p (on test after Holm over its rows) and n. `chosen` marks the scale with the largest sum
+of both gains on dev. Nothing of test decides anything.
 """
 
 import argparse

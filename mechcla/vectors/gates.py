@@ -205,15 +205,22 @@ def gates(
 
 
 def gates_of_rows(
-    model: HookedModel, items: ItemSet, rows: Float[Tensor, "item layer d_model"]
+    model: HookedModel,
+    items: ItemSet,
+    rows: Float[Tensor, "item layer d_model"],
+    *,
+    shuffled: bool = False,
+    seed: int = 0,
 ) -> dict[str, Gate]:
     """The same of residuals that are there already, a row per item, in the items' order."""
-    parts: dict[str, dict[str, _Part]] = {GATE: {}}
+    names = (GATE, SHUFFLED) if shuffled else (GATE,)
+    parts: dict[str, dict[str, _Part]] = {name: {} for name in names}
+    signs = half_signs(items, seed)
     for language in _able(items):
         mine = torch.tensor([i.language == language for i in items])
-        _add(parts, items.language(language), rows[mine], {})
+        _add(parts, items.language(language), rows[mine], signs)
     how = chat_settings(False, model.tokenizer)
-    return {name: _gate(name, of, model, items, how, 0) for name, of in parts.items()}
+    return {name: _gate(name, of, model, items, how, seed) for name, of in parts.items()}
 
 
 def _able(items: ItemSet) -> list[str]:
