@@ -11,6 +11,7 @@ from analyses.docs.values import Row, number, p_value, read, with_interval
 from mechcla.steering.families import BOTH, Condition
 
 SHOWN = ("EN", "LOC", "SUR", "GATED")
+CLAIM = ("run", "method", "against", "metric")
 
 
 @named("front-points")
@@ -42,6 +43,19 @@ def claims(folder: Path) -> str:
 def arms(folder: Path) -> str:
     """SUR and GATED against their control arms, pooled, one family of tests."""
     return _tests(folder, "arms")
+
+
+@named("front-languages")
+def languages(folder: Path) -> str:
+    """The same by language."""
+    table = [r for r in read("front_tests", folder) if r["family"] == "claim"]
+    there = [k for k in dict.fromkeys(r["language"] for r in table) if k != "all"]
+    rows = []
+    for key in dict.fromkeys(tuple(r[k] for k in CLAIM) for r in table):
+        by = {r["language"]: r for r in table if tuple(r[k] for k in CLAIM) == key}
+        run, method, against, metric = key
+        rows.append([run, NAMES[method], _name(against), metric, *(_change(by[k]) for k in there)])
+    return markdown(["run", "method", "less", "on", *there], rows)
 
 
 def _tests(folder: Path, family: str) -> str:
