@@ -10,9 +10,13 @@ Resumable: what is whole is not made again. By hand, hours: `make align`.
   OUT/align_held_out     items that no training text names: relations in training or not
   OUT/align_geometry     before and after: PCA, CKA, retrieval (analyses/align_geometry.py)
   OUT/align_losses       losses by step of every training
+  OUT/align_time         wall-clock seconds by part, of what this call made
 """
 
 import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +69,17 @@ def settings(path: Path | None) -> dict[str, object]:
     return {} if path is None else read_config(path)
 
 
-def trained(args: argparse.Namespace) -> dict[str, mechcla.AlignResult]:
+@contextmanager
+def timed(spent: list[dict[str, Any]], part: str) -> Iterator[None]:
+    """Note how long a part took, in seconds."""
+    began = time.monotonic()
+    yield
+    spent.append({"part": part, "seconds": round(time.monotonic() - began, 1)})
+
+
+def trained(
+    args: argparse.Namespace, spent: list[dict[str, Any]]
+) -> dict[str, mechcla.AlignResult]:
     """The training of each method and seed; the headline's are mist and english_only."""
     found = {}
     methods = args.methods.split(",")
@@ -74,12 +88,13 @@ def trained(args: argparse.Namespace) -> dict[str, mechcla.AlignResult]:
             if seed and method not in ("mist", "english_only"):
                 continue
             name = f"{method}-{seed}"
-            result = mechcla.align(
-                method,
-                args.model,
-                args.adapters / name,
-                **{**settings(args.config), "seed": seed},
-            )
+            with timed(spent, f"training {name}"):
+                result = mechcla.align(
+                    method,
+                    args.model,
+                    args.adapters / name,
+                    **{**settings(args.config), "seed": seed},
+                )
             print(result)
             found[name] = result
     return found
@@ -167,23 +182,30 @@ def main() -> None:
     sys.excepthook = one_message
     args = parsed()
     args.out.mkdir(parents=True, exist_ok=True)
-    found = trained(args)
+    spent: list[dict[str, Any]] = []
+    found = trained(args, spent)
     adapters = {name: result.folder for name, result in found.items()}
     write(args.out, "align_losses", losses(found))
     base, items = load(args)
-    held_out(base, adapters, args.out)
-    before_and_after(base, adapters, items.universal, args.out, resamples=args.resamples)
+    with timed(spent, "held-out items"):
+        held_out(base, adapters, args.out)
+    with timed(spent, "geometry"):
+        before_and_after(base, adapters, items.universal, args.out, resamples=args.resamples)
     del base  # the sweeps load their own
     if args.train_only:
         return
     steered = {name: folder for name, folder in adapters.items() if swept(name)}
     given = {"model": args.model, "out": str(args.runs)}
     given["adapters"] = [str(folder) for folder in steered.values()]
-    run_adapters(make({**settings(args.sweep_config), **given}))
-    compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
+    with timed(spent, "sweeps"):
+        run_adapters(make({**settings(args.sweep_config), **given}))
+    with timed(spent, "plane"):
+        compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
     write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))
     print(plots.save(plots.aligned_bias(compared), args.out / "align_bias"))
-    seeds(args.model, adapters, swept_items(mechcla.read_run(args.runs / "base")), args.out)
+    with timed(spent, "seeds"):
+        seeds(args.model, adapters, swept_items(mechcla.read_run(args.runs / "base")), args.out)
+    write(args.out, "align_time", spent)
 
 
 def together(

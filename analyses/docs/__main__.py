@@ -6,6 +6,8 @@ python -m analyses.docs --take runs/demo runs/figures
                                                make the committed tables of a run, then write
 python -m analyses.docs --tables runs/smollm2  the same for the tables alone, in a folder of
                                                docs/reference with the run's name
+python -m analyses.docs --align runs/align/figures
+                                               the same for what `make align` wrote
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 from pathlib import Path
 
 from analyses.docs.pages import ROOT, changes, pages, render
-from analyses.docs.take import take, take_tables
+from analyses.docs.take import take, take_align, take_tables
 from mechcla import MechclaError
 from mechcla.storage import write_text
 
@@ -27,6 +29,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--take", nargs=2, type=Path, metavar=("RUN", "FIGURES"))
     parser.add_argument("--tables", type=Path, metavar="RUN")
+    parser.add_argument("--align", type=Path, metavar="FIGURES")
     args = parser.parse_args(argv)
     folder = root / "docs" / "reference"
     try:
@@ -35,6 +38,8 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
             take(run, figures, folder, root / "docs" / "img")
         if args.tables:
             take_tables(args.tables, folder / args.tables.name)
+        if args.align:
+            take_align(args.align, folder / "align")
     except MechclaError as error:
         print(f"analyses.docs: {error}", file=sys.stderr)
         return 2

@@ -72,6 +72,23 @@ def take_tables(run: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
+ALIGN = ("plane", "seeds", "held_out", "geometry", "losses", "time")
+
+
+def take_align(made: Path, folder: Path) -> None:
+    """Copy the tables that `make align` wrote into a folder. Raises MechclaError for one that is
+    missing.
+    """
+    wanted = {made / f"align_{name}.csv": folder / f"{name}.csv" for name in ALIGN}
+    if lacking := [path.name for path in wanted if not path.exists()]:
+        raise MechclaError(f"{str(made)!r} has no {', '.join(lacking)}; `make align` writes them")
+    _check_paths(list(wanted))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, target in wanted.items():
+            shutil.copyfile(path, target)
+
+
 def _verify(run: Path) -> None:
     found = read_run(run)
     if found.status != "complete":

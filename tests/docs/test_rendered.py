@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mechcla
+from analyses.docs import take
 from analyses.docs.__main__ import main
 from analyses.docs.pages import MARKED, ROOT, changes, render
 from analyses.docs.tables import TABLES
@@ -219,3 +220,18 @@ def test_the_tables_of_a_run_are_taken(tiny_models, small_items, tmp_path, monke
     assert main(["--take", "run", "figures"], tmp_path) == 2
     assert "does not match its digest" in capsys.readouterr().err
     assert (docs / "reference" / "figures" / "curve.csv").read_text() == "layer,value\n0,1.5\n"
+
+
+def test_the_tables_of_the_alignment_are_taken(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "figures"
+    made.mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("s: <!-- = align/time seconds part=all .1 -->0<!-- / -->")
+    for name in take.ALIGN[1:]:
+        (made / f"align_{name}.csv").write_text("part,seconds\nall,2.5\n")
+    assert main(["--align", "figures"], tmp_path) == 2
+    assert "has no align_plane.csv" in capsys.readouterr().err
+    (made / "align_plane.csv").write_text("part,seconds\nall,2.5\n")
+    assert main(["--align", "figures"], tmp_path) == 0
+    assert "-->2.5<!--" in (tmp_path / "README.md").read_text()
