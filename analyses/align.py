@@ -10,10 +10,11 @@ Resumable: what is whole is not made again. By hand, hours: `make align`.
   OUT/align_held_out     items that no training text names: relations in training or not
   OUT/align_geometry     before and after: PCA, CKA, retrieval (analyses/align_geometry.py)
   OUT/align_losses       losses by step of every training
-  OUT/align_time         wall-clock seconds by part, of what this call made
+  OUT/align_time         wall-clock seconds by part, over all calls that made a part of it
 """
 
 import argparse
+import csv
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,16 +71,22 @@ def settings(path: Path | None) -> dict[str, object]:
 
 
 @contextmanager
-def timed(spent: list[dict[str, Any]], part: str) -> Iterator[None]:
-    """Note how long a part took, in seconds."""
-    began = time.monotonic()
-    yield
-    spent.append({"part": part, "seconds": round(time.monotonic() - began, 1)})
+def timed(out: Path, part: str, made: bool = False) -> Iterator[None]:
+    """Add to OUT/align_time.csv how long a part took, in seconds. made: it was there already."""
+    began, path = time.monotonic(), out / "align_time.csv"
+    try:
+        yield
+    finally:
+        if not made:
+            spent = {}
+            if path.exists():
+                with path.open(encoding="utf-8") as file:
+                    spent = {r["part"]: float(r["seconds"]) for r in csv.DictReader(file)}
+            spent[part] = round(spent.get(part, 0.0) + time.monotonic() - began, 1)
+            write(out, "align_time", ({"part": k, "seconds": v} for k, v in spent.items()))
 
 
-def trained(
-    args: argparse.Namespace, spent: list[dict[str, Any]]
-) -> dict[str, mechcla.AlignResult]:
+def trained(args: argparse.Namespace) -> dict[str, mechcla.AlignResult]:
     """The training of each method and seed; the headline's are mist and english_only."""
     found = {}
     methods = args.methods.split(",")
@@ -88,7 +95,7 @@ def trained(
             if seed and method not in ("mist", "english_only"):
                 continue
             name = f"{method}-{seed}"
-            with timed(spent, f"training {name}"):
+            with timed(args.out, f"training {name}", made=(args.adapters / name).exists()):
                 result = mechcla.align(
                     method,
                     args.model,
@@ -182,14 +189,13 @@ def main() -> None:
     sys.excepthook = one_message
     args = parsed()
     args.out.mkdir(parents=True, exist_ok=True)
-    spent: list[dict[str, Any]] = []
-    found = trained(args, spent)
+    found = trained(args)
     adapters = {name: result.folder for name, result in found.items()}
     write(args.out, "align_losses", losses(found))
     base, items = load(args)
-    with timed(spent, "held-out items"):
+    with timed(args.out, "held-out items", made=(args.out / f"{HELD_OUT}.csv").exists()):
         held_out(base, adapters, args.out)
-    with timed(spent, "geometry"):
+    with timed(args.out, "geometry", made=(args.out / "align_geometry.csv").exists()):
         before_and_after(base, adapters, items.universal, args.out, resamples=args.resamples)
     del base  # the sweeps load their own
     if args.train_only:
@@ -197,15 +203,14 @@ def main() -> None:
     steered = {name: folder for name, folder in adapters.items() if swept(name)}
     given = {"model": args.model, "out": str(args.runs)}
     given["adapters"] = [str(folder) for folder in steered.values()]
-    with timed(spent, "sweeps"):
+    with timed(args.out, "sweeps", made=(args.out / "align_plane.csv").exists()):
         run_adapters(make({**settings(args.sweep_config), **given}))
-    with timed(spent, "plane"):
+    with timed(args.out, "plane", made=(args.out / "align_plane.csv").exists()):
         compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
     write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))
     print(plots.save(plots.aligned_bias(compared), args.out / "align_bias"))
-    with timed(spent, "seeds"):
+    with timed(args.out, "seeds", made=(args.out / "align_seeds.csv").exists()):
         seeds(args.model, adapters, swept_items(mechcla.read_run(args.runs / "base")), args.out)
-    write(args.out, "align_time", spent)
 
 
 def together(

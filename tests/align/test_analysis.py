@@ -53,6 +53,9 @@ def test_the_analysis_trains_each_method_and_scores_the_held_out_items(
     rows = table(tmp_path / "out" / "align_geometry.csv")
     assert {r["model"] for r in rows} == {"base", *made}
     assert {r["model"] for r in rows if r["what"].startswith("change in ")} == set(made)
+    spent = {r["part"]: float(r["seconds"]) for r in table(tmp_path / "out" / "align_time.csv")}
+    assert set(spent) == {*(f"training {name}" for name in made), "held-out items", "geometry"}
+    assert min(spent.values()) > 0
     (tmp_path / "out" / "align_losses.csv").unlink()
 
     before = written(tmp_path)
@@ -114,6 +117,7 @@ def test_the_analysis_sweeps_each_model_and_writes_what_the_page_needs(
         "align_losses",
         "align_pca",
         "align_seeds",
+        "align_time",
     }
     seeds = table(tmp_path / "out" / "align_seeds.csv")
     pairs = {(r["model"], r["against"]) for r in seeds}
