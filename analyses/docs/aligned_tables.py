@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from analyses.docs.tables import AXES, METRICS, NAMES, markdown, named
-from analyses.docs.values import Row, read, with_interval
+from analyses.docs.values import Row, number, read, with_interval
 
 TABLE = "align/aligned"
+PLANE = "align/plane"
+RELATIONS = ("in training", "not in training")
 MODELS = {
     "base": "base",
     "mist": "MIST",
@@ -63,6 +65,54 @@ def aligned_steered(folder: Path, *conditions: str) -> str:
             rows.append([*cells, with_interval(lost, "recovered", 2) if found and lost else ""])
     head = [f"{METRICS[m]}, {than}" for than in ("to itself", "to the base") for m in AXES[:2]]
     return markdown(["model", "", *head, "of the loss came back"], rows)
+
+
+@named("aligned-in-one-go")
+def in_one_go(folder: Path) -> str:
+    """What `make align` wrote: each training, then Surgical Steering on it, with what came back."""
+    table = [r for r in read(PLANE, folder) if r["language"] == "all"]
+    shown = [r for r in table if r["condition"] in ("unsteered", "SUR") and r["model"] != "base"]
+    rows = []
+    for model, condition in dict.fromkeys((r["model"], r["condition"]) for r in shown):
+        against = "base" if condition == "unsteered" else model
+        key = (model, condition, against)
+        cells = {r["metric"]: r for r in table if _key(r) == key}
+        name = MODELS[model.rpartition("-")[0]] + (" + SUR" if condition == "SUR" else "")
+        lost = cells["localization"]
+        back = with_interval(lost, "recovered", 2) if lost["recovered"] else ""
+        than = "base" if against == "base" else "itself"
+        rows.append([name, than, *(_change(cells.get(m)) for m in AXES), back])
+    return markdown(["", "less", *(METRICS[m] for m in AXES), "of the loss came back"], rows)
+
+
+@named("aligned-held-out")
+def held_out(folder: Path) -> str:
+    """Transfer on items that no training text names, by whether training had their relation."""
+    table = [r for r in read("align/held_out", folder) if r["language"] == "all"]
+    rows = []
+    for name in dict.fromkeys(r["adapter"] for r in table):
+        by = {r["relations"]: r for r in table if r["adapter"] == name}
+        rows.append([_seeded(name), *(with_interval(by[k], "change") for k in RELATIONS)])
+    counts = {r["relations"]: r["n"] for r in table}
+    return markdown(["", *(f"{k} (n = {counts[k]})" for k in RELATIONS)], rows)
+
+
+@named("aligned-time")
+def spent(folder: Path) -> str:
+    """Minutes by part of `make align`."""
+    table = read("align/time", folder)
+    rows = [[_part(r["part"]), number(float(r["seconds"]) / 60, 1)] for r in table]
+    total = sum(float(r["seconds"]) for r in table)
+    return markdown(["part", "minutes"], [*rows, ["whole", number(total / 60, 1)]])
+
+
+def _part(name: str) -> str:
+    what, _, adapter = name.partition(" ")
+    return f"training: {_seeded(adapter)}" if what == "training" else name
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return (row["model"], row["condition"], row["against"])
 
 
 def _models(folder: Path) -> list[str]:
