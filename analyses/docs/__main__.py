@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         if args.tables:
             take_tables(args.tables, folder / args.tables.name)
         if args.align:
-            take_align(args.align, folder / "align")
+            take_align(args.align, folder / "align_run")
     except MechclaError as error:
         print(f"analyses.docs: {error}", file=sys.stderr)
         return 2

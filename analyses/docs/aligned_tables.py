@@ -8,7 +8,7 @@ from analyses.docs.tables import AXES, METRICS, NAMES, markdown, named
 from analyses.docs.values import Row, number, read, with_interval
 
 TABLE = "align/aligned"
-PLANE = "align/plane"
+PLANE = "align_run/plane"
 RELATIONS = ("in training", "not in training")
 MODELS = {
     "base": "base",
@@ -88,7 +88,7 @@ def in_one_go(folder: Path) -> str:
 @named("aligned-held-out")
 def held_out(folder: Path) -> str:
     """Transfer on items that no training text names, by whether training had their relation."""
-    table = [r for r in read("align/held_out", folder) if r["language"] == "all"]
+    table = [r for r in read("align_run/held_out", folder) if r["language"] == "all"]
     rows = []
     for name in dict.fromkeys(r["adapter"] for r in table):
         by = {r["relations"]: r for r in table if r["adapter"] == name}
@@ -100,7 +100,7 @@ def held_out(folder: Path) -> str:
 @named("aligned-time")
 def spent(folder: Path) -> str:
     """Minutes by part of `make align`."""
-    table = read("align/time", folder)
+    table = read("align_run/time", folder)
     rows = [[_part(r["part"]), number(float(r["seconds"]) / 60, 1)] for r in table]
     total = sum(float(r["seconds"]) for r in table)
     return markdown(["part", "minutes"], [*rows, ["whole", number(total / 60, 1)]])
