@@ -107,7 +107,7 @@ def confirm_contrasts(folder: Path, of: str) -> str:
     return markdown(["model", "", "less", *(METRICS[m] for m in AXES)], rows)
 
 
-FRONT = (("EN", "localization"), ("LOC", "transfer"))  # what SUR and GATED are held against, on what
+FRONT = (("EN", "localization"), ("LOC", "transfer"))  # what SUR and GATED are held against
 
 
 @named("confirm-languages")
