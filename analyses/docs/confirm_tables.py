@@ -13,7 +13,7 @@ MODELS = {"base": "base", "mist": "MIST", "midalign": "MidAlign", "clo": "CLO"}
 
 @named("confirm-hypotheses")
 def confirm_hypotheses(folder: Path, of: str = "confirm") -> str:
-    """What was frozen: contrast, direction, the first set's difference, what this set detects."""
+    """What was frozen: contrast, direction, the demo's difference, what this set detects."""
     frozen = read(f"{of}/frozen", folder)
     power = {row["id"]: row for row in frozen["power"]}
     rows = []
@@ -22,7 +22,7 @@ def confirm_hypotheses(folder: Path, of: str = "confirm") -> str:
         shown = [number(p["first"], 3, True), f"{p['n']} ({p['questions']})"]
         shown += [number(p["detectable"]), number(p["detectable_holm"])]
         rows.append([*_said(h), *shown])
-    head = ["", "contrast", "metric", "expected", "first test set", "n (questions)"]
+    head = ["", "contrast", "metric", "expected", "demo's test items", "n (questions)"]
     return markdown([*head, "detectable", "at Holm's first step"], rows)
 
 
@@ -105,6 +105,29 @@ def confirm_contrasts(folder: Path, of: str) -> str:
         for (model, new, old), by in pairs.items()
     ]
     return markdown(["model", "", "less", *(METRICS[m] for m in AXES)], rows)
+
+
+FRONT = (("EN", "localization"), ("LOC", "transfer"))  # what SUR and GATED are held against
+
+
+@named("confirm-languages")
+def confirm_languages(folder: Path, of: str) -> str:
+    """The front's two differences of SUR and GATED, language by language; described, not tested."""
+    if not (folder / of / "contrasts.csv").exists():
+        return "Not scored yet."
+    found = {
+        tuple(r[k] for k in ("model", "condition", "than", "metric", "language")): r
+        for r in read(f"{of}/contrasts", folder)
+    }
+    languages = list(dict.fromkeys(k[-1] for k in found if k[-1] != "all"))
+    rows = []
+    for model in dict.fromkeys(k[0] for k in found):
+        for than, metric in FRONT:
+            for new in ("SUR", "GATED"):
+                by = [found[model, new, than, metric, k] for k in languages]
+                label = [MODELS[model], _condition(new), _condition(than), METRICS[metric]]
+                rows.append([*label, *(with_interval(r, "difference") for r in by)])
+    return markdown(["model", "", "less", "on", *languages], rows)
 
 
 def _condition(name: str) -> str:
