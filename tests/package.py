@@ -1,5 +1,6 @@
-"""Builds the sdist, from it the wheel, installs the wheel into an empty environment and runs a
-sweep and an analysis of the sdist there, in a folder of their own: `make package-check`.
+"""Builds the sdist, from it the wheel, installs the wheel into an empty environment, verifies the
+adapters in it and runs a sweep and an analysis of the sdist there, in a folder of their own: `make
+package-check`.
 
 What the package depends on comes from the environment that runs this; mechcla itself does not.
 """
