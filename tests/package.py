@@ -1,5 +1,6 @@
-"""Builds the sdist, from it the wheel, installs the wheel into an empty environment and runs a
-sweep and an analysis of the sdist there, in a folder of their own: `make package-check`.
+"""Builds the sdist, from it the wheel, installs the wheel into an empty environment, verifies the
+adapters in it and runs a sweep and an analysis of the sdist there, in a folder of their own: `make
+package-check`.
 
 What the package depends on comes from the environment that runs this; mechcla itself does not.
 """
@@ -16,11 +17,20 @@ import tempfile
 import venv
 from pathlib import Path
 
+from mechcla.models.adapters import CONFIG
 from tests.conftest import save_tiny
 from tests.docs.pages import ROOT
 
 FEW = ["--dev-items", "4", "--test-items", "4", "--resamples", "100"]
 SETTINGS = [*FEW, "--no-restore", "--no-controls", "--languages", "es", "--layers", "0,2"]
+
+SHIPPED = """
+from mechcla.align.shipping import check_shipped
+from mechcla.models.adapters import shipped_adapters
+for name, folder in shipped_adapters().items():
+    check_shipped(folder)
+    print(name, folder)
+"""
 
 
 def run(*words: str | Path, where: Path, path: str = "") -> str:
@@ -52,6 +62,15 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
+def check_adapters(python: str | Path, env: Path, where: Path, path: str = "") -> None:
+    """The wheel's adapters are those of the checkout, each whole; no model is loaded."""
+    said = run(python, "-c", SHIPPED, where=where, path=path).splitlines()
+    found = dict(line.split(" ", 1) for line in said)
+    here = {file.parent.name for file in (ROOT / "data" / "adapters").glob(f"*/{CONFIG}")}
+    assert set(found) == here != set(), (sorted(here), said)
+    assert all(folder.startswith(str(env)) for folder in found.values()), said
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -70,6 +89,7 @@ def main() -> None:
         )
         assert str(work / "env") in said, said
         assert said.split()[0] == source.name.removesuffix(".tar.gz").split("-")[1], said
+        check_adapters(python, work / "env", here)
         sweep = ("sweep", "--preset", "quick", "--model", model, *SETTINGS, "--out", "quick")
         assert "Results: quick" in run(python, "-m", "mechcla", *sweep, where=here)
         figure = ("analyses.fig2_tradeoff", here / "quick", "--out", "figures")

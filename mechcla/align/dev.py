@@ -23,8 +23,8 @@ class DevLooks:
     """Dev scores of the base and of the adapter as it is, pooled over languages, headline share.
 
     An adapter is judged by transfer + localization, the sum of both axes. Each look loads the base
-    with the adapter as `load_model` does, so what is judged is what will be used. Test items are
-    never read.
+    with the adapter as `load_model` does, and asks as training did (`chat`), so what is judged is
+    what will be used. Test items are never read.
     """
 
     def __init__(self, adapted: Any, config: AlignConfig, work: Path) -> None:
@@ -95,7 +95,7 @@ class DevLooks:
             dtype=config.dtype,
             revision=config.revision,
         )
-        scores = score(model, self.items)
+        scores = score(model, self.items, chat=config.chat_form or False)
         row: dict[str, Any] = {"step": step}
         for name, metric in (("transfer", transfer), ("localization", localization)):
             row[name] = metric(scores)[POOLED].value

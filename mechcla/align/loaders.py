@@ -43,15 +43,23 @@ SHAPES = (
 def load_data(config: AlignConfig) -> TrainingData:
     """The training data that a config names: "demo", a file, or a Hugging Face data set.
 
-    Raises MechclaError that names the file and row, or the column.
+    A folder here that `datasets` reads is a data set, too. Raises MechclaError that names the file
+    and row, or the column; also for a revision of what has none.
 
     >>> config = AlignConfig(method="mist", data="parallel.tsv")
     >>> load_data(config).languages
     ('en', 'es')
     """
+    path = Path(config.data)
+    if config.data_revision is not None and (config.data == "demo" or path.exists()):
+        raise MechclaError(
+            f"data_revision {config.data_revision!r} is a git revision of a data set on the "
+            f"Hugging Face hub, and the data here are {config.data!r}, "
+            + ("the shipped facts" if config.data == "demo" else "which lie on this machine")
+            + "; leave data_revision out"
+        )
     if config.data == "demo":
         return training_data("demo", demo_facts(), languages=config.languages)
-    path = Path(config.data)
     if path.suffix in SUFFIXES or path.is_file():
         if path.suffix not in SUFFIXES:
             raise MechclaError(f"{config.data!r} is no {', '.join(SUFFIXES)} file")
@@ -62,7 +70,7 @@ def load_data(config: AlignConfig) -> TrainingData:
             config.data,
             config.data_config,
             config.data_split,
-            config.revision if config.data == config.model else None,
+            config.data_revision,
             instead="--data takes 'demo' or a file too",
         )
         name = config.data

@@ -51,7 +51,7 @@ class AlignConfig(Given):
     )
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="dtype of the base's weights; the adapter trains in float32"
     )
     data: str = Field(
@@ -63,6 +63,9 @@ class AlignConfig(Given):
     )
     data_config: str | None = Field(None, description="config of a Hugging Face data set")
     data_split: str = Field("train", description="split of a Hugging Face data set")
+    data_revision: str | None = Field(
+        None, description="git revision of a Hugging Face data set; default: the newest"
+    )
     columns: Words | None = Field(
         None, description="language=column of parallel text: en=source,es=target"
     )
@@ -148,6 +151,16 @@ class AlignConfig(Given):
     @classmethod
     def _home(cls, value: Any) -> Any:
         return type(value)(user_path(value)) if str(value).startswith("~") else value
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _no_float16(cls, value: Any) -> Any:
+        if value == "float16":  # gradients by residuals go through the base, in its dtype
+            raise ValueError(
+                "small gradients are zero in float16, and align does not scale its loss; expected "
+                "'bfloat16', whose range is that of float32, or 'float32'"
+            )
+        return value
 
     @field_validator("modules", "languages", "columns")
     @classmethod

@@ -172,11 +172,12 @@ def apply_adapter(model: Any, folder: Path, base: str) -> Any:
     In float32 equal to the last bit to peft's own `merge_and_unload`. A weight that embedding and
     unembedding share is given to each by itself first if the adapter changes one of the two only,
     as peft runs it. Raises MechclaError for an adapter whose tensors are not this base's, or that
-    cannot be merged.
+    cannot be merged, and for a base with weights on disk.
     """
     from peft import PeftModel
 
     what = f"the adapter {str(folder)!r}"
+    _check_on_devices(model, what, base)
     names, tied = set(model.state_dict()), model.config.get_text_config().tie_word_embeddings
     mapping = getattr(model, "_checkpoint_conversion_mapping", None) or {}
     device = str(next(model.parameters()).device)
@@ -214,6 +215,22 @@ def apply_adapter(model: Any, folder: Path, base: str) -> Any:
     _check_plain(merged, names, what)
     _untie_config(merged, tied)
     return merged
+
+
+def _check_on_devices(model: Any, what: str, base: str) -> None:
+    """Refuse a base of which weights lie on disk, or on the CPU beside a GPU that runs them.
+
+    peft would write a copy of them below the working folder, and then fail.
+    """
+    away = [name for name, weight in model.named_parameters() if weight.device.type == "meta"]
+    if away:
+        raise MechclaError(
+            f"{what} cannot be merged into {base!r}, whose map leaves {len(away)} tensors on disk "
+            f"or to be brought from the CPU ({listed(away, 3)}). Merge it first and load what that "
+            "makes with the map: PeftModel.from_pretrained(base, adapter).merge_and_unload()"
+            ".save_pretrained(folder), and the tokenizer's files beside it; or leave device_map, "
+            "n_devices and max_memory out"
+        )
 
 
 def _untie(adapted: Any) -> None:

@@ -88,6 +88,7 @@ def test_a_bad_row_is_named_and_the_exit_code_is_2(
         ({"steps": 0}, "setting 'steps'"),
         ({"ranks": 4}, "unknown setting 'ranks'; did you mean 'rank'"),
         ({"dev_items": "no-such.jsonl"}, "no-such.jsonl"),
+        ({"dtype": "float16"}, "'dtype' is 'float16': .* expected 'bfloat16', .* or 'float32'"),
     ],
 )
 def test_a_bad_setting_is_named(

@@ -267,22 +267,6 @@ def test_the_record_says_what_was_trained(tiny_folders: dict[str, Path], tmp_pat
         train("clo", tiny_folders["llama"], tmp_path / "a", seed=3)
 
 
-def test_dev_is_looked_at_on_both_axes_and_the_best_look_is_kept(
-    tiny_folders: dict[str, Path], tmp_path: Path, small_items: mechcla.ItemSet
-) -> None:
-    path = tmp_path / "items.jsonl"
-    small_items.to_jsonl(path)
-    result = train(
-        "mist", tiny_folders["llama"], tmp_path / "a", dev_items=str(path), dev_every=2, lr=5e-2
-    )
-    assert [row["step"] for row in result.dev] == [0, 2, 4]
-    best = max(list(result.dev)[1:], key=lambda row: row["sum"])
-    model = mechcla.load_model(tiny_folders["llama"], adapter=result.folder, device="cpu")
-    scores = mechcla.score(model, small_items.dev)
-    assert best["transfer"] == mechcla.transfer(scores)["all"].value
-    assert best["localization"] == mechcla.localization(scores)["all"].value
-
-
 def test_checkpointing_changes_no_loss(tiny_folders: dict[str, Path], tmp_path: Path) -> None:
     one = train("midalign", tiny_folders["llama"], tmp_path / "a")
     two = train("midalign", tiny_folders["llama"], tmp_path / "b", gradient_checkpointing=True)

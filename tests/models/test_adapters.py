@@ -99,6 +99,45 @@ def test_scores_are_those_of_the_merged_checkpoint(base, adapter, small_items, t
     assert mechcla.score(adapted, items).rows == mechcla.score(merged, items).rows
 
 
+PARTS = (
+    "model.embed_tokens",
+    "model.rotary_emb",
+    *(f"model.layers.{k}" for k in range(4)),
+    "model.norm",
+    "lm_head",
+)
+HERE = dict.fromkeys(PARTS, "cpu")
+
+
+def placed_logits(model: HookedModel) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.logits(IDS, torch.ones_like(IDS), torch.arange(5).expand(2, 5))
+
+
+@pytest.mark.parametrize("away", ["model.embed_tokens", "model.layers.1"])  # the first tensor, too
+def test_a_base_on_disk_is_refused_and_what_the_message_says_works(
+    away, base, adapter, tmp_path, monkeypatch
+):
+    places = HERE | {away: "disk", "model.layers.3": "disk"}
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(MechclaError, match=rf"base', whose map leaves .*{away}.* Merge it first"):
+        load_model(base, adapter=adapter, device_map=places)
+    assert not list((tmp_path / "empty").iterdir())  # peft would write a copy of the weights here
+    merged = load_model(merged_folder(base, adapter, tmp_path / "merged"), device_map=places)
+    assert {p.device.type for p in merged.bridge.parameters()} == {"cpu", "meta"}
+    plain = load_model(base, adapter=adapter, device="cpu")
+    assert torch.equal(placed_logits(merged), placed_logits(plain))
+
+
+def test_an_adapter_over_a_map_of_one_place_is_merged_there(base, adapter):
+    model = load_model(base, adapter=adapter, device_map=HERE)
+    plain = load_model(base, adapter=adapter, device="cpu")
+    assert {p.device.type for p in model.bridge.parameters()} == {"cpu"}
+    assert torch.equal(placed_logits(model), placed_logits(plain))
+    assert model.digest == plain.digest
+
+
 KINDS: dict[str, Callable[[], peft.PeftConfig]] = {
     "dora": lambda: lora(use_dora=True),
     "rslora": lambda: lora(use_rslora=True),
