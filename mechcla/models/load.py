@@ -63,12 +63,13 @@ def load_model(
     `name` is loaded with the base that it names. Its tokenizer, if it has one, is used. The model
     is then called "base+adapter", and its digest is that of the merged weights. Needs peft: pip
     install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is one, else
-    cpu. In its place, for a model that is larger: device_map, accelerate's ("auto", "balanced", or a place per module: a device or "disk");
-    n_devices, so many CUDA devices; max_memory, what each may give, e.g. {0: "70GiB", 1: "70GiB"}.
-    Weights are read once, straight to where they lie. dtype: float32 (default), bfloat16 or
-    float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
-    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: a
-    branch, a tag or a commit of the Hugging Face id that `name` is; a folder has none.
+    cpu. In its place, for a model that is larger: device_map, accelerate's ("auto", "balanced", or
+    a place per module: a device or "disk"); n_devices, so many CUDA devices; max_memory, what each
+    may give, e.g. {0: "70GiB", 1: "70GiB"}. Weights are read once, straight to where they lie.
+    dtype: float32 (default), bfloat16 or float16. Attention is eager, as TransformerLens boots it,
+    so that every hook fires. The tokenizer is the folder's or hub's own: a BOS that it does not add
+    is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
+    folder has none.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no

@@ -147,7 +147,7 @@ def test_a_revision_that_is_not_there_is_named_with_the_nearest_fix(hub):
         commit = hub.commits["old"]
         with pytest.raises(MechclaError, match=f"{commit[:8]!r}.*did you mean {commit!r}"):
             take(commit[:8])
-    with pytest.raises(MechclaError, match="the adapter.*no revision 'r2'.*did you mean 'r1'"):
+    with pytest.raises(MechclaError, match=r"the adapter.*no revision 'r2'.*did you mean 'r1'"):
         load_model("org/name", adapter="org/adapter@r2", revision="v1", device="cpu")
 
 
