@@ -18,7 +18,11 @@ def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
     gpus = config.gpus_per_worker
     if gpus is None:
         gpus = float(config.n_devices or 1) if device.startswith("cuda") else 0.0
-    needs: dict[str, Any] = {"num_cpus": config.cpus_per_worker, "num_gpus": gpus, "max_restarts": 0}
+    needs: dict[str, Any] = {
+        "num_cpus": config.cpus_per_worker,
+        "num_gpus": gpus,
+        "max_restarts": 0,
+    }
     memory = config.memory_per_worker
     return needs if memory is None else needs | {"memory": memory}
 
