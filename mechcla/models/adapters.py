@@ -25,7 +25,7 @@ from mechcla.models.checkpoint import (
     read_object,
     refused_by_hub,
 )
-from mechcla.models.revisions import at_revision, refused_revision
+from mechcla.models.revisions import COMMIT, at_revision, refused_revision, snapshot
 from mechcla.storage import user_path
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -158,6 +158,28 @@ def check_base(folder: Path, base: str, path: str) -> None:
             f"the adapter {str(folder)!r} was trained on {recorded!r}, not on {base!r}; load it "
             f"with load_model({recorded!r}, adapter=...), or, if the two are one model, name it so "
             f"in the adapter's {CONFIG}"
+        )
+
+
+def check_base_revision(folder: Path, base: str, revision: str | None) -> None:
+    """Refuse an adapter that says that it was trained on another revision of its base.
+
+    Where the cache cannot tell whether two names are one commit, a commit that was asked for is
+    taken, and another branch or tag is not.
+    """
+    recorded, trained_on = recorded_base(folder)
+    if recorded != base or trained_on in (None, revision or "main"):
+        return
+    wanted = snapshot(base, trained_on)
+    if wanted is not None:
+        same = wanted == snapshot(base, revision)
+    else:
+        same = bool(COMMIT.fullmatch(revision or "")) and not COMMIT.fullmatch(trained_on or "")
+    if not same:
+        raise MechclaError(
+            f"the adapter {str(folder)!r} was trained on {base!r} at revision {trained_on!r}, and "
+            f"{revision or 'main'!r} was asked for; expected revision={trained_on!r} "
+            f"(--revision {trained_on}), or, if the two are alike, none in the adapter's {CONFIG}"
         )
 
 

@@ -16,6 +16,7 @@ from mechcla.models.adapters import (
     apply_adapter,
     check_adapter,
     check_base,
+    check_base_revision,
     find_adapter,
     find_shipped,
     recorded_base,
@@ -151,6 +152,8 @@ def load_model(
             f"cannot load {what}: {first_line(error)}{pickled}\n{EXPECTED}"
         ) from error
     if folder is not None:
+        if not local:
+            check_base_revision(folder, base, revision)  # the cache knows now which commit it is
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
@@ -207,6 +210,8 @@ def find_fitting_adapter(
     folder = adapter_folder(str(place if place.is_dir() else adapter)).resolve()
     check_adapter(folder)
     check_base(folder, base, path)
+    if not local:
+        check_base_revision(folder, base, revision)
     recorded, _ = recorded_base(folder)
     return folder, recorded in (base, path)
 

@@ -15,6 +15,7 @@ from mechcla.errors import MechclaError, nearest
 from mechcla.storage import user_path
 
 REPOSITORY = r"\w[\w.-]*/\w[\w.-]*"  # a Hugging Face id
+COMMIT = re.compile(r"[0-9a-f]{40}")
 PINNED = re.compile(rf"({REPOSITORY})@(.+)")
 ABSENT = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "RevisionResolutionError")
 

@@ -194,6 +194,20 @@ def test_an_adapter_beside_a_base_is_pinned_by_itself(hub):
     assert (by_name.name, by_name.revision) == ("org/name+org/adapter@r1", hub.commits["old"])
 
 
+def test_an_adapter_of_one_revision_is_not_put_on_another(hub):
+    """Where both have the same shapes, nothing else would say it."""
+    old, new = hub.commits["old"], hub.commits["new"]
+    for revision in (None, "v2", new):
+        for take in (load_model, find_fitting_adapter):
+            with pytest.raises(
+                MechclaError, match=r"trained on 'org/name' at revision 'v1'.*--rev"
+            ):
+                take("org/name", adapter="org/adapter", revision=revision)
+    for revision in ("v1", "refs/pr/1", old):  # of one commit
+        folder, sure = find_fitting_adapter("org/name", "org/adapter", revision)
+        assert (folder.name, sure) == (hub.adapters["main"], True)
+
+
 def test_an_adapter_of_a_revision_is_not_put_on_a_folder_of_the_same_name(
     hub, tmp_path, monkeypatch
 ):
