@@ -125,7 +125,10 @@ def _of_run(flags: SteeringFlags) -> Chosen:
         family: {language: method_of(m) for language, m in by.items()}
         for family, by in run.choice.items()
     }
-    config = make(_elsewhere(run.config, flags) | _given(flags, "model", "dtype"))
+    asked = _given(flags, "model", "dtype")
+    if asked.get("model", run.config["model"]) != run.config["model"]:
+        asked["revision"] = None  # the run's is of the run's model
+    config = make(_elsewhere(run.config, flags) | asked)
     return Chosen(methods, config.manner, config, run.vectors, run)
 
 

@@ -25,6 +25,7 @@ from mechcla.models.checkpoint import (
     read_object,
     refused_by_hub,
 )
+from mechcla.models.revisions import COMMIT, at_revision, refused_revision, snapshot
 from mechcla.storage import user_path
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -66,13 +67,14 @@ def find_adapter(path: str, revision: str | None, local: bool) -> Path | None:
         found = find_adapter_config_file(path, revision=revision)
     except (OSError, ValueError):  # no such id: loading the model says so
         return None
-    return None if found is None else adapter_folder(path, revision)
+    return None if found is None else adapter_folder(f"{path}@{revision}" if revision else path)
 
 
-def adapter_folder(adapter: str, revision: str | None = None) -> Path:
+def adapter_folder(adapter: str) -> Path:
     """The adapter's folder here; a hub id is downloaded, or found in the cache, without pickles.
 
-    A plain name is a shipped adapter's. Raises MechclaError for one that there is none of.
+    A plain name is a shipped adapter's; "org/name@revision" is a hub id at a branch, a tag or a
+    commit. Raises MechclaError for one that there is none of.
     """
     if Path(adapter).is_dir():
         return Path(adapter)
@@ -86,16 +88,18 @@ def adapter_folder(adapter: str, revision: str | None = None) -> Path:
         )
     from huggingface_hub import snapshot_download
 
+    repository, revision = at_revision(adapter)
     try:
         wanted = ["*.json", WEIGHTS, "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(adapter, revision=revision, allow_patterns=wanted))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except Exception as error:  # the hub's client raises what its transport does, too
-        if advice := refused_by_hub(error, adapter):
+        advice = refused_by_hub(error, repository)
+        if advice := advice or refused_revision(error, repository, revision):
             raise MechclaError(f"cannot load the adapter {adapter!r}: {advice}") from error
         raise MechclaError(
             f"cannot load the adapter {adapter!r}: {first_line(error)}\nExpected a folder with "
             f"{CONFIG} and {WEIGHTS}, or the Hugging Face id of one that is in the local cache or "
-            "can be downloaded"
+            "can be downloaded, as org/adapter or org/adapter@revision"
         ) from error
 
 
@@ -154,6 +158,28 @@ def check_base(folder: Path, base: str, path: str) -> None:
             f"the adapter {str(folder)!r} was trained on {recorded!r}, not on {base!r}; load it "
             f"with load_model({recorded!r}, adapter=...), or, if the two are one model, name it so "
             f"in the adapter's {CONFIG}"
+        )
+
+
+def check_base_revision(folder: Path, base: str, revision: str | None) -> None:
+    """Refuse an adapter that says that it was trained on another revision of its base.
+
+    Where the cache cannot tell whether two names are one commit, a commit that was asked for is
+    taken, and another branch or tag is not.
+    """
+    recorded, trained_on = recorded_base(folder)
+    if recorded != base or trained_on in (None, revision or "main"):
+        return
+    wanted = snapshot(base, trained_on)
+    if wanted is not None:
+        same = wanted == snapshot(base, revision)
+    else:
+        same = bool(COMMIT.fullmatch(revision or "")) and not COMMIT.fullmatch(trained_on or "")
+    if not same:
+        raise MechclaError(
+            f"the adapter {str(folder)!r} was trained on {base!r} at revision {trained_on!r}, and "
+            f"{revision or 'main'!r} was asked for; expected revision={trained_on!r} "
+            f"(--revision {trained_on}), or, if the two are alike, none in the adapter's {CONFIG}"
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.models.revisions import chain_of
 from mechcla.progress import shown
 
 CONVERT = (
@@ -53,10 +54,7 @@ def first_line(error: BaseException) -> str:
 
 def refused_by_hub(error: BaseException, name: str) -> str:
     """What to do where the hub lets nobody in, or not this user; empty for any other error."""
-    chain, seen = error, []
-    while chain is not None and chain not in seen:
-        seen.append(chain)
-        chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]
+    seen = list(chain_of(error))
     gated = any(type(one).__name__ == "GatedRepoError" for one in seen)
     codes = {getattr(getattr(one, "response", None), "status_code", 0) for one in seen}
     codes &= {401, 403}

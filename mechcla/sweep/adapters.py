@@ -18,6 +18,7 @@ from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import find_shipped
 from mechcla.models.load import find_fitting_adapter, load_model
+from mechcla.models.revisions import at_revision
 from mechcla.runs.aligned import compare_aligned
 from mechcla.runs.aligned_values import AlignedComparison
 from mechcla.runs.folder import ALIGNED, RECORD, reading
@@ -50,8 +51,11 @@ def siblings(config: SweepConfig) -> dict[str, SweepConfig]:
     folders: dict[str, Path] = {}
     unsure = []
     for adapter in config.adapters:
-        folder, fits = find_fitting_adapter(config.model, adapter)
-        name = folder.name if user_path(adapter).is_dir() else adapter.rpartition("/")[2]
+        folder, fits = find_fitting_adapter(config.model, adapter, config.revision)
+        repository, pinned = at_revision(adapter)
+        name = folder.name if user_path(adapter).is_dir() else repository.rpartition("/")[2]
+        if pinned is not None and not user_path(adapter).is_dir():
+            name = f"{name}@{pinned.replace('/', '-')}"
         if name.casefold() in (BASE, *map(str.casefold, folders)):
             other = folders.get(name, "the model's own run")
             raise MechclaError(

@@ -6,6 +6,7 @@ items.jsonl in the run folder. `--config RUN/config.yaml` therefore finds both a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from mechcla.models.adapters import find_shipped
 from mechcla.models.hooked_model import HookedModel
 from mechcla.models.hooking import users_hooks
 from mechcla.models.load import load_model
+from mechcla.models.packaged import PACKAGED
 from mechcla.models.placement import SETTINGS
+from mechcla.models.revisions import REPOSITORY, at_revision
 from mechcla.runs.folder import ITEMS
 from mechcla.sources import load_items
 from mechcla.storage import user_path
@@ -126,4 +129,7 @@ def _parts(name: str) -> tuple[str, str | None]:
                 return base, adapter
             if base and (user_path(adapter) / "adapter_config.json").is_file():
                 return base, str(Path(user_path(adapter)))
+            known = base in PACKAGED or user_path(base).is_dir() or re.fullmatch(REPOSITORY, base)
+            if known and re.fullmatch(REPOSITORY, at_revision(adapter)[0]):  # which holds no "+"
+                return base, adapter
     return name, None

@@ -18,7 +18,7 @@ from mechcla.models.placement import SETTINGS
 from mechcla.sweep.setting_types import Given, json_object
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's, by name
-SIZE = re.compile(r"\d+(\.\d+)? ?[KMG]i?B", re.IGNORECASE)  # what accelerate takes for one
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMG])(i?)B", re.IGNORECASE)  # what accelerate takes for one
 PER_MODULE, PER_DEVICE = """'{"": "cpu"}'""", """'{"0": "70GiB", "1": "70GiB"}'"""
 
 
@@ -58,21 +58,42 @@ def _memory(value: Any) -> Any:
         raise ValueError(f"expected an object such as {PER_DEVICE}")
     sizes = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in found.items()}
     for device, size in sizes.items():
-        is_text = isinstance(size, str) and SIZE.fullmatch(size)
-        is_number = isinstance(size, int) and not isinstance(size, bool) and size > 0
-        if not (is_text or is_number):
-            raise ValueError(
-                f"device {device!r} may give {size!r}; expected bytes, or a size such as '70GiB'"
-            )
+        try:
+            bytes_of(size)
+        except ValueError as error:
+            raise ValueError(f"device {device!r} may give {size!r}; {error}") from None
     return sizes
+
+
+def bytes_of(size: Any) -> int:
+    """A size in bytes: a whole number as it is, or a text. Raises ValueError for anything else.
+
+    >>> bytes_of(512), bytes_of("1.5GiB"), bytes_of("2 GB")
+    (512, 1610612736, 2000000000)
+    """
+    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
+        return size
+    found = SIZE.fullmatch(size) if isinstance(size, str) else None
+    if found is None:
+        raise ValueError("expected bytes, or a size such as '70GiB'")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** (1 + "KMG".index(found[2].upper())))
+
+
+def _bytes(value: Any) -> Any:
+    """Bytes of one size, whose number is a text on the command line."""
+    is_digits = isinstance(value, str) and value.isdecimal()
+    return None if value is None else bytes_of(int(value) if is_digits else value)
 
 
 if TYPE_CHECKING:
     MapOrName = str | dict[str, str | int]
     Sizes = dict[int | str, int | str]
+    Bytes = int
 else:  # plain texts on the command line, which the validators read
     MapOrName = Annotated[Any, NoDecode, BeforeValidator(_map)]
     Sizes = Annotated[Any, NoDecode, BeforeValidator(_memory)]
+    Bytes = Annotated[int, Field(ge=1), BeforeValidator(_bytes)]
 
 
 class PlacementSettings(Given):

@@ -12,7 +12,7 @@ others use, and shapes that the rates were not measured at, are not seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mechcla.engine.batch_size import batch_tokens
@@ -25,8 +25,6 @@ from mechcla.items.item import PIVOT
 from mechcla.items.item_set import ItemSet
 from mechcla.models.chat import prompt_tokens
 from mechcla.models.tokens import Tokens, start_token
-from mechcla.results import Rows
-from mechcla.runs.tables import in_columns
 from mechcla.scoring.prepared import (
     beginnings_of,
     behind,
@@ -40,131 +38,8 @@ from mechcla.sweep.rates import FIGURES, Rates, measure
 from mechcla.sweep.ready import Ready
 from mechcla.sweep.rehearsal import Rehearsal, rehearse
 from mechcla.sweep.steering_settings import fits_maps
+from mechcla.sweep.work import Price, Stage, Work, busiest, clock, sum_of
 from mechcla.vectors import activations
-
-LIMIT = (
-    "cells of the fine search are guessed; time is that of this machine with nothing else on it, "
-    "and of workers as fast as it"
-)
-
-
-@dataclass
-class Work:
-    """What is computed, counted. tokens: prompt and answer tokens that are read, padding too.
-    block_tokens: tokens times blocks. passes: batches times blocks. rows: unembedded positions.
-    """
-
-    cells: int = 0
-    tokens: int = 0
-    block_tokens: int = 0
-    passes: int = 0
-    rows: int = 0
-    items: int = 0
-
-    def __iadd__(self, other: Work) -> Work:
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
-        return self
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of a run. seconds: on one worker; on_workers: with as many as were asked for."""
-
-    name: str
-    work: Work
-    flops: float
-    seconds: float
-    on_workers: float
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a run will take. Make it with `price_of`; `print` it, or take `rows()`.
-
-    memory: bytes of one process. disk: bytes of the run folder. workers: how many share the cells.
-    limit: what the numbers do not say.
-    """
-
-    stages: tuple[Stage, ...]
-    memory: int
-    disk: int
-    workers: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    limit: str = LIMIT
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole on one worker."""
-        return sum(stage.seconds for stage in self.stages)
-
-    @property
-    def on_workers(self) -> float:
-        """Of the whole with the workers that were asked for."""
-        return sum(stage.on_workers for stage in self.stages)
-
-    def rows(self) -> Rows:
-        """One record per stage."""
-        return Rows(
-            tuple(
-                {
-                    "stage": s.name,
-                    **asdict(s.work),
-                    "flops": s.flops,
-                    "seconds": s.seconds,
-                    "seconds_on_workers": s.on_workers,
-                }
-                for s in self.stages
-            ),
-            self.settings,
-        )
-
-    def __str__(self) -> str:
-        many = self.workers > 1
-        head = ("stage", "cells", "tokens", "FLOPs", "time", *([f"{self.workers} workers"] * many))
-        table = [head]
-        whole = Stage(
-            "whole",
-            sum_of(s.work for s in self.stages),
-            sum(s.flops for s in self.stages),
-            self.seconds,
-            self.on_workers,
-        )
-        for s in (*self.stages, whole):
-            table.append(
-                (
-                    s.name,
-                    f"{s.work.cells:,}" if s.work.cells else "",
-                    f"{s.work.tokens:,}" if s.work.tokens else "",
-                    f"{s.flops:.1e}" if s.flops else "",
-                    clock(s.seconds),
-                    *([clock(s.on_workers)] * many),
-                )
-            )
-        each = f"memory per process about {self.memory / 2**30:.1f} GiB"
-        return "\n".join(
-            [*in_columns(table), f"{each}; disk about {self.disk / 2**20:,.0f} MiB", self.limit]
-        )
-
-
-def sum_of(works: Any) -> Work:
-    """All of these together."""
-    total = Work()
-    for work in works:
-        total += work
-    return total
-
-
-def clock(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> clock(42.4), clock(4000.0)
-    ('42 s', '1 h 07 min')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def price_of(ready: Ready, workers: int = 1) -> Price:
@@ -197,7 +72,7 @@ def price_of(ready: Ready, workers: int = 1) -> Price:
     )
     tables = rates.tables * (len(sweep.languages) + 1) * (conditions + 1)
     tables += FIGURES * ready.config.figures
-    stages.append(Stage("tables and figures", Work(), 0.0, tables, tables))
+    stages.append(Stage("tables and figures", Work(), 0.0, tables, tables, Work(), 0.0))
     rows = sum(s.work.items for s in stages)
     return Price(
         tuple(stages),
@@ -210,22 +85,14 @@ def price_of(ready: Ready, workers: int = 1) -> Price:
 
 
 def _stage(name: str, works: Sequence[Work], rates: Rates, workers: int) -> Stage:
+    def flops(work: Work) -> float:
+        return work.block_tokens * rates.flops_per_token + work.rows * rates.flops_per_row
+
     seconds = [rates.seconds(w.block_tokens, w.passes, w.rows, w.cells, w.items) for w in works]
-    total = sum_of(works)
-    flops = total.block_tokens * rates.flops_per_token + total.rows * rates.flops_per_row
-    return Stage(name, total, flops, sum(seconds), longest(seconds, workers))
-
-
-def longest(seconds: Sequence[float], workers: int) -> float:
-    """When the last of the workers is done, the longest piece being taken first.
-
-    >>> longest([3.0, 3.0, 2.0, 2.0, 2.0], 2)
-    7.0
-    """
-    busy = [0.0] * workers
-    for piece in sorted(seconds, reverse=True):
-        busy[busy.index(min(busy))] += piece
-    return max(busy)
+    last = busiest(seconds, workers)
+    total, most = sum_of(works), sum_of(works[k] for k in last)
+    until = sum(seconds[k] for k in last)
+    return Stage(name, total, flops(total), sum(seconds), until, most, flops(most))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,13 @@ def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
     gpus = config.gpus_per_worker
     if gpus is None:
         gpus = float(config.n_devices or 1) if device.startswith("cuda") else 0.0
-    return {"num_cpus": config.cpus_per_worker, "num_gpus": gpus, "max_restarts": 0}
+    needs: dict[str, Any] = {
+        "num_cpus": config.cpus_per_worker,
+        "num_gpus": gpus,
+        "max_restarts": 0,
+    }
+    memory = config.memory_per_worker
+    return needs if memory is None else needs | {"memory": memory}
 
 
 def workers_that_fit(has: dict[str, float], needs: dict[str, Any]) -> int:
@@ -26,12 +32,14 @@ def workers_that_fit(has: dict[str, float], needs: dict[str, Any]) -> int:
     room = [has.get("CPU", 0.0) // needs["num_cpus"]]
     if needs["num_gpus"]:
         room.append(has.get("GPU", 0.0) // needs["num_gpus"])
+    if "memory" in needs:
+        room.append(has.get("memory", 0.0) // needs["memory"])
     return max(1, int(min(room)))
 
 
 def fits_one_machine(nodes: Sequence[dict[str, Any]], needs: dict[str, Any]) -> bool:
     """Whether a machine of a cluster is large enough for a worker."""
-    wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"]}
+    wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"], "memory": needs.get("memory", 0)}
     return any(
         all(node.get("Resources", {}).get(k, 0.0) >= n for k, n in wanted.items())
         for node in nodes

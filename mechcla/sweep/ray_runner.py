@@ -144,7 +144,13 @@ class RayWorkers:
         threads = torch.get_num_threads()
         settings = config.model_dump(exclude={"config", "preset", "out"})
         self.arguments = (settings, str(out.resolve()), os.getcwd(), threads)
-        self.most = config.workers or workers_that_fit(ray.cluster_resources(), self.how)
+        fit = workers_that_fit(ray.cluster_resources(), self.how)
+        self.most = config.workers or fit
+        if self.most > fit:
+            say(
+                f"--workers {self.most}, and the Ray cluster has room for {fit} of {self.how}; the "
+                "others wait for machines, and so does the work that they were given"
+            )
         if not config.threads and threads > config.cpus_per_worker:
             say(
                 f"each worker reserves {config.cpus_per_worker} CPUs (--cpus-per-worker) and "
@@ -244,7 +250,8 @@ class RayWorkers:
         if not self.all and not fits_one_machine(self.ray.nodes(), self.how):
             self.say(
                 f"no machine of the Ray cluster has room for a worker of {self.how}; waiting for "
-                "one. Expected --cpus-per-worker and --gpus-per-worker that fit a machine"
+                "one. Expected --cpus-per-worker, --gpus-per-worker and --memory-per-worker that "
+                "fit a machine"
             )
         actor = _Actor(self.ray.remote(**self.how)(Worker).remote(*self.arguments))
         self.all.append(actor)

@@ -9,10 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from mechcla.models.placement import SETTINGS
-from mechcla.sweep.placement_settings import PlacementSettings
+from mechcla.sweep.placement_settings import Bytes, PlacementSettings
 
 PLACES = (  # decide no number
-    *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "dry_run", "figures"),
+    *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "memory_per_worker"),
+    *("dry_run", "figures"),
     *SETTINGS,
 )
 
@@ -38,6 +39,11 @@ class ScaleSettings(PlacementSettings):
         le=1_000,
         description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: on cuda 1, or "
         "n_devices",
+    )
+    memory_per_worker: Bytes | None = Field(
+        None,
+        description="ray: memory that a worker reserves, in bytes or as 24GiB; default: none, so "
+        "that CPUs and GPUs alone decide",
     )
     dry_run: bool = Field(
         False,

@@ -16,9 +16,10 @@ from mechcla.sweep.__main__ import main
 from mechcla.sweep.cells import UNSTEERED, Job
 from mechcla.sweep.config import make
 from mechcla.sweep.held import held_settings, item_settings
-from mechcla.sweep.price import Shape, Work, clock, longest, price_of, vectors_work, work_of
+from mechcla.sweep.price import Shape, Work, clock, price_of, vectors_work, work_of
 from mechcla.sweep.ready import Ready, make_ready
 from mechcla.sweep.rehearsal import rehearse
+from mechcla.sweep.work import busiest
 from mechcla.vectors.extract import extract
 from tests.sweep.test_merge import two_languages
 
@@ -95,8 +96,27 @@ def test_the_price_is_said_and_nothing_is_written(ready: Ready, tmp_path: Path) 
     assert 0 < price.on_workers < price.seconds
     assert price.memory > 2**29
     assert price.rows().where(stage="dev")[0]["cells"] == price.stages[1].work.cells
-    assert "2 workers" in str(price)
+    assert "busiest of 2 workers" in str(price)
     assert not Path("runs/none").exists()
+
+
+def test_the_busiest_worker_has_the_cells_of_what_it_takes(ready: Ready) -> None:
+    """Dev goes out by language here: of as many workers as languages each takes one."""
+    calls = [jobs for jobs in rehearse(ready).calls if jobs[0].split == "dev"]
+    cells = {k: sum(len(j) for j in calls if j[0].language == k) for k in {"es", "pt", "en"}}
+    cells = {k: n for k, n in cells.items() if n}
+    many, one = price_of(ready, workers=len(cells)), price_of(ready, workers=1)
+    dev = many.stages[1]
+    assert len(cells) > 1
+    assert dev.busiest.cells in cells.values()
+    assert dev.work.cells == sum(cells.values())
+    assert dev.busiest.tokens < dev.work.tokens
+    assert dev.busiest_flops < dev.flops
+    row = many.rows().where(stage="dev")[0]
+    assert (row["busiest_cells"], row["busiest_tokens"]) == (dev.busiest.cells, dev.busiest.tokens)
+    assert f"{dev.busiest.tokens:,}" in str(many).partition("busiest of")[2]
+    assert all(s.busiest == s.work and s.on_workers == s.seconds for s in one.stages)
+    assert "busiest" not in str(one)
 
 
 def test_the_command_writes_nothing_and_refuses_what_the_run_refuses(
@@ -113,8 +133,9 @@ def test_the_command_writes_nothing_and_refuses_what_the_run_refuses(
 
 
 def test_work_is_shared_out_and_said_for_people() -> None:
-    assert longest([4.0, 3.0, 2.0, 1.0], 2) == 5.0
-    assert longest([4.0, 1.0], 8) == 4.0
+    assert busiest([4.0, 3.0, 3.0, 1.0], 2) == [1, 2]
+    assert busiest([1.0, 4.0], 8) == [1]
+    assert busiest([1.0, 4.0], 1) == [1, 0]
     assert [clock(s) for s in (3.2, 119.4, 600.0, 3599.0, 4000.0)] == [
         "3 s",
         "119 s",

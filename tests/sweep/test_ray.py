@@ -19,7 +19,7 @@ import torch
 import mechcla
 from mechcla.errors import MechclaError
 from mechcla.sweep import ray_cluster
-from mechcla.sweep.config import make
+from mechcla.sweep.config import make, parse
 from mechcla.sweep.ray_cluster import fits_one_machine, worker_needs, workers_that_fit
 from mechcla.sweep.ray_runner import Task, next_task
 from mechcla.sweep.sweep import run_adapters, run_config
@@ -55,8 +55,29 @@ def test_workers_are_sized_by_what_one_needs() -> None:
     assert not fits_one_machine(nodes, half)
 
 
+def test_a_worker_may_reserve_memory_too() -> None:
+    sized = {"--memory-per-worker=24GiB": 24 << 30, "--memory-per-worker=1000000": 1_000_000}
+    for flag, size in sized.items():
+        assert worker_needs(parse([flag]), "cpu")["memory"] == size
+    assert "memory" not in worker_needs(make({}), "cpu")
+    needs = worker_needs(make({"memory_per_worker": "1.5 GB"}), "cpu")
+    assert needs["memory"] == 1_500_000_000
+    assert workers_that_fit({"CPU": 8.0, "memory": 4e9}, needs) == 2
+    assert workers_that_fit({"CPU": 1.0, "memory": 4e9}, needs) == 1
+    small, large = ({"Alive": True, "Resources": {"CPU": 8.0, "memory": n}} for n in (1e9, 2e9))
+    assert fits_one_machine([small, large], needs)
+    assert not fits_one_machine([small], needs)
+
+
+@pytest.mark.parametrize("size", ["24 gigabytes", "0", "0GiB", "-1", "1TiB", ""])
+def test_a_size_that_is_none_is_refused(size: str) -> None:
+    with pytest.raises(MechclaError, match="setting 'memory_per_worker' is"):
+        parse([f"--memory-per-worker={size}"])
+
+
 def test_the_runner_decides_no_number() -> None:
-    local, ray = make({}), make({"runner": "ray", "workers": 3, "gpus_per_worker": 1})
+    sized = {"workers": 3, "gpus_per_worker": 1, "memory_per_worker": "24GiB"}
+    local, ray = make({}), make({"runner": "ray", **sized})
     assert local.resolved() == ray.resolved()
 
 
