@@ -181,7 +181,7 @@ def _values(
     drawn: dict[str, Any] = {"resamples": resamples, "seed": seed}
     steered = condition != UNSTEERED
     against = ([base] if model != base or steered else []) + ([model] * (model != base and steered))
-    # A model may be called "own" or "unsteered" too, so those that it is held against have a prefix.
+    # A model may be called "own" or "unsteered" too: those that it is held against have a prefix.
     mine = {"own": tables[model][condition]}
     mine |= {f"{THAN}{name}": tables[name][UNSTEERED] for name in against}
     mine |= {"unsteered base": tables[base][UNSTEERED], "unsteered": tables[model][UNSTEERED]}
