@@ -227,7 +227,9 @@ def test_the_tables_of_the_alignment_are_taken(tmp_path, monkeypatch, capsys):
     made = tmp_path / "figures"
     made.mkdir()
     (tmp_path / "docs").mkdir()
-    (tmp_path / "README.md").write_text("<!-- = align_run/time seconds part=all .1 -->0<!-- / -->")
+    (tmp_path / "README.md").write_text(
+        "in <!-- = align_run/time seconds part=all .1 -->0<!-- / -->"
+    )
     for name in take.ALIGN[1:]:
         (made / f"align_{name}.csv").write_text("part,seconds\nall,2.5\n")
     assert main(["--align", "figures"], tmp_path) == 2
