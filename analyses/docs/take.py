@@ -72,7 +72,7 @@ def take_tables(run: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-ALIGN = ("plane", "seeds", "held_out", "geometry", "losses", "time")
+ALIGN = ("plane", "seeds", "held_out", "losses", "time")
 
 
 def take_align(made: Path, folder: Path) -> None:
