@@ -77,7 +77,7 @@ def in_one_go(folder: Path) -> str:
         against = "base" if condition == "unsteered" else model
         key = (model, condition, against)
         cells = {r["metric"]: r for r in table if _key(r) == key}
-        name = MODELS[model.rpartition("-")[0]] + (" + SUR" if condition == "SUR" else "")
+        name = _seeded(model) + (" + Surgical Steering" if condition == "SUR" else "")
         lost = cells["localization"]
         back = with_interval(lost, "recovered", 2) if lost["recovered"] else ""
         than = "base" if against == "base" else "itself"
