@@ -136,9 +136,13 @@ def main() -> None:
     scales = [float(s) for s in args.scales.split(",")]
     config = make({"model": args.model, "items": args.items})
     found = rows(scored(model, items, methods, scales, config), args.resamples)
-    for row in found:
-        if row["split"] == "test":
-            print(row)
+    for r in found:
+        if r["split"] == "test":
+            interval = f"[{r['difference_low']:.3f}, {r['difference_high']:.3f}]"
+            print(
+                f"{r['gate']} less {r['against']}, {r['metric']}: {r['difference']:+.3f} {interval}, "
+                f"n={r['n']}, p after Holm {r['p_holm']:.3f}"
+            )
     write(args.out, "soft_gate", found)
 
 

@@ -47,7 +47,7 @@ def arms(folder: Path) -> str:
 
 @named("front-languages")
 def languages(folder: Path) -> str:
-    """The same by language."""
+    """SUR and GATED against EN on localization and LOC on transfer, language by language."""
     table = [r for r in read("front_tests", folder) if r["family"] == "claim"]
     there = [k for k in dict.fromkeys(r["language"] for r in table) if k != "all"]
     rows = []

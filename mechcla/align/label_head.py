@@ -9,8 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-AT_ONCE = 1_024  # labels: with a piece of the vocabulary 8 MiB of float32 on a CPU, 128 on a GPU
-CPU_PIECE, GPU_PIECE = 2_048, 32_768  # tokens of the vocabulary: what stays in a CPU's cache
+from mechcla.engine.head import CPU_PIECE, GPU_PIECE, HEAD_ROWS
 
 
 def frozen_head_log_probs(
@@ -18,7 +17,7 @@ def frozen_head_log_probs(
     weight: Float[Tensor, "vocab d"],
     labels: Int[Tensor, " label"],
     cap: float | None = None,
-    at_once: int = AT_ONCE,
+    at_once: int = HEAD_ROWS,
     piece: int | None = None,
 ) -> Float[Tensor, " label"]:
     """Log-probability of each label under softmax(logits), in nats, in float32 or better.
@@ -67,9 +66,14 @@ class _LogProbs(torch.autograd.Function):
 
 
 def _of_some(
-    read: Tensor, weight: Tensor, labels: Tensor, cap: float | None, piece: int, wanted: bool
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of some labels and, if wanted, their gradients by what is read.
+    read: Float[Tensor, "label d"],
+    weight: Float[Tensor, "vocab d"],
+    labels: Int[Tensor, " label"],
+    cap: float | None,
+    piece: int,
+    wanted: bool,
+) -> tuple[Float[Tensor, " label"], Float[Tensor, ...]]:
+    """Log-probabilities of some labels and, if wanted, their gradients by `read`, in its shape.
 
     `most` is the largest logit so far; `total` and `pulled`, the sums over the vocabulary of
     exp(logit - most) and of that times the token's row, are brought to it as it grows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from analyses import soft_gate
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import difference
 from mechcla.steering.method import Method
+from mechcla.storage import write_sealed
 from mechcla.sweep.config import make
 
 METHOD = Method(2, 4.0, loc_layer=3, loc_strength=8.0, gate_layer=1, gate_constant="LOC")
@@ -60,8 +62,9 @@ def test_choices_come_from_a_confirmation_s_file_or_a_run(gated_run):
     assert "es" not in taken
     assert all(m.family == "GATED" for m in taken.values())
     run = mechcla.read_run(gated_run).choice["GATED"]
-    if any(m["family"] == "GATED" for m in run.values()):
-        assert set(soft_gate.chosen(gated_run)) <= set(run)
+    steered = {language for language, method in run.items() if method["family"] == "GATED"}
+    if steered:
+        assert set(soft_gate.chosen(gated_run)) == steered
     else:
         with pytest.raises(MechclaError, match="in no language"):
             soft_gate.chosen(gated_run)
@@ -76,11 +79,15 @@ def test_a_file_that_is_none_is_named(tmp_path):
         soft_gate.chosen(broken)
 
 
-def test_the_script_writes_its_table(tiny_models, small_items, tmp_path, monkeypatch):
-    monkeypatch.setattr(soft_gate, "chosen", lambda path: {"es": METHOD})
-    monkeypatch.setattr(mechcla, "load_items", lambda name: small_items)
-    monkeypatch.setattr(mechcla, "load_model", lambda name: tiny_models["llama"])
-    monkeypatch.setattr("sys.argv", ["soft_gate", "x", "--scales", "1", "--out", str(tmp_path)])
+def test_the_script_writes_its_table(tiny_folders, small_items, tmp_path, monkeypatch, capsys):
+    choices, items = tmp_path / "choices.json", tmp_path / "items.jsonl"
+    write_sealed(choices, {"chosen": {"base": {"GATED": {"es": METHOD.describe()}}}})
+    small_items.to_jsonl(items)
+    given = ["--model", str(tiny_folders["llama"]), "--items", str(items), "--scales", "1"]
+    given += ["--resamples", "100", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["soft_gate", str(choices), *given])
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
     soft_gate.main()
     written = list(csv.DictReader((tmp_path / "soft_gate.csv").open()))
     assert {row["gate"] for row in written} == {"hard", "soft 1"}
+    assert "soft 1 less hard, transfer: " in capsys.readouterr().out
