@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -27,6 +22,7 @@ from mechcla.align.record import RECORD, read_result
 from mechcla.errors import MechclaError
 from mechcla.storage import read_sealed, write_sealed
 from tests.align.test_training import SMALL, train
+from tests.hub import Answers, said, serving
 
 CARD = """---
 configs:
@@ -119,16 +115,8 @@ def test_the_revision_is_part_of_what_was_trained_and_old_records_have_none(
 REVISIONS = {"v1": ("1" * 40, texts("Cielo")), "v2": ("2" * 40, texts("Firmamento"))}
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Answers):
     """Answers as the Hub does for one data set of two revisions, by tag or commit."""
-
-    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
     def found(self, prefix: str) -> tuple[str, dict[str, str], str] | None:
         """Commit and files of the revision that the path names behind the prefix, and the rest."""
@@ -141,7 +129,7 @@ class Hub(BaseHTTPRequestHandler):
                 return commit, files, rest
         return None
 
-    def do_HEAD(self) -> None:
+    def answer(self) -> None:
         api = "/api/datasets/org/pairs/"
         if asked := self.found("/datasets/org/pairs/resolve/"):
             commit, files, name = asked
@@ -160,8 +148,6 @@ class Hub(BaseHTTPRequestHandler):
             return self.json([one for one in every if one["path"].startswith(below)])
         return self.reply(404, X_Error_Code="RevisionNotFound")
 
-    do_GET = do_HEAD
-
     def do_POST(self) -> None:
         given = self.rfile.read(int(self.headers["Content-Length"])).decode()
         asked = self.found("/api/datasets/org/pairs/paths-info/")
@@ -172,9 +158,6 @@ class Hub(BaseHTTPRequestHandler):
 
     def json(self, value: object) -> None:
         self.reply(200, json.dumps(value).encode(), Content_Type="application/json")
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def entries(files: dict[str, str]) -> list[dict[str, Any]]:
@@ -204,24 +187,12 @@ for revision, offline in (("v1", False), ("v2", False), ("v9", False), ("v1", Tr
 
 
 def test_a_data_set_of_the_hub_is_read_at_its_revision(tmp_path: Path) -> None:
-    server = HTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    done = subprocess.run(
-        [sys.executable, "-c", READ, json.dumps(SETTINGS)],
-        env=os.environ
-        | {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0"}
-        | {"HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path / "sets")}
-        | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    server.shutdown()
-    assert done.returncode == 0, done.stderr
-    said = [line for line in done.stdout.splitlines() if line.startswith(("READ", "REFUSED"))]
-    assert said[:2] == ["READ v1 Cielo Mar", "READ v2 Firmamento Mar"]
-    assert said[2].startswith("REFUSED cannot load 'org/pairs', config 'talk', revision 'v9' from")
-    assert "'v9' doesn't exist" in said[2]
-    assert (
-        said[3] == "READ v1 Firmamento Mar"
-    )  # offline: what was loaded last, as docs/align.md says
+    with serving(Hub) as address:
+        own = {"HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path / "sets")}
+        lines = said(READ, json.dumps(SETTINGS), address=address, **own).splitlines()
+    first, second, refused, offline = (x for x in lines if x.startswith(("READ", "REFUSED")))
+    assert (first, second) == ("READ v1 Cielo Mar", "READ v2 Firmamento Mar")
+    assert refused.startswith("REFUSED cannot load 'org/pairs', config 'talk', revision 'v9' from")
+    assert "'v9' doesn't exist" in refused
+    # Offline: what was loaded last, as docs/align.md says.
+    assert offline == "READ v1 Firmamento Mar"

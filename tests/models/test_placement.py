@@ -6,12 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +19,7 @@ from mechcla.errors import MechclaError
 from mechcla.models.load import load_model
 from mechcla.models.placement import placement
 from tests.engine.families import DECODERS, Oracle, save, tokenizer
+from tests.hub import Answers, said, serving
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -151,44 +147,24 @@ def test_the_bridge_computes_attention_itself_whatever_the_backend(family, tmp_p
     assert len(seen) == 1
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Answers):
     """Answers as the Hub does for a gated model, and for one that is private or is not there."""
 
-    def do_HEAD(self) -> None:
+    def answer(self) -> None:
         gated = "gated" in self.path
-        self.send_response(403 if gated else 401)
-        self.send_header("X-Error-Code", "GatedRepo" if gated else "RepoNotFound")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_HEAD
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.reply(403 if gated else 401, X_Error_Code="GatedRepo" if gated else "RepoNotFound")
 
 
 def test_what_the_hub_refuses_ends_in_the_line_that_says_what_to_do(tmp_path):
-    server = HTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    place = f"http://127.0.0.1:{server.server_port}"
     code = (
         "import mechcla\n"
         "for name in ('org/gated-model', 'org/private-model'):\n"
         "    try:\n        mechcla.load_model(name, device='cpu')\n"
         "    except mechcla.MechclaError as error:\n        print('REFUSED', error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ
-        | {"HF_ENDPOINT": place, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
-        | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    server.shutdown()
-    assert done.returncode == 0, done.stderr
-    gated, private = (x for x in done.stdout.splitlines() if x.startswith("REFUSED cannot load"))
+    with serving(Hub) as place:
+        lines = said(code, address=place, HF_HOME=str(tmp_path)).splitlines()
+    gated, private = (x for x in lines if x.startswith("REFUSED cannot load"))
     for part in ("it is gated. Accept its licence at", f"{place}/org/gated-model", "hf auth login"):
         assert part in gated
     for part in ("answers 'org/private-model' with 401", "no such model", "hf auth login"):

@@ -6,12 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -32,6 +27,7 @@ from mechcla.sweep.config import make
 from mechcla.sweep.held import find_model
 from tests.align.test_training import train
 from tests.conftest import save_tiny
+from tests.hub import Answers, said, serving
 from tests.models.test_adapters import lora, save_adapter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -276,47 +272,27 @@ def test_training_takes_the_base_of_its_revision_and_its_adapter_finds_it_again(
         train("mist", hub.plain["old"], tmp_path / "b", revision="v1")
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Answers):
     """Answers as the Hub does where a repository lacks the revision."""
 
-    def do_HEAD(self) -> None:
-        self.send_response(404)
-        self.send_header("X-Error-Code", "RevisionNotFound")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_HEAD
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def answer(self) -> None:
+        self.reply(404, X_Error_Code="RevisionNotFound")
 
 
 def test_in_a_process_of_its_own_the_environments_cache_is_used_and_the_hub_is_asked(made):
-    server = HTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    place = f"http://127.0.0.1:{server.server_port}"
     code = (
         "import mechcla, sys\n"
         "try:\n    print(mechcla.load_model('org/name', revision=sys.argv[1], device='cpu').digest)"
         "\nexcept mechcla.MechclaError as error:\n    print('REFUSED', error)\n"
     )
-    own = {"HF_HUB_CACHE": str(made.folder), "HF_ENDPOINT": place, "NO_PROXY": "127.0.0.1"}
-    said = []
-    for revision, off in (("v1", "1"), ("v3", "0")):
-        done = subprocess.run(
-            [sys.executable, "-c", code, revision],
-            env=os.environ | own | {"HF_HUB_OFFLINE": off, "no_proxy": "127.0.0.1"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout.strip())
-    server.shutdown()
-    assert said[0] == load_model(made.plain["old"], device="cpu").digest
-    assert said[1].startswith("REFUSED cannot load the model 'org/name': the hub has no revision")
+    with serving(Hub) as place:
+        own = {"address": place, "HF_HUB_CACHE": str(made.folder)}
+        here = said(code, "v1", offline=True, **own).strip()
+        asked = said(code, "v3", **own).strip()
+    assert here == load_model(made.plain["old"], device="cpu").digest
+    assert asked.startswith("REFUSED cannot load the model 'org/name': the hub has no revision")
     for part in ("'v3' of 'org/name'", f"{place}/org/name/commits/main", "did you mean 'v2'"):
-        assert part in said[1]
+        assert part in asked
 
 
 def test_the_oracle_loads_the_same_tensors(hub):
