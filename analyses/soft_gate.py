@@ -138,10 +138,10 @@ def main() -> None:
     found = rows(scored(model, items, methods, scales, config), args.resamples)
     for r in found:
         if r["split"] == "test":
-            interval = f"[{r['difference_low']:.3f}, {r['difference_high']:.3f}]"
             print(
-                f"{r['gate']} less {r['against']}, {r['metric']}: {r['difference']:+.3f} {interval}, "
-                f"n={r['n']}, p after Holm {r['p_holm']:.3f}"
+                f"{r['gate']} less {r['against']}, {r['metric']}: {r['difference']:+.3f} "
+                f"[{r['difference_low']:.3f}, {r['difference_high']:.3f}], n={r['n']}, "
+                f"p after Holm {r['p_holm']:.3f}"
             )
     write(args.out, "soft_gate", found)
 
