@@ -58,6 +58,40 @@ def languages(folder: Path) -> str:
     return markdown(["run", "method", "less", "on", *there], rows)
 
 
+@named("soft-gate")
+def soft_gate(folder: Path) -> str:
+    """Hard and soft gates on test, against the unsteered model and against the hard gate."""
+    table = [r for r in read("soft_gate", folder) if r["split"] == "test"]
+    rows = []
+    for gate in dict.fromkeys(r["gate"] for r in table):
+        cells = [gate + ", dev's choice" * (gate in _taken(table))]
+        for against in ("unsteered", "hard"):
+            by = {r["metric"]: r for r in table if (r["gate"], r["against"]) == (gate, against)}
+            cells += [_change(by[axis]) if axis in by else "" for axis in BOTH]
+        rows.append(cells)
+    head = [f"{axis}, less {than}" for than in ("unsteered", "hard") for axis in BOTH]
+    return markdown(["gate", *head], rows)
+
+
+def _taken(table: Sequence[Row]) -> set[str]:
+    return {r["gate"] for r in table if r["chosen"] == "True"}
+
+
+@named("gate-shuffled")
+def gate_shuffled(folder: Path, *places: str) -> str:
+    """What gates of shuffled kinds make of test prompts, at LANGUAGE:BLOCK each."""
+    table = {(r["language"], r["layer"]): r for r in read("gate_shuffled", folder)}
+    columns = ("right", "least", "most", "first_seed", "first_seed_as_the_real_one")
+    rows = []
+    for place in places:
+        language, _, layer = place.partition(":")
+        found = table[language, layer]
+        rows.append([language, layer, *(number(found[c], 2) for c in columns)])
+    seeds = next(iter(table.values()))["seeds"]
+    head = ["", "block", f"told rightly, mean of {seeds} seeds", "least", "most"]
+    return markdown([*head, "seed 0, told rightly", "seed 0, decides as the real gate"], rows)
+
+
 def _tests(folder: Path, family: str) -> str:
     rows = [
         [
