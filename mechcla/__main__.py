@@ -15,6 +15,7 @@ import sys
 import mechcla.commands  # noqa: F401  (registers them)
 from mechcla.commands.command import COMMANDS
 from mechcla.errors import MechclaError
+from mechcla.interrupts import kept
 from mechcla.progress import quiet, without_flag
 
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if given else 2
     given, hushed = without_flag(given)
     try:
-        with quiet(hushed):
+        with kept(), quiet(hushed):
             return COMMANDS.get(given[0]).run(given[1:])
     except MechclaError as error:
         print(f"mechcla: {error}", file=sys.stderr)

@@ -1,15 +1,20 @@
-"""Ctrl-C while a command's libraries load, which takes seconds: one message, not a traceback.
+"""Ctrl-C ends a command with one message, also while libraries load and inside their compiled code.
 
-`main` of the command catches the interrupt from then on. Nothing is changed in a process that only
-imports mechcla. Importing this module guards, so it comes first.
+`guard` covers the seconds in which a command imports; importing this module guards, so it comes
+first. From then on `main` of the command catches the interrupt, which `kept` keeps one. Nothing is
+changed in a process that only imports mechcla.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
-from types import TracebackType
+from types import FrameType, TracebackType
 
 INTERRUPTED = 130  # a shell's exit code for a process that Ctrl-C ended
 MESSAGE = "interrupted; the same command goes on from here"
@@ -38,6 +43,43 @@ def guard() -> None:
         before(kind, error, traceback)
 
     sys.excepthook = hook
+
+
+class _Noting:
+    """A handler of Ctrl-C which notes it and then does as the handler before it: it raises."""
+
+    def __init__(self) -> None:
+        self.before = signal.getsignal(signal.SIGINT)
+        self.interrupted = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        if callable(self.before):
+            self.before(number, frame)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Ctrl-C inside stays a KeyboardInterrupt, also where a library answers it with another error.
+
+    Compiled code may drop the interrupt that Python raised under it: torch, reading a safetensors
+    file, then says "could not determine the shape of object type", as if the file were damaged.
+    Works where Python's own handler is in place, in the main thread; elsewhere nothing is changed.
+    """
+    noting = _Noting()
+    raises = noting.before is signal.default_int_handler or isinstance(noting.before, _Noting)
+    if not raises or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, noting)
+    try:
+        yield
+    except Exception as error:
+        if noting.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, noting.before)
 
 
 guard()

@@ -7,7 +7,7 @@ import sys
 from mechcla.align.config import parse
 from mechcla.align.training import align_config
 from mechcla.errors import MechclaError
-from mechcla.interrupts import INTERRUPTED, MESSAGE
+from mechcla.interrupts import INTERRUPTED, MESSAGE, kept
 from mechcla.progress import quiet, without_flag
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train an adapter; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     given, hushed = without_flag(sys.argv[1:] if arguments is None else arguments)
     try:
-        with quiet(hushed):
+        with kept(), quiet(hushed):
             print(align_config(parse(given)))
         return 0
     except (MechclaError, OSError) as error:

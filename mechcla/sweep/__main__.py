@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mechcla.errors import MechclaError
-from mechcla.interrupts import INTERRUPTED, MESSAGE
+from mechcla.interrupts import INTERRUPTED, MESSAGE, kept
 from mechcla.progress import quiet, without_flag
 from mechcla.sweep.config import parse
 from mechcla.sweep.sweep import dry_run, run_adapters, run_config
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     given, hushed = without_flag(sys.argv[1:] if arguments is None else arguments)
     try:
         config = parse(given)
-        with quiet(hushed):
+        with kept(), quiet(hushed):
             if config.dry_run:
                 dry_run(config)
             else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mechcla.errors import MechclaError
+from mechcla.interrupts import kept
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.report import document
@@ -209,7 +210,8 @@ def telling(store: Store) -> Iterator[None]:
     """Keep status.json true: running, then complete, interrupted or failed."""
     store.say("running")
     try:
-        yield
+        with kept():
+            yield
     except KeyboardInterrupt:
         store.say("interrupted")
         raise
