@@ -2,7 +2,8 @@
 
     python -m analyses.confirm freeze     # writes docs/reference/confirm/frozen.json, and no score
     python -m analyses.confirm score      # scores what is frozen; goes on where it was stopped
-    python -m analyses.confirm table      # hypotheses.csv, values.csv and more beside it
+    python -m analyses.confirm table      # hypotheses.csv, values.csv and more beside it; of set 2
+                                          # also the front, whose figure goes into --out
 
 `--set 2` is the second confirmation (docs/reference/confirm-2), before which
 
@@ -35,9 +36,12 @@ from analyses.confirm_plan import (
     Vectors,
 )
 from analyses.confirm_second import SECOND, take_choices
+from analyses.front import figure_of, front_columns, point_rows
+from mechcla import plots
 from mechcla.errors import nearest
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
+from mechcla.runs.aligned import aligned_tables
 from mechcla.runs.identity import versions
 from mechcla.runs.tables import csv_text
 from mechcla.scoring.prepared import prepare
@@ -45,9 +49,12 @@ from mechcla.scoring.scorer import score_many
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import correct, minimum_detectable_effect, sign_flip
 from mechcla.statistics.differences import clustered, paired_differences
+from mechcla.steering.families import BOTH
 from mechcla.storage import digest, write_sealed, write_text
 
 METRICS = ("transfer", "localization", "english_bias")
+KINDS = ("universal", "cultural")
+FRONT_DRAWS = 2000
 SETS = {"1": FIRST, "2": SECOND}
 Tables = Mapping[tuple[str, str, str], Scores]  # by model, condition and kind
 
@@ -201,6 +208,23 @@ def contrasts(plan: Confirmation, tables: Tables) -> Iterator[dict[str, Any]]:
                     yield row | {"n": found.n, "detectable": least[language].value}
 
 
+def front(plan: Confirmation, tables: Tables, out: Path) -> list[dict[str, Any]]:
+    """What was scored on one plane, as analyses.front lays finished runs: changes on both axes, the
+    share of the explicit prompt's gain, the Pareto front. The figure goes into `out`.
+    """
+    by_model: dict[str, dict[str, Scores]] = {
+        model: {
+            c: Scores(tuple(row for kind in KINDS for row in tables.get((model, c, kind), ())))
+            for c in conditions
+        }
+        for model, conditions in plan.conditions.items()
+    }
+    compared = aligned_tables(by_model, metrics=BOTH, resamples=FRONT_DRAWS, seed=SEED)
+    on = front_columns(by_model, FRONT_DRAWS, SEED)
+    print(plots.save(figure_of(compared, on), out / "front"))
+    return list(point_rows(compared, on))
+
+
 def table(plan: Confirmation, out: Path) -> None:
     """Write the committed tables, and a record of which cells they hold and with what they were
     made."""
@@ -211,6 +235,8 @@ def table(plan: Confirmation, out: Path) -> None:
         made["doubted"] = without_doubted(plan, tables)
     if plan.contrasts:
         made["contrasts"] = list(contrasts(plan, tables))
+    if plan.on_plane:
+        made["front"] = front(plan, tables, out)
     for name, rows in made.items():
         keys = list(dict.fromkeys(k for row in rows for k in row))
         write_text(plan.folder / f"{name}.csv", csv_text(rows, keys))

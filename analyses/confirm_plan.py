@@ -79,7 +79,8 @@ class Confirmation:
     numbers, as `Study.freeze` gets it, from the choices as they lie there now. edits: what a cell's
     condition does to the model, by the frozen settings; () for none. first: table and row of the
     first test set that has a hypothesis's difference. contrasts: further pairs of conditions that
-    are described and not tested. doubted: items that a later reading doubted.
+    are described and not tested. on_plane: whether all models are scored under all their conditions
+    on both axes, and so have a front. doubted: items that a later reading doubted.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class Confirmation:
     ]
     first: Callable[[Hypothesis], tuple[str, dict[str, str]]]
     contrasts: tuple[tuple[str, str], ...] = ()
+    on_plane: bool = False
     doubted: Path | None = None
 
     @property

@@ -143,5 +143,6 @@ SECOND = Confirmation(
         *(("GATED", arm) for arm in ARMS[:3]),
         ("SUR", "SUR same_layer"),
     ),
+    on_plane=True,
     doubted=_doubted(),
 )

@@ -2,13 +2,16 @@
 source and of others.
 
 The gate is made of the items' dev questions. A row per source, kind, language and block: the share
-of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD and
-Global-MMLU are read from your own copies; what is not named is left out. gate_shuffled.csv: the
-same of gates of shuffled kinds, the control arm, by many seeds: how rightly they tell test prompts.
+of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD, LocQA
+and Global-MMLU are read from your own copies; what is not named is left out. The test items' own
+questions are also asked in Global-MMLU's shape, with lettered options, for which no copy is needed.
+gate_shuffled.csv: the same of gates of shuffled kinds, the control arm, by many seeds: how rightly
+they tell test prompts.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from mechcla.align.data import align_data_folder, demo_facts
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.estimates import bootstrap_means
+from mechcla.sources.global_mmlu.build import block as question_block
+from mechcla.sources.global_mmlu.questions import LETTERS, Question
 from mechcla.vectors.activations import last_token_residuals
 from mechcla.vectors.gates import GATE, SHUFFLED, Gate, gates_of_rows, left_out
 
@@ -57,11 +62,27 @@ def facts(frames: dict[str, tuple[str, str]]) -> ItemSet:
     return ItemSet(tuple(made))
 
 
+def as_global_mmlu(items: ItemSet) -> ItemSet:
+    """The same questions with four of their candidates as lettered options, as the loader of
+    Global-MMLU asks: both kinds in one shape.
+    """
+    return ItemSet(tuple(replace(item, prompt=_lettered(item)) for item in items))
+
+
+def _lettered(item: Item) -> str:
+    right, *wrong = sorted(item.candidates, key=lambda c: c is not item.candidates[item.right])
+    kept = [c for c in item.candidates if c in (right, *wrong[: len(LETTERS) - 1])]
+    options = tuple(c.text for c in kept)
+    asked = Question(item.id, item.topic, item.prompt, options, kept.index(right), "")
+    return question_block(asked, item.language, "letters")
+
+
 def frame(items: ItemSet, language: str) -> tuple[str, str]:
-    """What all prompts of a language begin and end with."""
+    """What all prompts of a language begin and end with, but the marks of the question itself."""
     prompts = [i.prompt for i in items.language(language)]
     before = _begin(prompts)
-    return before, _begin([p[len(before) :][::-1] for p in prompts])[::-1]
+    after = _begin([p[len(before) :][::-1] for p in prompts])[::-1]
+    return before.rstrip("¿"), after.lstrip(" ?？;؟")
 
 
 def _begin(texts: Sequence[str]) -> str:
@@ -73,13 +94,16 @@ def _begin(texts: Sequence[str]) -> str:
 def sources(args: argparse.Namespace, gate: Gate) -> Iterator[tuple[str, ItemSet]]:
     """Names and items, in the gate's languages; of the user's own copies those that were named."""
     test = all_items(args).test
-    yield "test", spread(test.universal, args.most) + spread(test.cultural, args.most)
-    if args.blend:
-        blend = mechcla.load_items("blend", path=args.blend)
-        blend = spread(blend.where(lambda i: i.language in gate.languages), args.most)
-        yield "BLEnD", blend
-        framed = facts({k: frame(blend, k) for k in blend.languages})
-        yield "facts as BLEnD asks", spread(framed, args.most)
+    test = spread(test.universal, args.most) + spread(test.cultural, args.most)
+    yield "test", test
+    yield "test as Global-MMLU asks", as_global_mmlu(test)
+    for name, source, path in (("BLEnD", "blend", args.blend), ("LocQA", "locqa", args.locqa)):
+        if path:
+            found = mechcla.load_items(source, path=path)
+            found = spread(found.where(lambda i: i.language in gate.languages), args.most)
+            yield name, found
+            framed = facts({k: frame(found, k) for k in found.languages})
+            yield f"facts as {name} asks", spread(framed, args.most)
     heldout = mechcla.load_items(align_data_folder() / "heldout.jsonl")
     yield "heldout", spread(heldout.where(lambda i: i.language in gate.languages), args.most)
     yield "facts", spread(facts(dict.fromkeys(gate.languages, ("", ""))), args.most)
@@ -188,6 +212,7 @@ def _quantiles(draws: Any) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--blend", type=Path, help="your copy of BLEnD's data folder")
+    parser.add_argument("--locqa", type=Path, help="your copy of locqa.json")
     parser.add_argument("--global-mmlu", type=Path, help="your folder of Global-MMLU's files")
     parser.add_argument(
         "--most", type=int, default=60, help="questions per kind, language and source beside dev"

@@ -15,9 +15,9 @@ CLAIM = ("run", "method", "against", "metric")
 
 
 @named("front-points")
-def points(folder: Path, *runs: str) -> str:
+def points(folder: Path, name: str = "front", *runs: str) -> str:
     """Changes against a run's own unsteered model, pooled; whether on its front, and how often."""
-    table = [r for r in read("front", folder) if r["against"] in (r["model"], "")]
+    table = [r for r in read(name, folder) if r["against"] in (r["model"], "")]
     rows = []
     for run in runs or list(dict.fromkeys(r["model"] for r in table)):
         mine = [r for r in table if r["model"] == run]

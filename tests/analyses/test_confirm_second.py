@@ -64,6 +64,7 @@ def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypat
     place.mkdir()
     shutil.copyfile(SECOND.folder / FROZEN, place / FROZEN)
     monkeypatch.setitem(confirm.SETS, "2", replace(SECOND, folder=place))
+    monkeypatch.setattr(confirm, "FRONT_DRAWS", 100)
     (tmp_path / "cells").mkdir()
     for k, cell in enumerate(SECOND.cells(True) + SECOND.cells(False)):
         part = table(cell.kind, 0.5, seed=k).where(language=cell.language)
@@ -72,6 +73,16 @@ def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypat
     rows = list(csv.DictReader((place / "contrasts.csv").open(encoding="utf-8")))
     pooled = {(r["model"], r["condition"], r["than"], r["metric"]) for r in rows}
     assert len(pooled) == len(CONDITIONS) * len(SECOND.contrasts) * len(confirm.METRICS)
+    front = list(csv.DictReader((place / "front.csv").open(encoding="utf-8")))
+    values = list(csv.DictReader((place / "values.csv").open(encoding="utf-8")))
+    key = ("model", "condition", "metric", "language", "against")
+    changes = {tuple(r[k] for k in key): r["difference"] for r in values if r["against"]}
+    own = [r for r in front if r["against"] == r["model"]]
+    assert {r["condition"] for r in own} == set(CONDITIONS["base"]) - {"unsteered"}
+    for row in own:  # the same change by two ways
+        there = float(changes[tuple(row[k] for k in key)])
+        assert float(row["difference"]) == pytest.approx(there, abs=1e-9)
+    assert (tmp_path / "front.png").stat().st_size > 10_000
     record = read_sealed(place / "record.json")
     assert record["cells"] == record["of"] == len(SECOND.cells(True) + SECOND.cells(False))
 

@@ -1,11 +1,21 @@
-"""analyses.gate: what gates of shuffled kinds make of test prompts, against gates made anew."""
+"""analyses.gate: the prompts of other shapes that a gate is asked on, and what gates of shuffled
+kinds make of test prompts, against gates made anew.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from analyses.gate import of_shuffled, rows_of
+import mechcla
+from analyses.gate import as_global_mmlu, frame, of_shuffled, rows_of
+from mechcla.items.item import Candidate, Item
+from mechcla.items.item_set import ItemSet
 from mechcla.vectors.gates import GATE, SHUFFLED, gates
+from tests.sources.global_mmlu_folder import parallel, save
+
+PAIR = (Candidate("112", "local", "ES"), Candidate("911", "english", "US"))
 
 
 def test_shuffled_gates_are_told_by_seed(tiny_models, small_items):
@@ -36,3 +46,36 @@ def test_shuffled_gates_are_told_by_seed(tiny_models, small_items):
         assert (row["least"], row["most"]) == pytest.approx((min(right), max(right)), abs=1e-4)
         assert row["as_the_real_one"] == pytest.approx(sum(alike) / 3, abs=1e-4)
         assert row["first_seed"] == pytest.approx(right[0], abs=1e-4)
+
+
+def test_items_are_asked_as_the_loader_of_global_mmlu_asks(tmp_path):
+    folder = save(tmp_path, parallel("en", "es", "zh"))
+    lettered = mechcla.load_items("global_mmlu", path=folder, form="letters")
+    bare = mechcla.load_items("global_mmlu", path=folder)
+    bare = ItemSet(tuple(replace(i, prompt=i.prompt.rpartition("\n")[0]) for i in bare))
+    found = as_global_mmlu(bare)
+    assert [i.prompt for i in found] == [i.prompt for i in lettered]
+    assert [i.candidates for i in found] == [i.candidates for i in bare]
+
+
+@pytest.mark.parametrize("right", range(5))
+def test_the_right_answer_is_among_four_options(right):
+    roles = ["wrong"] * 5
+    roles[right] = "correct"
+    candidates = tuple(Candidate(f"answer {k}", role) for k, role in enumerate(roles))
+    item = Item("a", "el", "universal", "test", "Ερώτηση", candidates)
+    (found,) = as_global_mmlu(ItemSet((item,)))
+    lines = found.prompt.splitlines()
+    assert lines[0] == "Ερώτηση"
+    assert [line[:3] for line in lines[1:5]] == ["A. ", "B. ", "C. ", "D. "]
+    assert len(set(lines[1:5])) == 4
+    assert f"answer {right}" in "\n".join(lines[1:5])
+    assert lines[5:] == ["Απάντηση:"]
+
+
+def test_a_frame_leaves_the_marks_of_a_question_to_the_question():
+    asked = [
+        Item(q, "es", "cultural", "test", f"¿{q}?\nRespuesta:", PAIR, country="ES")
+        for q in ("Qué número", "Cuál es")
+    ]
+    assert frame(ItemSet(tuple(asked)), "es") == ("", "\nRespuesta:")
