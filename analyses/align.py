@@ -38,7 +38,7 @@ from mechcla.steering.families import Condition
 from mechcla.storage import file_sha256
 from mechcla.sweep.config import make
 from mechcla.sweep.config_file import read_config
-from mechcla.sweep.sweep import run_adapters
+from mechcla.sweep.sweep import run_several
 
 TRAINED = ("capital", "symbol")  # relations that the shipped facts have, of other things
 HELD_OUT = "align_held_out"
@@ -204,7 +204,7 @@ def main() -> None:
     given = {"model": args.model, "out": str(args.runs)}
     given["adapters"] = [str(folder) for folder in steered.values()]
     with timed(args.out, "sweeps", made=(args.out / "align_plane.csv").exists()):
-        run_adapters(make({**settings(args.sweep_config), **given}))
+        run_several(make({**settings(args.sweep_config), **given}))
     with timed(args.out, "plane", made=(args.out / "align_plane.csv").exists()):
         compared = together(args, {k: v for k, v in adapters.items() if k not in steered}, steered)
     write(args.out, "align_plane", compared.rows(), plots.aligned_plane(compared))

@@ -5,7 +5,8 @@ grow: each size in a process of its own.
 
 A small random model and made-up items; nothing is read or downloaded. What is measured is the peak
 beyond what the process held before, model and items in it: memory of its own (`anonymous`), and
-with the mapped files that the operating system may drop (`resident`).
+with the mapped files that the operating system may drop (`resident`). The figure, of the same name,
+lies beside the record.
 """
 
 from __future__ import annotations
@@ -25,20 +26,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from analyses.benchmarks.peaks import Peak, watched
 from analyses.benchmarks.price import commit
 from analyses.benchmarks.random_models import checked, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.many_languages import made_up
-from mechcla import ItemSet, run_sweep
+from mechcla import ItemSet, plots, run_sweep
 from mechcla.geometry import convergence
+from mechcla.plots.style import new_figure
 from mechcla.sources.global_mmlu.cues import LANGUAGES
 from mechcla.vectors.extract import extract
 from mechcla.vectors.residuals import cache_residuals
 
-GROWS = {"items": (32, 128), "cells": (1, 8), "languages": (2, 8)}
+GROWS = {
+    "items": (32, 64, 128, 256, 512),
+    "cells": (1, 4, 8, 16, 32),
+    "languages": (2, 4, 8, 16, 32),
+}
 LEAST = {name: sizes[0] for name, sizes in GROWS.items()}
+LABELS = {
+    "items": "items per kind, split and language",
+    "cells": "strengths of each family",
+    "languages": "steered languages",
+}
+COLOURS = {"sweep": "#4477AA", "residuals": "#EE6677", "residuals in a folder": "#CCBB44"}
 CACHE_MIB = 1  # of a sweep's cached residuals: less than the larger sizes have
 MAX_TOKENS = 512  # of a sweep's batch: fewer than the smallest size has
 
@@ -99,16 +112,28 @@ def sizes() -> list[dict[str, int]]:
     return [LEAST, *more]
 
 
-def earlier(before: Path | None, out: Path) -> dict[str, Any]:
-    """The commit of an earlier record and what a sweep took then, to be held against now: of
-    `before`, or what the record that is written over has of one.
+def figure_of(rows: list[dict[str, Any]]) -> Figure:
+    """A panel per axis: the peak of each kind of work against the size, the others at their least.
+
+    Kinds of work that do not know an axis are not drawn on it.
     """
-    if before is None:
-        kept = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-        return {"before": kept["before"]} if "before" in kept else {}
-    record = json.loads(before.read_text(encoding="utf-8"))
-    rows = [row for row in record["rows"] if row["work"] == "sweep"]
-    return {"before": {"commit": record["commit"], "rows": rows}}
+    figure, panels = new_figure(10.0, 3.4, len(GROWS), sharey=True)
+    for panel, (axis, grown) in zip(panels, GROWS.items(), strict=True):
+        for work in dict.fromkeys(row["work"] for row in rows):
+            if axis == "cells" and work != "sweep":
+                continue
+            by_size = {
+                row[axis]: row["anonymous"] / 2**20
+                for row in rows
+                if row["work"] == work
+                and all(row[other] == n for other, n in LEAST.items() if other != axis)
+            }
+            peaks = [by_size[n] for n in grown]
+            panel.plot(grown, peaks, "o-", ms=3.5, label=work, color=COLOURS.get(work, "0.6"))
+        panel.set(xlabel=LABELS[axis], xlim=(0, None), ylim=(0, None), xticks=grown[1:])
+    panels[0].set_ylabel("peak beyond model and items, MiB")
+    panels[0].legend(frameon=False, fontsize=7)
+    return figure
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,7 +142,6 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/memory.json"))
-    parser.add_argument("--before", type=Path, help="an earlier record, to be shown beside")
     parser.add_argument("--one", action="store_true", help="one size, in this process")
     for name, n in LEAST.items():
         parser.add_argument(f"--{name}", type=int, default=n)
@@ -133,9 +157,9 @@ def main(arguments: list[str] | None = None) -> int:
         "cache_mib": CACHE_MIB,
         "max_tokens": MAX_TOKENS,
         "rows": [row for size in sizes() for row in measured(size)],
-        **earlier(chosen.before, chosen.out),
     }
     checked(chosen.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(plots.save(figure_of(record["rows"]), chosen.out.with_suffix("")), file=sys.stderr)
     print(json.dumps(record, indent=1))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,43 +30,46 @@ def price(folder: Path) -> str:
 
 
 @named("memory")
-def memory(folder: Path) -> str:
-    """Peaks of own memory in MiB: the least size, and each axis by itself from there."""
+def memory(folder: Path, axis: str) -> str:
+    """Peaks of own memory in MiB along one axis, the others at their least."""
     rows: list[dict[str, Any]] = read("memory", folder)["rows"]
-    least = {axis: min(r[axis] for r in rows) for axis in AXES}
-    sizes = [(axis, n) for axis in AXES for n in sorted({r[axis] for r in rows} - {least[axis]})]
-    lines = []
-    for work in dict.fromkeys(r["work"] for r in rows):
-        cells = [_mib(rows, work, least)]
-        for axis, n in sizes:
-            blank = axis == "cells" and work in WITHOUT_CELLS
-            cells.append("" if blank else _mib(rows, work, least | {axis: n}))
-        lines.append([work, *cells])
-    first = ", ".join(_named(axis, n) for axis, n in least.items())
-    return markdown(["peak, MiB", first, *(_named(axis, n) for axis, n in sizes)], lines)
+    least = {a: min(r[a] for r in rows) for a in AXES}
+    sizes = sorted({r[axis] for r in rows})
+    lines = [
+        [work, *(_mib(rows, work, least | {axis: n}) for n in sizes)]
+        for work in dict.fromkeys(r["work"] for r in rows)
+        if axis != "cells" or work not in WITHOUT_CELLS
+    ]
+    return markdown(["peak, MiB", *(_named(axis, n) for n in sizes)], lines)
 
 
 @named("memory-growth")
 def memory_growth(folder: Path) -> str:
-    """By how much a sweep's peak grows with one more item, strength or language: before and now."""
-    record = read("memory", folder)
-    sets = {record["before"]["commit"]: record["before"]["rows"], record["commit"]: record["rows"]}
+    """By how much a sweep's peak grows with one more item, strength or language, from the least
+    size to the middle one and from there to the largest.
+    """
+    rows = [r for r in read("memory", folder)["rows"] if r["work"] == "sweep"]
     named = {"items": "item (all kinds, splits and languages)", "cells": "strength"}
     lines = []
     for axis in AXES:
-        kib = [_growth([r for r in rows if r["work"] == "sweep"], axis) for rows in sets.values()]
-        lines.append([named.get(axis, "language"), *(number(k, 1) for k in kib)])
-    return markdown(["KiB more per", *(f"commit {name}" for name in sets)], lines)
+        sizes = sorted({r[axis] for r in rows})
+        steps = [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
+        kib = [_growth(rows, axis, *ends) for ends in pairwise(steps)]
+        of = [
+            f"{number(k, 1)} ({a} to {b})" for k, (a, b) in zip(kib, pairwise(steps), strict=True)
+        ]
+        lines.append([named.get(axis, "language"), *of])
+    return markdown(["KiB more per", "in the first half", "in the second"], lines)
 
 
-def _growth(rows: list[dict[str, Any]], axis: str) -> float:
-    """KiB per one more from the least size of an axis to its largest, the others at their least."""
+def _growth(rows: list[dict[str, Any]], axis: str, first: int, last: int) -> float:
+    """KiB per one more from one size of an axis to another, the others at their least."""
     least = {a: min(r[a] for r in rows) for a in AXES}
     few, many = (
         next(r for r in rows if all(r[a] == n for a, n in (least | {axis: size}).items()))
-        for size in (least[axis], max(r[axis] for r in rows))
+        for size in (first, last)
     )
-    more = many[axis] - few[axis]
+    more = last - first
     if axis == "items":
         more *= 4 * (least["languages"] + 1)  # of two kinds and two splits, in English too
     grown: int = many["anonymous"] - few["anonymous"]

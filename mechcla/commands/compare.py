@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from mechcla import plots
 from mechcla.commands.command import COMMANDS, Command, Flags, flags, parse
 from mechcla.metrics.estimates import RESAMPLES
 from mechcla.runs.compare import SUMMARY, compare_runs
-from mechcla.runs.tables import csv_text
-from mechcla.storage import user_path, write_text
+from mechcla.storage import user_path
+from mechcla.sweep.models import write_compared
 from mechcla.sweep.setting_types import Words
 
 
@@ -56,13 +54,7 @@ def main(arguments: list[str]) -> int:
     )
     print(found)
     if config.out is not None:
-        folder = user_path(config.out)
-        write_text(folder / "compare.csv", csv_text(found.rows()))
-        print(f"Results: {folder / 'compare.csv'}")
-        if found.plane():
-            print(f"  {plots.save(plots.compared(found, config.measure), folder / 'compare')}")
-        else:
-            print("mechcla: no condition has both axes, so there is no figure", file=sys.stderr)
+        write_compared(found, user_path(config.out), config.measure, print)
     return 0
 
 

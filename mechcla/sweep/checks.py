@@ -22,12 +22,12 @@ from mechcla.vectors.recipes import UNPAIRED
 
 def check_one_model(config: SweepConfig) -> None:
     """Refuse a run of several models."""
-    if config.adapters:
-        raise MechclaError(
-            f"adapters={config.adapters!r}: one run is one model; expected "
-            "python -m mechcla.sweep --adapters, or mechcla.run_sweep(..., adapters=[...]), which "
-            "make a run per adapter"
-        )
+    for name in ("adapters", "models"):
+        if given := getattr(config, name):
+            raise MechclaError(
+                f"{name}={given!r}: one run is one model; expected python -m mechcla.sweep "
+                f"--{name}, or mechcla.run_sweep(..., {name}=[...]), which make a run of each"
+            )
 
 
 def check_items(items: ItemSet, config: SweepConfig) -> None:

@@ -320,11 +320,10 @@ class SweepConfig(SteeringSettings):
     def resolved(self) -> dict[str, Any]:
         """What decides the results: every setting but where they are written and how fast.
 
-        Nor the adapters: each is the model of a run of its own.
+        Nor adapters and models: each is the model of a run of its own.
         """
-        return self.model_dump(
-            mode="json", exclude={*WHERE_AND_HOW_FAST, "adapters", "with_adapters"}
-        )
+        several = ("adapters", "with_adapters", "models")
+        return self.model_dump(mode="json", exclude={*WHERE_AND_HOW_FAST, *several})
 
 
 def joined(arguments: list[str]) -> list[str]:

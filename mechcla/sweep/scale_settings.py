@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mechcla.models.placement import SETTINGS
 from mechcla.sweep.placement_settings import Bytes, PlacementSettings
+from mechcla.sweep.setting_types import Words
 
 PLACES = (  # decide no number
     *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "memory_per_worker"),
@@ -21,6 +22,11 @@ PLACES = (  # decide no number
 class ScaleSettings(PlacementSettings):
     """Settings of a sweep over many languages or machines."""
 
+    models: Words = Field(
+        [],
+        description="several models instead of one, as google/gemma-3-270m,google/gemma-3-1b-pt: a "
+        "run each in OUT/NAME, and one comparison of all in OUT",
+    )
     apart: bool = Field(
         False,
         description="nothing of a language's numbers depends on the run's other languages, not in "

@@ -16,6 +16,7 @@ from mechcla.models.hooked_model import HookedModel
 from mechcla.report import document
 from mechcla.report.rendering import EXTRA, installed
 from mechcla.runs.aligned_values import AlignedComparison
+from mechcla.runs.compare import RunComparison
 from mechcla.runs.parts import Parts
 from mechcla.runs.run import Run, read_run
 from mechcla.runs.store import Store
@@ -23,6 +24,7 @@ from mechcla.sweep.adapters import compare_siblings, siblings
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import held_settings, item_settings
+from mechcla.sweep.models import compare_models, model_runs
 from mechcla.sweep.on_test import report_test
 from mechcla.sweep.price import Price, price_of
 from mechcla.sweep.ray_runner import check_runner, side_by_side, workers_of
@@ -75,12 +77,12 @@ def run_config(
 
 
 def dry_run(config: SweepConfig, say: Callable[[str], None] = print) -> dict[str, Price]:
-    """What a run will take, said; with adapters, of each of the runs. Nothing is written.
+    """What a run will take, said; with adapters or models, of each of the runs. Nothing is written.
 
     Returns the prices by the name of the run. Raises MechclaError for what the run would refuse.
     """
     found = {}
-    for name, own in (siblings(config) if config.adapters else {"": config}).items():
+    for name, own in runs_of(config).items():
         Store.check(own.out)
         found[name] = price_of(make_ready(own, None, None), own.workers or 1)
         say("\n".join(filter(None, (name, str(found[name])))))
@@ -104,24 +106,34 @@ def draw_page(run: Run, say: Callable[[str], None]) -> None:
         )
 
 
-def run_adapters(
+def runs_of(config: SweepConfig) -> dict[str, SweepConfig]:
+    """The settings of each run by its name; "" for one run alone. Raises MechclaError for what
+    cannot be several runs.
+    """
+    if config.models:
+        return model_runs(config)
+    return siblings(config) if config.adapters else {"": config}
+
+
+def run_several(
     config: SweepConfig, items: ItemSet | None = None, say: Callable[[str], None] = print
-) -> AlignedComparison:
-    """A run of the model, one per adapter, and the comparison of all; the same again does only
-    what is missing.
+) -> AlignedComparison | RunComparison:
+    """A run of the model and one per adapter, or one per model, and the comparison of all; the same
+    again does only what is missing.
 
     items: those to use instead of what the config names. Raises MechclaError before any work for
-    what `mechcla.sweep.adapters.siblings` refuses.
+    what `siblings` and `model_runs` refuse.
     """
     check_runner(config, None)
-    found = siblings(config)
+    found = runs_of(config)
     runs = list(found.values())
     whole = config.runner == "ray" and items is None
     if not (whole and side_by_side(config, runs, _one_run, say)):
         for name, own in found.items():
             say(f"\nThe run {name!r}: {own.model}")
             run_config(own, items=items, say=say)
-    return compare_siblings(config, [own.out for own in runs], say)
+    compare = compare_models if config.models else compare_siblings
+    return compare(config, [own.out for own in runs], say)
 
 
 def _one_run(settings: dict[str, Any]) -> None:
@@ -137,6 +149,7 @@ def run_sweep(
     out: str | Path,
     languages: Sequence[str] | str | None = ...,
     adapters: None = ...,
+    models: None = ...,
     **settings: Any,
 ) -> Run: ...
 @overload
@@ -147,8 +160,18 @@ def run_sweep(
     out: str | Path,
     languages: Sequence[str] | str | None = ...,
     adapters: Sequence[str | Path],
+    models: None = ...,
     **settings: Any,
 ) -> AlignedComparison: ...
+@overload
+def run_sweep(
+    *,
+    items: ItemSet | str | Path = ...,
+    out: str | Path,
+    languages: Sequence[str] | str | None = ...,
+    models: Sequence[str | Path],
+    **settings: Any,
+) -> RunComparison: ...
 def run_sweep(
     model: HookedModel | str = "demo",
     items: ItemSet | str | Path = "demo",
@@ -156,13 +179,15 @@ def run_sweep(
     out: str | Path,
     languages: Sequence[str] | str | None = None,
     adapters: Sequence[str | Path] | None = None,
+    models: Sequence[str | Path] | None = None,
     **settings: Any,
-) -> Run | AlignedComparison:
+) -> Run | AlignedComparison | RunComparison:
     """What `python -m mechcla.sweep` does, as one call; returns the run folder, read back.
 
     model: a name or folder, or a model that is loaded. items: a source, a file, or items. adapters:
     of the model, which is then a name or folder; a run of each lies beside the base's in `out`,
-    and what is returned is their comparison. settings: any of `python -m mechcla.sweep --help`.
+    and what is returned is their comparison. models: several names or folders instead of `model`,
+    likewise. settings: any of `python -m mechcla.sweep --help`.
     The same call again does only what is missing. Raises MechclaError for a setting that does not
     exist or that a loaded model is otherwise, and for a folder of another run.
 
@@ -184,6 +209,12 @@ def run_sweep(
                 "name or folder, since each adapter is merged into a base of its own"
             )
         given["adapters"] = [adapters] if isinstance(adapters, str) else [*map(str, adapters)]
+    if models:
+        if isinstance(model, HookedModel):
+            raise MechclaError(
+                f"run_sweep got models and a loaded model ({model.name!r}); expected one of both"
+            )
+        given["models"] = [models] if isinstance(models, str) else [*map(str, models)]
     if languages is not None:
         given["languages"] = list(languages)
     held_items = items if isinstance(items, ItemSet) else None
@@ -194,10 +225,13 @@ def run_sweep(
     else:
         given["items"] = str(items)
     held = model if isinstance(model, HookedModel) else None
-    given |= held_settings(held, settings) if held is not None else {"model": str(model)}
+    if held is not None:
+        given |= held_settings(held, settings)
+    elif not models or model != "demo":
+        given["model"] = str(model)
     config = make(given)
-    if config.adapters:
-        return run_adapters(config, held_items, say=_silent)
+    if config.adapters or config.models:
+        return run_several(config, held_items, say=_silent)
     return run_config(config, held, held_items, say=_silent)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from analyses.benchmarks.memory import GROWS, LEAST, of, sizes
+from analyses.benchmarks.memory import GROWS, LEAST, figure_of, of, sizes
 from analyses.benchmarks.peaks import watched
 from analyses.docs.pages import TABLES
 from analyses.docs.values import read
@@ -52,7 +52,7 @@ def test_made_up_items_are_as_many_as_are_asked_for() -> None:
         assert str(item.prompt_explicit).endswith(own)
 
 
-def test_the_table_has_a_column_per_size(tmp_path: Path) -> None:
+def test_tables_and_figure_have_every_size(tmp_path: Path) -> None:
     rows = [
         {"work": work, **size, "anonymous": (k + 1) << 20, "resident": 0}
         for k, size in enumerate(sizes())
@@ -60,13 +60,20 @@ def test_the_table_has_a_column_per_size(tmp_path: Path) -> None:
     ]
     (tmp_path / "memory.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
     read.cache_clear()
-    lines = TABLES["memory"](tmp_path).split("\n")
-    read.cache_clear()
-    head = (
-        "| peak, MiB | 32 items, 1 strength, 2 languages | 128 items | 8 strengths | 8 languages |"
+    items, cells, growth = (
+        TABLES[name](tmp_path, *of).split("\n")
+        for name, of in (("memory", ["items"]), ("memory", ["cells"]), ("memory-growth", []))
     )
-    assert lines[0] == head
-    assert lines[2:] == ["| sweep | 1 | 2 | 3 | 4 |", "| vectors | 1 | 2 | | 4 |"]
+    read.cache_clear()
+    assert items[0] == "| peak, MiB | 32 items | 64 items | 128 items | 256 items | 512 items |"
+    assert items[2:] == ["| sweep | 1 | 2 | 3 | 4 | 5 |", "| vectors | 1 | 2 | 3 | 4 | 5 |"]
+    assert cells[2:] == ["| sweep | 1 | 6 | 7 | 8 | 9 |"]
+    # 2 MiB more for 96 more items of 2 kinds, 2 splits and 3 languages; for 384 more
+    assert growth[2].split(" | ")[1:] == ["1.8 (32 to 128)", "0.4 (128 to 512) |"]
+    assert growth[3].split(" | ")[1:] == ["877.7 (1 to 8)", "85.3 (8 to 32) |"]
+    drawn = figure_of(rows)
+    assert [len(panel.lines) for panel in drawn.axes] == [2, 1, 2]
+    assert drawn.axes[1].lines[0].get_ydata().tolist() == [1, 6, 7, 8, 9]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from mechcla.sweep import ray_cluster
 from mechcla.sweep.config import make, parse
 from mechcla.sweep.ray_cluster import fits_one_machine, worker_needs, workers_that_fit
 from mechcla.sweep.ray_runner import Task, next_task
-from mechcla.sweep.sweep import run_adapters, run_config
+from mechcla.sweep.sweep import run_config, run_several
 from tests.conftest import tiny_items
 from tests.models.test_adapters import lora, save_adapter
 from tests.runs.harness import hidden, results
@@ -188,9 +189,29 @@ def test_adapters_are_made_side_by_side_as_one_after_another(
     for runner in ("local", "ray"):
         out = tmp_path / runner
         config = make({**given, "out": str(out), "runner": runner, "workers": 2})
-        run_adapters(config, say=lambda text: None)
+        run_several(config, say=lambda text: None)
         found[runner] = {name: results(out / name) for name in ("base", "a")}
         found[runner]["compared"] = {"": (out / "aligned.csv").read_text(encoding="utf-8")}
+    assert found["ray"] == found["local"]
+    assert len(set(re.findall(r"worker (\d+) on ", capfd.readouterr().err))) == 2
+
+
+@pytest.mark.slow
+def test_models_are_made_side_by_side_as_one_after_another(
+    settings: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    model = Path(settings["model"])
+    other = shutil.copytree(model, tmp_path / "other")  # another name, the same weights
+    given = {k: v for k, v in settings.items() if k != "model"}
+    given |= {"models": [str(model), str(other)], "controls": False, "layers": [0, 2]}
+    found = {}
+    for runner in ("local", "ray"):
+        out = tmp_path / runner
+        config = make({**given, "out": str(out), "runner": runner, "workers": 2})
+        run_several(config, say=lambda text: None)
+        found[runner] = {name: results(out / name) for name in (model.name, "other")}
+        found[runner]["compared"] = {"": (out / "compare.csv").read_text(encoding="utf-8")}
     assert found["ray"] == found["local"]
     assert len(set(re.findall(r"worker (\d+) on ", capfd.readouterr().err))) == 2
 
