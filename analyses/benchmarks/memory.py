@@ -41,9 +41,9 @@ from mechcla.vectors.extract import extract
 from mechcla.vectors.residuals import cache_residuals
 
 GROWS = {
-    "items": (32, 64, 128, 256, 512),
-    "cells": (1, 4, 8, 16, 32),
-    "languages": (2, 4, 8, 16, 32),
+    "items": (32, 64, 128, 256),
+    "cells": (1, 4, 8, 16),
+    "languages": (2, 4, 8, 16),
 }
 LEAST = {name: sizes[0] for name, sizes in GROWS.items()}
 LABELS = {
