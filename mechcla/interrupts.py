@@ -64,7 +64,9 @@ def kept() -> Iterator[None]:
 
     Compiled code may drop the interrupt that Python raised under it: torch, reading a safetensors
     file, then says "could not determine the shape of object type", as if the file were damaged.
-    Works where Python's own handler is in place, in the main thread; elsewhere nothing is changed.
+    Who catches such an error and goes on calls `again` first; what nobody stopped at is raised at
+    the end. Works where Python's own handler is in place, in the main thread; elsewhere, and where
+    others put a handler of their own in its place meanwhile, nothing is changed.
     """
     noting = _Noting()
     raises = noting.before is signal.default_int_handler or isinstance(noting.before, _Noting)
@@ -78,8 +80,19 @@ def kept() -> Iterator[None]:
         if noting.interrupted:
             raise KeyboardInterrupt from error
         raise
+    else:
+        if noting.interrupted:
+            raise KeyboardInterrupt
     finally:
-        signal.signal(signal.SIGINT, noting.before)
+        if signal.getsignal(signal.SIGINT) is noting:
+            signal.signal(signal.SIGINT, noting.before)
+
+
+def again() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C came since `kept` began: it may be the error in hand."""
+    noting = signal.getsignal(signal.SIGINT)
+    if isinstance(noting, _Noting) and noting.interrupted:
+        raise KeyboardInterrupt
 
 
 guard()

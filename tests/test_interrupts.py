@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import mechcla
 from mechcla.errors import MechclaError
 from mechcla.interrupts import kept
 from mechcla.runs.store import Store
@@ -25,10 +26,8 @@ def pythons_own_handler():
     assert left is signal.default_int_handler
 
 
-def interrupted_in_compiled_code(folder):
-    """Read a file while Ctrl-C comes where torch, in C++, asks a storage for its first byte."""
-    path = folder / "a.safetensors"
-    save_file({"a": torch.zeros(8, 8)}, path)
+def interrupting(read):
+    """Call this while Ctrl-C comes where torch, in C++, asks a storage for its first byte."""
     asked = 0
 
     def trace(frame, event, _):
@@ -41,9 +40,17 @@ def interrupted_in_compiled_code(folder):
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        load_file(path)
+        read()
     finally:
         sys.settrace(before)
+        assert asked >= 2
+
+
+def interrupted_in_compiled_code(folder):
+    """Read a file of one tensor, interrupted."""
+    path = folder / "a.safetensors"
+    save_file({"a": torch.zeros(8, 8)}, path)
+    interrupting(lambda: load_file(path))
 
 
 def test_torch_makes_another_error_of_it(tmp_path):
@@ -68,6 +75,34 @@ def test_an_error_without_interrupt_is_itself():
         os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(MechclaError, match="no such block"), kept():  # the earlier one is over
         raise MechclaError("no such block")
+
+
+def test_work_does_not_go_on_as_if_a_file_were_damaged(tiny, small_items, tmp_path):
+    """Vectors that are there are read, and not made again because Ctrl-C came meanwhile."""
+    vectors = {"en": mechcla.en_vectors(tiny, small_items.dev.universal.language("en", "es"))}
+    made = []
+
+    def make():
+        made.append("made")
+        return vectors
+
+    store = Store.open(tmp_path / "run", {}, {})
+    store.vectors(["en"], make)
+    with closing(store), pytest.raises(KeyboardInterrupt), telling(store):
+        interrupting(lambda: store.vectors(["en"], make))
+    assert made == ["made"]
+
+
+def test_an_interrupt_that_something_inside_drops_is_raised_at_the_end():
+    with pytest.raises(KeyboardInterrupt), kept(), suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_handler_that_others_install_inside_stays():
+    theirs = lambda *_: None  # noqa: E731
+    with kept():
+        signal.signal(signal.SIGINT, theirs)
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is theirs
 
 
 def divided_after_ctrl_c():

@@ -20,6 +20,7 @@ from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Batch, Packed, collate
 from mechcla.engine.state import advance, advance_together, scored, start
+from mechcla.interrupts import again
 from mechcla.models.hooking import first_time, run_bare, users_hooks
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def fits(model: HookedModel) -> bool:
             raise
         # An architecture may refuse a tree mask or a lone block in any way it likes.
         except Exception as error:
+            again()
             why = f"{type(error).__name__}: {error}"
         else:
             if not gap < 1.0:
@@ -100,6 +102,7 @@ def pads(model: HookedModel) -> bool:
         except NoMemoryLeft:
             raise
         except Exception:  # a model that refuses padding needs none
+            again()
             _pads[model] = False
     return _pads[model]
 
@@ -119,6 +122,7 @@ def shares(model: HookedModel) -> bool:
         except NoMemoryLeft:
             raise
         except Exception:  # as with `fits`: an architecture may refuse in any way it likes
+            again()
             _shares[model] = False
     return _shares[model]
 

@@ -26,6 +26,7 @@ from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
 from mechcla.engine.packing import Layout, added_places, causal
+from mechcla.interrupts import again
 from mechcla.models.hooking import run_bare, run_hooked
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def cache_fits(model: HookedModel) -> bool:
         except NoMemoryLeft:
             raise
         except Exception as error:  # an architecture may refuse a cache in any way it likes
+            again()
             gap, why = float("inf"), f"{type(error).__name__}: {error}"
         else:
             why = f"logits differ by {gap:.2g}"

@@ -238,6 +238,12 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
         raise MechclaError(f"cannot load {what}: {why}") from error
 
 
+def check_model_name(name: str) -> None:
+    """Refuse, before anything is loaded, a name that can be no model: a path to nothing, say."""
+    if name not in PACKAGED:
+        _place(name)
+
+
 def _place(name: str) -> tuple[str, bool]:
     """Where a name's files are, and whether that is a folder. Refuses a path to nothing.
 

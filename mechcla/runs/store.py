@@ -19,6 +19,7 @@ import yaml
 from tqdm import tqdm
 
 from mechcla.errors import MechclaError
+from mechcla.interrupts import again
 from mechcla.items.study import FrozenChoice
 from mechcla.models.placement import SETTINGS
 from mechcla.runs import lock
@@ -357,6 +358,7 @@ def _file_name(name: str) -> str:
 
 
 def _say(message: str) -> None:
+    again()  # what was taken for damage may have been Ctrl-C while the file was read
     tqdm.write(f"mechcla: {message}", file=sys.stderr)  # a line of its own beside a progress bar
 
 

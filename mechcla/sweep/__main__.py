@@ -8,6 +8,7 @@ from mechcla.errors import MechclaError
 from mechcla.interrupts import INTERRUPTED, MESSAGE, kept
 from mechcla.progress import quiet, without_flag
 from mechcla.sweep.config import parse
+from mechcla.sweep.models import several_models
 from mechcla.sweep.sweep import dry_run, run_config, run_several
 
 
@@ -20,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
             if config.dry_run:
                 dry_run(config)
             else:
-                (run_several if config.adapters or config.models else run_config)(config)
+                several = config.adapters or several_models(config)
+                (run_several if several else run_config)(config)
         return 0
     except MechclaError as error:
         print(f"mechcla.sweep: {error}", file=sys.stderr)

@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
 from mechcla.engine.intervention import POSITIONS
 from mechcla.engine.operators import acting
@@ -27,7 +22,7 @@ from mechcla.steering.grid import NAMED
 from mechcla.steering.method import Manner
 from mechcla.storage import user_path
 from mechcla.sweep.choosing import CONSTRAINTS, RULES, Limits
-from mechcla.sweep.config_file import plugins_of, read_config
+from mechcla.sweep.config_file import plugins_of, read_config, without_other_models
 from mechcla.sweep.placement_settings import check_place
 from mechcla.sweep.plugins import load_plugins
 from mechcla.sweep.presets import PRESETS
@@ -241,6 +236,11 @@ class SweepConfig(SteeringSettings):
     def _one_model(cls, value: str) -> str:
         return whole_path(value, PACKAGED)
 
+    @field_validator("models")
+    @classmethod
+    def _each_model(cls, values: list[str]) -> list[str]:
+        return [whole_path(value, PACKAGED) for value in values]
+
     @field_validator("items")
     @classmethod
     def _one_source(cls, value: str) -> str:
@@ -350,6 +350,7 @@ def parse(arguments: list[str]) -> SweepConfig:
         load_plugins(plugins_of(arguments))
         given = CliApp.run(SweepConfig, cli_args=joined(arguments)).model_dump(exclude_unset=True)
         from_file = read_config(given["config"]) if given.get("config") else {}
+        from_file = without_other_models(from_file, given)
         preset = given.get("preset") or from_file.get("preset") or "default"
         if preset not in PRESETS:
             raise unknown("preset", preset, PRESETS)

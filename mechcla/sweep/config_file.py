@@ -132,3 +132,15 @@ def _inside(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
+
+
+def without_other_models(from_file: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A file's settings without the model that it names where flags name several, and the reverse,
+    since flags win over the file.
+
+    >>> without_other_models({"model": "demo", "seed": 1}, {"models": ["a", "b"]})
+    {'seed': 1}
+    """
+    one = {"model", "revision"}
+    gone = one if "models" in given else {"models"} if one & given.keys() else set()
+    return {name: value for name, value in from_file.items() if name not in gone}

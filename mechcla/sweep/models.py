@@ -1,6 +1,7 @@
 """Several models in one command: the settings of a run per model, and one comparison of all.
 
-    OUT/NAME                   a run per model, NAME the last part of its name or folder
+    OUT/NAME                   a run per model, NAME the last part of its name or folder, with
+                               @REVISION where one is named (org/name@revision)
     OUT/compare.csv            every model and condition, and differences to the first model
     OUT/compare.png, .svg      all of them on the plane
 
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from mechcla import plots
 from mechcla.errors import MechclaError
+from mechcla.models.load import check_model_name
+from mechcla.models.revisions import at_revision
 from mechcla.runs.compare import RunComparison, compare_runs
 from mechcla.runs.folder import RECORD, reading
 from mechcla.runs.store import Store
@@ -25,20 +28,26 @@ OUT = "runs/models"  # where no folder is named
 COMPARED = "compare"
 
 
+def several_models(config: SweepConfig) -> bool:
+    """Whether `models` was given; an empty list is refused, and not one run of the demo model."""
+    return "models" in config.model_fields_set
+
+
 def model_runs(config: SweepConfig) -> dict[str, SweepConfig]:
     """The settings of a run per model, by name. Nothing is loaded or written.
 
-    Raises MechclaError for fewer than two models, for two of one name, for settings that are one
-    model's (`model`, `revision`, `adapters`), and for a folder that holds something else.
+    Raises MechclaError for fewer than two models, for one that is not there, for two of one name,
+    for settings that are one model's (`model`, `revision`, adapters), and for a folder that holds
+    something else.
     """
-    for name in ("model", "revision", "adapters"):
-        if name in config.model_fields_set and getattr(config, name):
+    for name in ("model", "revision", "adapters", "with_adapters"):
+        if name in config.model_fields_set and (value := getattr(config, name)):
             raise MechclaError(
-                f"--{name} {getattr(config, name)!r} is one model's, and --models names several; "
-                "expected a command of its own"
+                f"{name}={value!r} is one model's, and models={config.models!r} names several; "
+                "expected a sweep of its own"
             )
     if len(config.models) < 2:
-        raise MechclaError(f"--models {config.models!r}; expected two or more, or --model")
+        raise MechclaError(f"models={config.models!r}; expected two or more, or `model` for one")
     out = user_path(config.out if "out" in config.model_fields_set else OUT)
     with reading(out):
         is_run = (out / RECORD).exists()
@@ -49,16 +58,34 @@ def model_runs(config: SweepConfig) -> dict[str, SweepConfig]:
         )
     found: dict[str, SweepConfig] = {}
     for model in config.models:
-        name = Path(model.rstrip("/")).name
+        name, own = _named(model)
         if name.casefold() in map(str.casefold, found):
             raise MechclaError(
                 f"two runs would be {str(out / name)!r}: {', '.join(config.models)}; expected "
                 "models whose names differ in their last part"
             )
         Store.check(out / name)
-        own = {"model": model, "models": [], "out": str(out / name)}
-        found[name] = config.model_copy(update=own)
+        found[name] = config.model_copy(update={**own, "models": [], "out": str(out / name)})
     return found
+
+
+def _named(model: str) -> tuple[str, dict[str, str | None]]:
+    """The name of a model's run, and what `model` and `revision` are there."""
+    if user_path(model).is_dir():
+        if not (name := user_path(model).resolve().name):
+            raise MechclaError(f"models: {model!r} has no name; expected the folder of a model")
+        return name, {"model": model}
+    if "+" in model:
+        raise MechclaError(
+            f"models: {model!r} is an adapter on its base; expected --model BASE --adapters A,B, "
+            "which makes a run of each"
+        )
+    repository, revision = at_revision(model)
+    check_model_name(repository)
+    name = repository.rpartition("/")[2]
+    if revision is not None:
+        name = f"{name}@{revision.replace('/', '-')}"
+    return name, {"model": repository, "revision": revision}
 
 
 def compare_models(

@@ -14,6 +14,7 @@ from pathlib import Path
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.offload import ResidualCache
 from mechcla.errors import MechclaError
+from mechcla.interrupts import again
 from mechcla.items.item import KINDS
 from mechcla.items.item_set import ItemSet
 from mechcla.models.adapters import WEIGHTS, recorded_base, shipped_adapters
@@ -119,6 +120,7 @@ def _read(places: Mapping[str, Path]) -> dict[str, Scores] | None:
     try:
         found = {c: Scores.from_parquet(path) for c, path in places.items() if path.exists()}
     except MechclaError:
+        again()
         return None
     return found if UNSTEERED in found else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mechcla.errors import MechclaError
-from mechcla.interrupts import kept
+from mechcla.interrupts import again, kept
 from mechcla.items.item_set import ItemSet
 from mechcla.models.hooked_model import HookedModel
 from mechcla.report import document
@@ -24,7 +24,7 @@ from mechcla.sweep.adapters import compare_siblings, siblings
 from mechcla.sweep.cells import pivot
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.sweep.held import held_settings, item_settings
-from mechcla.sweep.models import compare_models, model_runs
+from mechcla.sweep.models import compare_models, model_runs, several_models
 from mechcla.sweep.on_test import report_test
 from mechcla.sweep.price import Price, price_of
 from mechcla.sweep.ray_runner import check_runner, side_by_side, workers_of
@@ -99,6 +99,7 @@ def draw_page(run: Run, say: Callable[[str], None]) -> None:
     try:
         say(f"  {document.report(run)}")
     except Exception as error:
+        again()
         print(
             f"mechcla.sweep: the page could not be drawn ({type(error).__name__}: {error}); the "
             f"run is whole. Again: python -m mechcla report {run.folder}",
@@ -110,7 +111,7 @@ def runs_of(config: SweepConfig) -> dict[str, SweepConfig]:
     """The settings of each run by its name; "" for one run alone. Raises MechclaError for what
     cannot be several runs.
     """
-    if config.models:
+    if several_models(config):
         return model_runs(config)
     return siblings(config) if config.adapters else {"": config}
 
@@ -132,7 +133,7 @@ def run_several(
         for name, own in found.items():
             say(f"\nThe run {name!r}: {own.model}")
             run_config(own, items=items, say=say)
-    compare = compare_models if config.models else compare_siblings
+    compare = compare_models if several_models(config) else compare_siblings
     return compare(config, [own.out for own in runs], say)
 
 
@@ -209,12 +210,12 @@ def run_sweep(
                 "name or folder, since each adapter is merged into a base of its own"
             )
         given["adapters"] = [adapters] if isinstance(adapters, str) else [*map(str, adapters)]
-    if models:
+    if models is not None:
         if isinstance(model, HookedModel):
             raise MechclaError(
                 f"run_sweep got models and a loaded model ({model.name!r}); expected one of both"
             )
-        given["models"] = [models] if isinstance(models, str) else [*map(str, models)]
+        given["models"] = models if isinstance(models, str) else [*map(str, models)]
     if languages is not None:
         given["languages"] = list(languages)
     held_items = items if isinstance(items, ItemSet) else None
@@ -227,10 +228,10 @@ def run_sweep(
     held = model if isinstance(model, HookedModel) else None
     if held is not None:
         given |= held_settings(held, settings)
-    elif not models or model != "demo":
+    elif models is None or model != "demo":
         given["model"] = str(model)
     config = make(given)
-    if config.adapters or config.models:
+    if config.adapters or several_models(config):
         return run_several(config, held_items, say=_silent)
     return run_config(config, held, held_items, say=_silent)
 

@@ -11,7 +11,7 @@ import mechcla
 from mechcla.errors import MechclaError
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make, parse
-from mechcla.sweep.models import model_runs
+from mechcla.sweep.models import model_runs, several_models
 from mechcla.sweep.sweep import runs_of
 
 FEW = {"layers": [0, 2], "restore": False, "resamples": 100, "controls": False, "device": "cpu"}
@@ -30,13 +30,16 @@ def names_in(out: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_each_model_is_the_run_that_it_is_alone(tiny_folders, small_items, tmp_path, capsys):
+def test_each_model_is_the_run_that_it_is_alone(
+    tiny_folders, small_items, tmp_path, capsys, monkeypatch
+):
     """The command over two models of different families, against a command each and `compare`."""
+    monkeypatch.chdir(tiny_folders["gpt2"].parent)
     items, out = tmp_path / "items.jsonl", tmp_path / "both"
     small_items.to_jsonl(items)
     models = {"llama": tiny_folders["llama"], "gpt2": tiny_folders["gpt2"]}
     given = ["--items", str(items), *FLAGS]
-    several = [*given, "--models", ",".join(map(str, models.values())), "--out", str(out)]
+    several = [*given, "--models", f"{models['llama']},./gpt2", "--out", str(out)]
     assert main(several) == 0
     said = capsys.readouterr().out
     assert names_in(out) == ["compare.csv", "compare.png", "compare.svg", "gpt2", "llama"]
@@ -62,35 +65,57 @@ def test_each_model_is_the_run_that_it_is_alone(tiny_folders, small_items, tmp_p
     assert [r["value"] for r in again.rows()] == [r["value"] for r in found.rows()]
 
 
-def test_runs_are_named_by_the_last_part_of_a_model_s_name(tmp_path):
-    given = {"out": str(tmp_path), "models": ["demo", "org/Name-1b", str(tmp_path / "x" / "y/")]}
-    found = runs_of(make(given))
-    assert list(found) == ["demo", "Name-1b", "y"]
-    assert [c.model for c in found.values()] == given["models"]
-    assert {c.out for c in found.values()} == {str(tmp_path / name) for name in found}
+def test_runs_are_named_by_the_last_part_of_a_model_s_name(tmp_path, monkeypatch):
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    (tmp_path / "z").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    models = ["demo", "org/Name-1b", "org/Name-1b@refs/pr/3", "y/", "../z"]
+    found = runs_of(make({"out": str(tmp_path / "out"), "models": models}))
+    whole = [str(tmp_path / "x" / "y"), str(tmp_path / "z")]
+    assert list(found) == ["demo", "Name-1b", "Name-1b@refs-pr-3", "y", "z"]
+    assert [c.model for c in found.values()] == ["demo", "org/Name-1b", "org/Name-1b", *whole]
+    assert [c.revision for c in found.values()] == [None, None, "refs/pr/3", None, None]
+    assert {c.out for c in found.values()} == {str(tmp_path / "out" / name) for name in found}
     for config in found.values():
-        assert config.models == []
-        assert config.resolved() == make({"model": config.model}).resolved()
-    assert not names_in(tmp_path)
+        alone = make({"model": config.model, "revision": config.revision})
+        assert config.resolved() == alone.resolved()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--models", "demo"], r"--models \['demo'\]; expected two or more, or --model"),
-        (
-            ["--models", "demo,smollm2", "--model", "demo"],
-            r"--model 'demo' is one model's, and --models names several",
-        ),
-        (["--models", "demo,smollm2", "--adapters", "mist"], r"--adapters \['mist'\] is one"),
-        (["--models", "demo,smollm2", "--revision", "v1"], r"--revision 'v1' is one model's"),
+        (["--models", "demo"], r"models=\['demo'\]; expected two or more, or `model` for one"),
+        (["--models", ""], r"models=\[\]; expected two or more"),
+        (["--models", "demo,smollm2", "--model", "demo"], r"model='demo' is one model's, and"),
+        (["--models", "demo,smollm2", "--adapters", "mist"], r"adapters=\['mist'\] is one"),
+        (["--models", "demo,smollm2", "--with-adapters"], r"with_adapters=True is one model's"),
+        (["--models", "demo,smollm2", "--revision", "v1"], r"revision='v1' is one model's"),
         (["--models", "a/Gemma,b/gemma"], r"two runs would be .*gemma'.*differ in their last"),
+        (["--models", "demo,./nothing"], r"'\./nothing': there is no such folder"),
+        (["--models", "demo,demo+mist"], r"'demo\+mist' is an adapter on its base; expected --mo"),
+        (["--models", "demo,/"], r"models: '/' has no name"),
     ],
 )
 def test_what_cannot_be_several_runs_is_refused(flags, message, tmp_path):
+    config = parse([*flags, "--out", str(tmp_path / "out")])
+    assert several_models(config)
     with pytest.raises(MechclaError, match=message):
-        runs_of(parse([*flags, "--out", str(tmp_path / "out")]))
+        runs_of(config)
     assert not (tmp_path / "out").exists()
+
+
+def test_flags_win_over_the_file(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("model: smollm2\nrevision: v1\nseed: 3\n", encoding="utf-8")
+    config = parse(["--config", str(file), "--models", "demo,org/name"])
+    assert [(c.model, c.revision, c.seed) for c in runs_of(config).values()] == [
+        ("demo", None, 3),
+        ("org/name", None, 3),
+    ]
+    file.write_text("models: [demo, org/name]\nseed: 3\n", encoding="utf-8")
+    config = parse(["--config", str(file), "--model", "org/other"])
+    assert {k: (c.model, c.seed) for k, c in runs_of(config).items()} == {"": ("org/other", 3)}
 
 
 def test_a_folder_of_one_run_and_a_loaded_model_are_refused(tiny, small_items, tmp_path):
@@ -98,6 +123,10 @@ def test_a_folder_of_one_run_and_a_loaded_model_are_refused(tiny, small_items, t
     mechcla.run_sweep(tiny, small_items, out=out, **FEW)
     with pytest.raises(MechclaError, match="holds a run of one model, and --models makes a folder"):
         model_runs(make({"models": ["demo", "smollm2"], "out": str(out)}))
+    with pytest.raises(MechclaError, match=r"models=\[\]; expected two or more"):
+        mechcla.run_sweep(out=tmp_path / "b", models=[])
+    with pytest.raises(MechclaError, match=r"two runs would be .*demo"):
+        mechcla.run_sweep(out=tmp_path / "b", models="demo,demo")
     with pytest.raises(MechclaError, match="got models and a loaded model"):
         mechcla.run_sweep(tiny, small_items, out=tmp_path / "b", models=["demo", "smollm2"])
     with pytest.raises(MechclaError, match="one run is one model; expected python -m mechcla"):
