@@ -208,6 +208,12 @@ def contrasts(plan: Confirmation, tables: Tables) -> Iterator[dict[str, Any]]:
                     yield row | {"n": found.n, "detectable": least[language].value}
 
 
+def on_plane(plan: Confirmation) -> list[tuple[str, str, str]]:
+    """What the front needs, by model, condition and kind: all that is planned."""
+    every = [*plan.cells(True), *plan.cells(False)]
+    return list(dict.fromkeys((c.model, c.condition, c.kind) for c in every))
+
+
 def front(plan: Confirmation, tables: Tables, out: Path) -> list[dict[str, Any]]:
     """What was scored on one plane, as analyses.front lays finished runs: changes on both axes, the
     share of the explicit prompt's gain, the Pareto front. The figure goes into `out`.
@@ -235,8 +241,10 @@ def table(plan: Confirmation, out: Path) -> None:
         made["doubted"] = without_doubted(plan, tables)
     if plan.contrasts:
         made["contrasts"] = list(contrasts(plan, tables))
-    if plan.on_plane:
+    if plan.on_plane and all(key in tables for key in on_plane(plan)):
         made["front"] = front(plan, tables, out)
+    elif plan.on_plane:
+        print("No front: not all models are scored under all conditions; score makes the rest")
     for name, rows in made.items():
         keys = list(dict.fromkeys(k for row in rows for k in row))
         write_text(plan.folder / f"{name}.csv", csv_text(rows, keys))

@@ -4,12 +4,13 @@ source and of others.
 The gate is made of the items' dev questions. A row per source, kind, language and block: the share
 of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD, LocQA
 and Global-MMLU are read from your own copies; what is not named is left out. The test items' own
-questions are also asked in Global-MMLU's shape, with lettered options, for which no copy is needed.
+questions are also asked in Global-MMLU's layout, with lettered options, for which no copy is needed.
 gate_shuffled.csv: the same of gates of shuffled kinds, the control arm, by many seeds: how rightly
 they tell test prompts.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -24,6 +25,7 @@ from mechcla.align.data import align_data_folder, demo_facts
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.metrics.estimates import bootstrap_means
+from mechcla.sources.global_mmlu import LANGUAGES
 from mechcla.sources.global_mmlu.build import block as question_block
 from mechcla.sources.global_mmlu.questions import LETTERS, Question
 from mechcla.vectors.activations import last_token_residuals
@@ -63,10 +65,12 @@ def facts(frames: dict[str, tuple[str, str]]) -> ItemSet:
 
 
 def as_global_mmlu(items: ItemSet) -> ItemSet:
-    """The same questions with four of their candidates as lettered options, as the loader of
-    Global-MMLU asks: both kinds in one shape.
+    """The same prompts with four of their candidates as lettered options, in the layout of
+    Global-MMLU's loader: both kinds in one shape. Items with fewer candidates, or in a language
+    without an answer cue, are left out. The demo's prompts are beginnings of sentences, and stay so.
     """
-    return ItemSet(tuple(replace(item, prompt=_lettered(item)) for item in items))
+    fit = (i for i in items if len(i.candidates) >= len(LETTERS) and i.language in LANGUAGES)
+    return ItemSet(tuple(replace(item, prompt=_lettered(item)) for item in fit))
 
 
 def _lettered(item: Item) -> str:
@@ -78,11 +82,18 @@ def _lettered(item: Item) -> str:
 
 
 def frame(items: ItemSet, language: str) -> tuple[str, str]:
-    """What all prompts of a language begin and end with, but the marks of the question itself."""
+    """What all prompts of a language begin with, up to a line break or a colon, and end with, from a
+    line break on: words and marks that the questions themselves share are no frame. Raises
+    MechclaError for a single prompt, which shows none.
+    """
     prompts = [i.prompt for i in items.language(language)]
+    if len(set(prompts)) < 2:
+        raise mechcla.MechclaError(f"{language} has one prompt; expected two, to see their frame")
     before = _begin(prompts)
     after = _begin([p[len(before) :][::-1] for p in prompts])[::-1]
-    return before.rstrip("¿"), after.lstrip(" ?？;؟")
+    ends = [m.end() for m in re.finditer(r"\n|[:：]\s*", before)]
+    _, line, rest = after.partition("\n")
+    return before[: max(ends, default=0)], line + rest
 
 
 def _begin(texts: Sequence[str]) -> str:
@@ -97,6 +108,12 @@ def sources(args: argparse.Namespace, gate: Gate) -> Iterator[tuple[str, ItemSet
     test = spread(test.universal, args.most) + spread(test.cultural, args.most)
     yield "test", test
     yield "test as Global-MMLU asks", as_global_mmlu(test)
+    confirm = mechcla.load_items("confirm-2").where(lambda i: i.language in gate.languages)
+    if args.items == "demo":  # of whose dev items the gate is
+        yield (
+            "confirm-2",
+            spread(confirm.universal, args.most) + spread(confirm.cultural, args.most),
+        )
     for name, source, path in (("BLEnD", "blend", args.blend), ("LocQA", "locqa", args.locqa)):
         if path:
             found = mechcla.load_items(source, path=path)

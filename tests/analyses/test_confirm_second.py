@@ -87,6 +87,23 @@ def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypat
     assert record["cells"] == record["of"] == len(SECOND.cells(True) + SECOND.cells(False))
 
 
+def test_without_a_cell_there_is_no_front_and_the_rest_stands(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "reference"
+    place.mkdir()
+    shutil.copyfile(SECOND.folder / FROZEN, place / FROZEN)
+    monkeypatch.setitem(confirm.SETS, "2", replace(SECOND, folder=place))
+    monkeypatch.setattr(confirm, "RESAMPLES", 200)
+    (tmp_path / "cells").mkdir()
+    for k, cell in enumerate(SECOND.cells(True)):  # as of `score --cells hypotheses`
+        part = table(cell.kind, 0.5, seed=k).where(language=cell.language)
+        part.to_parquet(tmp_path / "cells" / cell.file)
+    confirm.main(["table", "--set", "2", "--out", str(tmp_path)])
+    assert "No front: not all models" in capsys.readouterr().out
+    assert not (place / "front.csv").exists()
+    assert read_sealed(place / "record.json")["cells"] == len(SECOND.cells(True))
+    assert len(list(csv.DictReader((place / "hypotheses.csv").open(encoding="utf-8")))) == 12
+
+
 @pytest.mark.demo
 @pytest.mark.slow
 def test_a_gated_cell_and_its_arm_are_what_gated_steering_makes(tmp_path, monkeypatch) -> None:

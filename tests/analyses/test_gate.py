@@ -10,6 +10,7 @@ import pytest
 
 import mechcla
 from analyses.gate import as_global_mmlu, frame, of_shuffled, rows_of
+from mechcla.errors import MechclaError
 from mechcla.items.item import Candidate, Item
 from mechcla.items.item_set import ItemSet
 from mechcla.vectors.gates import GATE, SHUFFLED, gates
@@ -79,3 +80,17 @@ def test_a_frame_leaves_the_marks_of_a_question_to_the_question():
         for q in ("Qué número", "Cuál es")
     ]
     assert frame(ItemSet(tuple(asked)), "es") == ("", "\nRespuesta:")
+    with pytest.raises(MechclaError, match="es has one prompt"):
+        frame(ItemSet(tuple(asked[:1])), "es")
+    framed = [replace(i, prompt=f"Lee esto.\n\nPregunta: {i.prompt}") for i in asked]
+    assert frame(ItemSet(tuple(framed)), "es") == ("Lee esto.\n\nPregunta: ", "\nRespuesta:")
+    bare = [replace(i, prompt=i.prompt.partition("\n")[0]) for i in asked]
+    assert frame(ItemSet(tuple(bare)), "es") == ("", "")
+
+
+def test_what_has_no_four_options_is_not_asked_as_global_mmlu():
+    few = Item("a", "es", "cultural", "test", "El número es", PAIR, country="ES")
+    four = (*PAIR, Candidate("110", "other", "CN"), Candidate("15", "other", "FR"))
+    strange = replace(few, language="xx", candidates=four)
+    found = as_global_mmlu(ItemSet((few, strange, replace(few, id="b", candidates=four))))
+    assert found.ids == ("b",)
