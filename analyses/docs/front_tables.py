@@ -39,6 +39,12 @@ def claims(folder: Path) -> str:
     return _tests(folder, "claim")
 
 
+@named("front-beside")
+def beside(folder: Path) -> str:
+    """SUR and GATED on both axes, less EN, LOC, SUR and the unsteered model, where not claimed."""
+    return _tests(folder, "beside")
+
+
 @named("front-arms")
 def arms(folder: Path) -> str:
     """SUR and GATED against their control arms, pooled, one family of tests."""
