@@ -4,7 +4,7 @@ source and of others.
 The gate is made of the items' dev questions. A row per source, kind, language and block: the share
 of prompts told rightly, with a 95% interval from a bootstrap over questions, and n. BLEnD, LocQA
 and Global-MMLU are read from your own copies; what is not named is left out. The test items' own
-questions are also asked in Global-MMLU's layout, with lettered options, for which no copy is needed.
+prompts are also asked in Global-MMLU's layout, with lettered options, for which no copy is needed.
 gate_shuffled.csv: the same of gates of shuffled kinds, the control arm, by many seeds: how rightly
 they tell test prompts.
 """
@@ -67,7 +67,7 @@ def facts(frames: dict[str, tuple[str, str]]) -> ItemSet:
 def as_global_mmlu(items: ItemSet) -> ItemSet:
     """The same prompts with four of their candidates as lettered options, in the layout of
     Global-MMLU's loader: both kinds in one shape. Items with fewer candidates, or in a language
-    without an answer cue, are left out. The demo's prompts are beginnings of sentences, and stay so.
+    without an answer cue, are left out. The demo's prompts are beginnings of sentences, as ever.
     """
     fit = (i for i in items if len(i.candidates) >= len(LETTERS) and i.language in LANGUAGES)
     return ItemSet(tuple(replace(item, prompt=_lettered(item)) for item in fit))
@@ -82,8 +82,8 @@ def _lettered(item: Item) -> str:
 
 
 def frame(items: ItemSet, language: str) -> tuple[str, str]:
-    """What all prompts of a language begin with, up to a line break or a colon, and end with, from a
-    line break on: words and marks that the questions themselves share are no frame. Raises
+    """What all prompts of a language begin with, up to a line break or a colon, and end with, from
+    a line break on: words and marks that the questions themselves share are no frame. Raises
     MechclaError for a single prompt, which shows none.
     """
     prompts = [i.prompt for i in items.language(language)]
