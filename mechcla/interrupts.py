@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from types import FrameType, TracebackType
+from typing import Any
 
 INTERRUPTED = 130  # a shell's exit code for a process that Ctrl-C ended
 MESSAGE = "interrupted; the same command goes on from here"
@@ -48,14 +49,13 @@ def guard() -> None:
 class _Noting:
     """A handler of Ctrl-C which notes it and then does as the handler before it: it raises."""
 
-    def __init__(self) -> None:
-        self.before = signal.getsignal(signal.SIGINT)
+    def __init__(self, before: Any) -> None:
+        self.before = before
         self.interrupted = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.interrupted = True
-        if callable(self.before):
-            self.before(number, frame)
+        self.before(number, frame)
 
 
 @contextmanager
@@ -68,11 +68,12 @@ def kept() -> Iterator[None]:
     the end. Works where Python's own handler is in place, in the main thread; elsewhere, and where
     others put a handler of their own in its place meanwhile, nothing is changed.
     """
-    noting = _Noting()
-    raises = noting.before is signal.default_int_handler or isinstance(noting.before, _Noting)
+    before = signal.getsignal(signal.SIGINT)
+    raises = before is signal.default_int_handler or isinstance(before, _Noting)
     if not raises or threading.current_thread() is not threading.main_thread():
         yield
         return
+    noting = _Noting(before)
     signal.signal(signal.SIGINT, noting)
     try:
         yield
@@ -85,7 +86,7 @@ def kept() -> Iterator[None]:
             raise KeyboardInterrupt
     finally:
         if signal.getsignal(signal.SIGINT) is noting:
-            signal.signal(signal.SIGINT, noting.before)
+            signal.signal(signal.SIGINT, before)
 
 
 def again() -> None:
