@@ -107,8 +107,8 @@ def shuffled_gates(folder: Path, single: str) -> str:
             less = with_interval(both[axis], "difference") if both[axis]["difference"] else ""
             p = both[axis]["p_holm"]
             cells.append(f"**{less}**" if p and float(p) < 0.05 else less)
-        cells.append(", ".join(number(both[axis]["as_the_real_one"], 2) for axis in BOTH))
-        rows.append([name, *cells])
+        same = [number(both[axis]["as_the_real_one"], 2) for axis in BOTH]
+        rows.append([name, *cells, ", ".join(same) if seed != "real" else ""])
     for end in ("least", "most"):
         cells = [number(mean[axis][end], 3, sign=True) for axis in BOTH]
         rows.append([f"{end} of {seeds} seeds", *cells, "", "", ""])
