@@ -49,14 +49,14 @@ def scored(
     """The questions of a sweep under each gate."""
     vectors = dict(extract(model, items.dev))
     vectors |= {name: gate.to_vectors() for name, gate in gates(model, items.dev).items()}
-    ways: dict[str, Any] = {UNSTEERED: (), HARD: None} | {f"soft {s:g}": s for s in scales}
+    ways: dict[str, float | None] = {UNSTEERED: None, HARD: None} | {f"soft {s:g}": s for s in scales}
     found: Tables = {}
     for split in ("dev", "test"):
         asked = asked_of(items, methods, config, split)
         found[split] = {}
         for name, scale in ways.items():
-            with_gate = {k: replace(m, gate_scale=scale) for k, m in methods.items()}
-            under = {} if name == UNSTEERED else with_gate
+            steered = {} if name == UNSTEERED else methods
+            under = {k: replace(m, gate_scale=scale) for k, m in steered.items()}
             found[split][name] = scores_of(model, asked, under, vectors)
             print(split, name, "scored", flush=True)
     return found

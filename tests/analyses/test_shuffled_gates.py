@@ -28,7 +28,7 @@ from mechcla.sweep.config import make
 from mechcla.vectors.gates import GATE, SHUFFLED, gates
 
 METHOD = Method(2, 4.0, loc_layer=3, loc_strength=8.0, gate_layer=1, gate_constant="LOC")
-METHODS = {"en": replace(METHOD, gate_layer=0), "es": METHOD}
+METHODS = {"es": METHOD}
 SEEDS = 3
 
 
