@@ -49,7 +49,9 @@ def scored(
     """The questions of a sweep under each gate."""
     vectors = dict(extract(model, items.dev))
     vectors |= {name: gate.to_vectors() for name, gate in gates(model, items.dev).items()}
-    ways: dict[str, float | None] = {UNSTEERED: None, HARD: None} | {f"soft {s:g}": s for s in scales}
+    ways: dict[str, float | None] = {UNSTEERED: None, HARD: None} | {
+        f"soft {s:g}": s for s in scales
+    }
     found: Tables = {}
     for split in ("dev", "test"):
         asked = asked_of(items, methods, config, split)

@@ -8,7 +8,6 @@ import csv
 import json
 import statistics
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
