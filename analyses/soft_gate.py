@@ -15,19 +15,15 @@ import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import mechcla
 from analyses.align_seeds import changes
 from analyses.common import one_message, write
-from mechcla.items.item import KINDS
+from analyses.gated_choices import asked_of, chosen, parser, scores_of
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import correct
-from mechcla.steering.method import Manner, Method
-from mechcla.steering.recorded import method_of
-from mechcla.storage import read_sealed
-from mechcla.sweep.cells import sample
+from mechcla.steering.method import Method
 from mechcla.sweep.config import SweepConfig, make
 from mechcla.vectors.extract import extract
 from mechcla.vectors.gates import gates
@@ -38,35 +34,9 @@ Tables = dict[str, dict[str, Scores]]  # by split and gate
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("choices", type=Path, help="a finished gated run, or a choices.json")
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--items", default="demo")
-    parser.add_argument("--scales", default="0.25,0.5,1", help="of the soft gates")
-    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
-    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder to write to")
-    return parser.parse_args()
-
-
-def chosen(path: Path) -> dict[str, Method]:
-    """Gated Surgical Steering by language, where dev chose to steer."""
-    if path.is_dir():
-        by_family = mechcla.read_run(path).choice
-    else:
-        found = read_sealed(path, "chosen") if path.is_file() else None
-        if found is None:
-            raise mechcla.MechclaError(
-                f"{str(path)!r} is missing or damaged; expected a run folder of mechcla.sweep "
-                "--gated, or the choices.json that python -m analyses.confirm choices writes"
-            )
-        by_family = found["chosen"]["base"]
-    methods = {k: method_of(m) for k, m in by_family.get("GATED", {}).items()}
-    steered = {k: m for k, m in methods.items() if m != Method()}
-    if not steered:
-        raise mechcla.MechclaError(f"dev chose gated Surgical Steering in no language of {path}")
-    return steered
+    made = parser(__doc__)
+    made.add_argument("--scales", default="0.25,0.5,1", help="of the soft gates")
+    return made.parse_args()
 
 
 def scored(
@@ -79,22 +49,17 @@ def scored(
     """The questions of a sweep under each gate."""
     vectors = dict(extract(model, items.dev))
     vectors |= {name: gate.to_vectors() for name, gate in gates(model, items.dev).items()}
-    ways: dict[str, Any] = {UNSTEERED: (), HARD: None} | {f"soft {s:g}": s for s in scales}
+    ways: dict[str, float | None] = {UNSTEERED: None, HARD: None} | {
+        f"soft {s:g}": s for s in scales
+    }
     found: Tables = {}
     for split in ("dev", "test"):
-        groups = [sample(items, config, k, kind, split) for k in methods for kind in KINDS]
-        asked = mechcla.ItemSet(tuple(item for group in groups for item in group))
+        asked = asked_of(items, methods, config, split)
         found[split] = {}
         for name, scale in ways.items():
-            steps = (
-                ()
-                if name == UNSTEERED
-                else {
-                    k: replace(m, gate_scale=scale).interventions(vectors, k, Manner())
-                    for k, m in methods.items()
-                }
-            )
-            found[split][name] = mechcla.score(model, asked, interventions=steps, prior=False)
+            steered = {} if name == UNSTEERED else methods
+            under = {k: replace(m, gate_scale=scale) for k, m in steered.items()}
+            found[split][name] = scores_of(model, asked, under, vectors)
             print(split, name, "scored", flush=True)
     return found
 

@@ -98,6 +98,30 @@ def gate_shuffled(folder: Path, *places: str) -> str:
     return markdown([*head, "seed 0, told rightly", "seed 0, decides as the real gate"], rows)
 
 
+@named("shuffled-gates")
+def shuffled_gates(folder: Path, single: str) -> str:
+    """The real gate, so many single gates of shuffled kinds, and the mean over all of them."""
+    table = read("shuffled_gates", folder)
+    mean = {r["metric"]: r for r in table if r["seed"] == "mean"}
+    seeds = mean[BOTH[0]]["seeds"]
+    names = {"real": "the real one"} | {str(k): f"seed {k}" for k in range(int(single))}
+    rows = []
+    for seed, name in (names | {"mean": f"mean of {seeds} seeds"}).items():
+        both = {r["metric"]: r for r in table if r["seed"] == seed}
+        cells = [with_interval(both[axis], "change") for axis in BOTH]
+        for axis in BOTH:
+            less = with_interval(both[axis], "difference") if both[axis]["difference"] else ""
+            p = both[axis]["p_holm"]
+            cells.append(f"**{less}**" if p and float(p) < 0.05 else less)
+        same = [number(both[axis]["as_the_real_one"], 2) for axis in BOTH]
+        rows.append([name, *cells, ", ".join(same) if seed != "real" else ""])
+    for end in ("least", "most"):
+        cells = [number(mean[axis][end], 3, sign=True) for axis in BOTH]
+        rows.append([f"{end} of {seeds} seeds", *cells, "", "", ""])
+    head = [f"{axis}, less unsteered" for axis in BOTH] + [f"real less it, {a}" for a in BOTH]
+    return markdown(["gate", *head, "decides as the real one: universal, cultural"], rows)
+
+
 def _tests(folder: Path, family: str) -> str:
     rows = [
         [
