@@ -51,7 +51,13 @@ LABELS = {
     "cells": "strengths of each family",
     "languages": "steered languages",
 }
-COLOURS = {"sweep": "#4477AA", "residuals": "#EE6677", "residuals in a folder": "#CCBB44"}
+# The figure leaves residuals out: what the sweep before them left at hand is not counted again.
+COLOURS = {
+    "sweep": "#4477AA",
+    "vectors": "#228833",
+    "separation": "#CCBB44",
+    "silhouette": "#EE6677",
+}
 CACHE_MIB = 1  # of a sweep's cached residuals: less than the larger sizes have
 MAX_TOKENS = 512  # of a sweep's batch: fewer than the smallest size has
 
@@ -120,7 +126,7 @@ def figure_of(rows: list[dict[str, Any]]) -> Figure:
     figure, panels = new_figure(10.0, 3.4, len(GROWS), sharey=True)
     for panel, (axis, grown) in zip(panels, GROWS.items(), strict=True):
         for work in dict.fromkeys(row["work"] for row in rows):
-            if axis == "cells" and work != "sweep":
+            if work not in COLOURS or (axis == "cells" and work != "sweep"):
                 continue
             by_size = {
                 row[axis]: row["anonymous"] / 2**20
@@ -129,10 +135,10 @@ def figure_of(rows: list[dict[str, Any]]) -> Figure:
                 and all(row[other] == n for other, n in LEAST.items() if other != axis)
             }
             peaks = [by_size[n] for n in grown]
-            panel.plot(grown, peaks, "o-", ms=3.5, label=work, color=COLOURS.get(work, "0.6"))
+            panel.plot(grown, peaks, "o-", ms=3.5, label=work, color=COLOURS[work])
         panel.set(xlabel=LABELS[axis], xlim=(0, None), ylim=(0, None), xticks=grown[1:])
     panels[0].set_ylabel("peak beyond model and items, MiB")
-    panels[0].legend(frameon=False, fontsize=7)
+    panels[1].legend(*panels[0].get_legend_handles_labels(), frameon=False, loc="lower right")
     return figure
 
 

@@ -59,7 +59,7 @@ def memory_growth(folder: Path) -> str:
             f"{number(k, 1)} ({a} to {b})" for k, (a, b) in zip(kib, pairwise(steps), strict=True)
         ]
         lines.append([named.get(axis, "language"), *of])
-    return markdown(["KiB more per", "in the first half", "in the second"], lines)
+    return markdown(["KiB more per", "to the middle size", "from there on"], lines)
 
 
 def _growth(rows: list[dict[str, Any]], axis: str, first: int, last: int) -> float:
