@@ -117,9 +117,10 @@ def sources(args: argparse.Namespace, gate: Gate) -> Iterator[tuple[str, ItemSet
     for name, source, path in (("BLEnD", "blend", args.blend), ("LocQA", "locqa", args.locqa)):
         if path:
             found = mechcla.load_items(source, path=path)
-            found = spread(found.where(lambda i: i.language in gate.languages), args.most)
-            yield name, found
-            framed = facts({k: frame(found, k) for k in found.languages})
+            found = found.where(lambda i: i.language in gate.languages)
+            yield name, spread(found, args.most)
+            several = [k for k in found.languages if len(found.language(k)) > 1]
+            framed = facts({k: frame(found, k) for k in several})
             yield f"facts as {name} asks", spread(framed, args.most)
     heldout = mechcla.load_items(align_data_folder() / "heldout.jsonl")
     yield "heldout", spread(heldout.where(lambda i: i.language in gate.languages), args.most)
