@@ -18,14 +18,14 @@ from mechcla import plots
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import find_shipped
 from mechcla.models.load import find_fitting_adapter, load_model
-from mechcla.models.revisions import at_revision
 from mechcla.runs.aligned import compare_aligned
 from mechcla.runs.aligned_values import AlignedComparison
-from mechcla.runs.folder import ALIGNED, RECORD, reading
+from mechcla.runs.folder import ALIGNED
 from mechcla.runs.store import Store
 from mechcla.runs.tables import csv_text
 from mechcla.storage import user_path, write_text
 from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.several import folder_of_runs, run_name
 
 BASE = "base"
 OUT = "runs/aligned"  # where no folder is named
@@ -39,23 +39,12 @@ def siblings(config: SweepConfig) -> dict[str, SweepConfig]:
     base. Raises MechclaError for two adapters of one name, for one that is not there, not whole or
     of another base, and for a folder that holds something else.
     """
-    named = "out" in config.model_fields_set
-    out = user_path(config.out if named else OUT)
-    with reading(out):
-        is_run = (out / RECORD).exists()
-    if is_run:
-        raise MechclaError(
-            f"--out {str(out)!r} holds a run of one model, and --adapters makes a folder of runs; "
-            f"expected another folder, e.g. --out {OUT}"
-        )
+    out = folder_of_runs(config, "adapters", OUT)
     folders: dict[str, Path] = {}
     unsure = []
     for adapter in config.adapters:
         folder, fits = find_fitting_adapter(config.model, adapter, config.revision)
-        repository, pinned = at_revision(adapter)
-        name = folder.name if user_path(adapter).is_dir() else repository.rpartition("/")[2]
-        if pinned is not None and not user_path(adapter).is_dir():
-            name = f"{name}@{pinned.replace('/', '-')}"
+        name = folder.name if user_path(adapter).is_dir() else run_name(adapter)
         if name.casefold() in (BASE, *map(str.casefold, folders)):
             other = folders.get(name, "the model's own run")
             raise MechclaError(

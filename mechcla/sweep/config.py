@@ -231,15 +231,12 @@ class SweepConfig(SteeringSettings):
             raise ValueError("it holds a null character; expected a name or a path")
         return value
 
-    @field_validator("model")
+    @field_validator("model", "models")
     @classmethod
-    def _one_model(cls, value: str) -> str:
+    def _whole_names(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [whole_path(one, PACKAGED) for one in value]
         return whole_path(value, PACKAGED)
-
-    @field_validator("models")
-    @classmethod
-    def _each_model(cls, values: list[str]) -> list[str]:
-        return [whole_path(value, PACKAGED) for value in values]
 
     @field_validator("items")
     @classmethod

@@ -10,6 +10,7 @@ One run is one model: nothing of the others enters a run's settings, cells or id
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from mechcla.errors import MechclaError
 from mechcla.models.load import check_model_name
 from mechcla.models.revisions import at_revision
 from mechcla.runs.compare import RunComparison, compare_runs
-from mechcla.runs.folder import RECORD, reading
 from mechcla.runs.store import Store
 from mechcla.runs.tables import csv_text
 from mechcla.storage import user_path, write_text
 from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.several import folder_of_runs, run_name
 
 OUT = "runs/models"  # where no folder is named
 COMPARED = "compare"
@@ -48,14 +49,7 @@ def model_runs(config: SweepConfig) -> dict[str, SweepConfig]:
             )
     if len(config.models) < 2:
         raise MechclaError(f"models={config.models!r}; expected two or more, or `model` for one")
-    out = user_path(config.out if "out" in config.model_fields_set else OUT)
-    with reading(out):
-        is_run = (out / RECORD).exists()
-    if is_run:
-        raise MechclaError(
-            f"--out {str(out)!r} holds a run of one model, and --models makes a folder of runs; "
-            f"expected another folder, e.g. --out {OUT}"
-        )
+    out = folder_of_runs(config, "models", OUT)
     found: dict[str, SweepConfig] = {}
     for model in config.models:
         name, own = _named(model)
@@ -82,10 +76,7 @@ def _named(model: str) -> tuple[str, dict[str, str | None]]:
         )
     repository, revision = at_revision(model)
     check_model_name(repository)
-    name = repository.rpartition("/")[2]
-    if revision is not None:
-        name = f"{name}@{revision.replace('/', '-')}"
-    return name, {"model": repository, "revision": revision}
+    return run_name(model), {"model": repository, "revision": revision}
 
 
 def compare_models(
@@ -107,4 +98,4 @@ def write_compared(
     if found.plane():
         say(f"  {plots.save(plots.compared(found, measure), folder / COMPARED)}")
     else:
-        say("  no figure: no condition has both axes")
+        print("mechcla: no condition has both axes, so there is no figure", file=sys.stderr)
