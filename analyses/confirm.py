@@ -39,6 +39,7 @@ from analyses.confirm_second import SECOND, take_choices
 from analyses.front import figure_of, front_columns, point_rows
 from mechcla import plots
 from mechcla.errors import nearest
+from mechcla.items.item import KINDS
 from mechcla.metrics.estimates import POOLED
 from mechcla.metrics.metrics import difference, metric
 from mechcla.runs.aligned import aligned_tables
@@ -53,7 +54,6 @@ from mechcla.steering.families import BOTH
 from mechcla.storage import digest, write_sealed, write_text
 
 METRICS = ("transfer", "localization", "english_bias")
-KINDS = ("universal", "cultural")
 FRONT_DRAWS = 2000
 SETS = {"1": FIRST, "2": SECOND}
 Tables = Mapping[tuple[str, str, str], Scores]  # by model, condition and kind
@@ -208,12 +208,6 @@ def contrasts(plan: Confirmation, tables: Tables) -> Iterator[dict[str, Any]]:
                     yield row | {"n": found.n, "detectable": least[language].value}
 
 
-def on_plane(plan: Confirmation) -> list[tuple[str, str, str]]:
-    """What the front needs, by model, condition and kind: all that is planned."""
-    every = [*plan.cells(True), *plan.cells(False)]
-    return list(dict.fromkeys((c.model, c.condition, c.kind) for c in every))
-
-
 def front(plan: Confirmation, tables: Tables, out: Path) -> list[dict[str, Any]]:
     """What was scored on one plane, as analyses.front lays finished runs: changes on both axes, the
     share of the explicit prompt's gain, the Pareto front. The figure goes into `out`.
@@ -241,7 +235,9 @@ def table(plan: Confirmation, out: Path) -> None:
         made["doubted"] = without_doubted(plan, tables)
     if plan.contrasts:
         made["contrasts"] = list(contrasts(plan, tables))
-    if plan.on_plane and all(key in tables for key in on_plane(plan)):
+    every = [*plan.cells(True), *plan.cells(False)]
+    whole = all((c.model, c.condition, c.kind) in tables for c in every)
+    if plan.on_plane and whole:
         made["front"] = front(plan, tables, out)
     elif plan.on_plane:
         print("No front: not all models are scored under all conditions; score makes the rest")
@@ -249,7 +245,6 @@ def table(plan: Confirmation, out: Path) -> None:
         keys = list(dict.fromkeys(k for row in rows for k in row))
         write_text(plan.folder / f"{name}.csv", csv_text(rows, keys))
         print(plan.folder / f"{name}.csv")
-    every = [*plan.cells(True), *plan.cells(False)]
     there = [c for c in every if (out / "cells" / c.file).exists()]
     record = {"plan": digest(planned), "cells": len(there), "of": len(every)}
     write_sealed(plan.folder / "record.json", record | {"versions": versions()})

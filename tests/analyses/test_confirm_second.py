@@ -58,17 +58,24 @@ def test_what_was_frozen_is_what_the_committed_choices_say() -> None:
         assert (look["frozen"], look["confirm"]) == (record["record"], record["confirm"])
 
 
-def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypatch) -> None:
-    """`python -m analyses.confirm table --set 2`, on made-up scores: contrasts beside the rest."""
+def with_made_up_scores(cells, tmp_path, monkeypatch):
+    """Scores of these cells in a folder, and the frozen plan in another one, which is returned."""
     place = tmp_path / "reference"
     place.mkdir()
     shutil.copyfile(SECOND.folder / FROZEN, place / FROZEN)
     monkeypatch.setitem(confirm.SETS, "2", replace(SECOND, folder=place))
-    monkeypatch.setattr(confirm, "FRONT_DRAWS", 100)
     (tmp_path / "cells").mkdir()
-    for k, cell in enumerate(SECOND.cells(True) + SECOND.cells(False)):
+    for k, cell in enumerate(cells):
         part = table(cell.kind, 0.5, seed=k).where(language=cell.language)
         part.to_parquet(tmp_path / "cells" / cell.file)
+    return place
+
+
+def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypatch) -> None:
+    """`python -m analyses.confirm table --set 2`, on made-up scores: contrasts beside the rest."""
+    every = SECOND.cells(True) + SECOND.cells(False)
+    place = with_made_up_scores(every, tmp_path, monkeypatch)
+    monkeypatch.setattr(confirm, "FRONT_DRAWS", 100)
     confirm.main(["table", "--set", "2", "--out", str(tmp_path)])
     rows = list(csv.DictReader((place / "contrasts.csv").open(encoding="utf-8")))
     pooled = {(r["model"], r["condition"], r["than"], r["metric"]) for r in rows}
@@ -84,19 +91,13 @@ def test_the_tables_of_the_second_set_are_written_from_cells(tmp_path, monkeypat
         assert float(row["difference"]) == pytest.approx(there, abs=1e-9)
     assert (tmp_path / "front.png").stat().st_size > 10_000
     record = read_sealed(place / "record.json")
-    assert record["cells"] == record["of"] == len(SECOND.cells(True) + SECOND.cells(False))
+    assert record["cells"] == record["of"] == len(every)
 
 
 def test_without_a_cell_there_is_no_front_and_the_rest_stands(tmp_path, monkeypatch, capsys):
-    place = tmp_path / "reference"
-    place.mkdir()
-    shutil.copyfile(SECOND.folder / FROZEN, place / FROZEN)
-    monkeypatch.setitem(confirm.SETS, "2", replace(SECOND, folder=place))
+    """Cells as of `score --cells hypotheses`."""
+    place = with_made_up_scores(SECOND.cells(True), tmp_path, monkeypatch)
     monkeypatch.setattr(confirm, "RESAMPLES", 200)
-    (tmp_path / "cells").mkdir()
-    for k, cell in enumerate(SECOND.cells(True)):  # as of `score --cells hypotheses`
-        part = table(cell.kind, 0.5, seed=k).where(language=cell.language)
-        part.to_parquet(tmp_path / "cells" / cell.file)
     confirm.main(["table", "--set", "2", "--out", str(tmp_path)])
     assert "No front: not all models" in capsys.readouterr().out
     assert not (place / "front.csv").exists()
