@@ -74,8 +74,9 @@ def as_global_mmlu(items: ItemSet) -> ItemSet:
 
 
 def _lettered(item: Item) -> str:
-    right, *wrong = sorted(item.candidates, key=lambda c: c is not item.candidates[item.right])
-    kept = [c for c in item.candidates if c in (right, *wrong[: len(LETTERS) - 1])]
+    right = item.candidates[item.right]
+    wrong = [c for c in item.candidates if c is not right][: len(LETTERS) - 1]
+    kept = [c for c in item.candidates if c is right or c in wrong]
     options = tuple(c.text for c in kept)
     asked = Question(item.id, item.topic, item.prompt, options, kept.index(right), "")
     return question_block(asked, item.language, "letters")

@@ -13,7 +13,7 @@ from mechcla.steering.method import Manner, Method, Vectors
 from mechcla.steering.recorded import method_of
 from mechcla.storage import read_sealed
 from mechcla.sweep.cells import sample
-from mechcla.sweep.config import SweepConfig
+from mechcla.sweep.config import SweepConfig, make
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -27,6 +27,18 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
     made.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder to write to")
     return made
+
+
+def opened(
+    args: argparse.Namespace,
+) -> tuple[dict[str, Method], mechcla.ItemSet, mechcla.HookedModel, SweepConfig]:
+    """What these arguments name: the methods by language, items, model, a sweep's settings. Makes
+    the folder that is written to.
+    """
+    args.out.mkdir(parents=True, exist_ok=True)
+    methods = chosen(args.choices)
+    config = make({"model": args.model, "items": args.items})
+    return methods, mechcla.load_items(args.items), mechcla.load_model(args.model), config
 
 
 def chosen(path: Path) -> dict[str, Method]:

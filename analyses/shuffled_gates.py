@@ -35,7 +35,7 @@ import mechcla
 from analyses.benchmarks.price import clock_of, commit
 from analyses.common import one_message, write
 from analyses.gate import rows_of
-from analyses.gated_choices import asked_of, chosen, parser, scores_of
+from analyses.gated_choices import asked_of, opened, parser, scores_of
 from mechcla.items.item import PIVOT
 from mechcla.metrics.estimates import POOLED, bootstrap_means
 from mechcla.metrics.metrics import METRICS
@@ -44,7 +44,6 @@ from mechcla.statistics import correct, sign_flip
 from mechcla.statistics.differences import Table, clustered, estimate_of, paired_differences
 from mechcla.steering.families import BOTH
 from mechcla.steering.method import Method, Vectors
-from mechcla.sweep.config import make
 from mechcla.vectors.extract import extract
 from mechcla.vectors.gates import GATE, SHUFFLED, gates_of_rows
 from mechcla.vectors.steering_vectors import SteeringVectors
@@ -192,11 +191,7 @@ def cost(
 def main() -> None:
     sys.excepthook = one_message
     args = parsed()
-    args.out.mkdir(parents=True, exist_ok=True)
-    methods = chosen(args.choices)
-    items = mechcla.load_items(args.items)
-    model = mechcla.load_model(args.model)
-    config = make({"model": args.model, "items": args.items})
+    methods, items, model, config = opened(args)
     asked = asked_of(items, methods, config, "test")
     tables, vectors = scored(model, items.dev, asked, methods, args.seeds)
     found = rows(tables, args.resamples)

@@ -20,11 +20,11 @@ from typing import Any
 import mechcla
 from analyses.align_seeds import changes
 from analyses.common import one_message, write
-from analyses.gated_choices import asked_of, chosen, parser, scores_of
+from analyses.gated_choices import asked_of, opened, parser, scores_of
 from mechcla.scoring.scores import Scores
 from mechcla.statistics import correct
 from mechcla.steering.method import Method
-from mechcla.sweep.config import SweepConfig, make
+from mechcla.sweep.config import SweepConfig
 from mechcla.vectors.extract import extract
 from mechcla.vectors.gates import gates
 
@@ -94,12 +94,8 @@ def rows(tables: Tables, resamples: int) -> list[dict[str, Any]]:
 def main() -> None:
     sys.excepthook = one_message
     args = parsed()
-    args.out.mkdir(parents=True, exist_ok=True)
-    methods = chosen(args.choices)
-    items = mechcla.load_items(args.items)
-    model = mechcla.load_model(args.model)
+    methods, items, model, config = opened(args)
     scales = [float(s) for s in args.scales.split(",")]
-    config = make({"model": args.model, "items": args.items})
     found = rows(scored(model, items, methods, scales, config), args.resamples)
     for r in found:
         if r["split"] == "test":

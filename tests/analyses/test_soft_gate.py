@@ -11,6 +11,7 @@ import pytest
 
 import mechcla
 from analyses import soft_gate
+from analyses.gated_choices import chosen
 from mechcla.errors import MechclaError
 from mechcla.metrics.metrics import difference
 from mechcla.steering.method import Method
@@ -58,25 +59,25 @@ def test_rows_are_the_paired_differences_and_dev_alone_chooses(tables):
 
 
 def test_choices_come_from_a_confirmation_s_file_or_a_run(gated_run):
-    taken = soft_gate.chosen(CHOICES)
+    taken = chosen(CHOICES)
     assert "es" not in taken
     assert all(m.family == "GATED" for m in taken.values())
     run = mechcla.read_run(gated_run).choice["GATED"]
     steered = {language for language, method in run.items() if method["family"] == "GATED"}
     if steered:
-        assert set(soft_gate.chosen(gated_run)) == steered
+        assert set(chosen(gated_run)) == steered
     else:
         with pytest.raises(MechclaError, match="in no language"):
-            soft_gate.chosen(gated_run)
+            chosen(gated_run)
 
 
 def test_a_file_that_is_none_is_named(tmp_path):
     with pytest.raises(MechclaError, match=r"nothing\.json.*missing or damaged"):
-        soft_gate.chosen(tmp_path / "nothing.json")
+        chosen(tmp_path / "nothing.json")
     broken = shutil.copy(CHOICES, tmp_path / "choices.json")
     broken.write_text(broken.read_text().replace("GATED", "gated"))
     with pytest.raises(MechclaError, match="missing or damaged"):
-        soft_gate.chosen(broken)
+        chosen(broken)
 
 
 def test_the_script_writes_its_table(tiny_folders, small_items, tmp_path, monkeypatch, capsys):
