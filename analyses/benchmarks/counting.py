@@ -16,6 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from mechcla.models.native import NativeBlock
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -68,6 +70,8 @@ def count(
         return see
 
     with ExitStack() as stack:
+        native = counted(NativeBlock.__call__)
+        stack.enter_context(patch.object(NativeBlock, "__call__", native))
         for block in blocks:
             stack.enter_context(patch.dict(vars(block), forward=counted(block.forward)))
         head = stack.enter_context(_Unembedded(unembedding))
