@@ -4,11 +4,13 @@ A block of the bridge passes through some sixty hook points, and computes each n
 its hooks. Where no hook is in place none of it is seen, and it is a quarter of what a block
 launches (`tests/engine/test_native.py` counts). So a block that no hook is on runs as the modules
 that the bridge wraps, if these gave, to the last bit, what the bridge gave; where they round
-otherwise, the bridge's own block runs. Source: ours.
+otherwise, the bridge's own block runs. Of a model that was loaded with compile=True, these blocks
+run as torch.compile's code. Source: ours.
 """
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mechcla.engine.memory import is_out_of_memory
+from mechcla.errors import MechclaError
 from mechcla.interrupts import again
-from mechcla.models.native import NativeBlock, bare_blocks, made_of
+from mechcla.models.native import NativeBlock, bare_blocks, compiled, made_of
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -29,6 +32,10 @@ DRAWS = 2**18
 _known: weakref.WeakKeyDictionary[HookedModel, dict[tuple[Any, ...], Blocks]] = (
     weakref.WeakKeyDictionary()
 )
+
+
+class CannotCompile(MechclaError):
+    """torch.compile was asked for and cannot."""
 
 
 def native_blocks(
@@ -50,13 +57,42 @@ def native_blocks(
         bare = bare_blocks(model)
         if not all(block.unhooked for block in bare if block is not None):
             return ()
-        known[key] = tuple(
+        same = tuple(
             native
             if native is not None and _same(native, model.blocks[k], trunk[k : k + 2], calls[k])
             else None
             for k, native in enumerate(bare)
         )
+        known[key] = _compiled(model, same, trunk[0], calls) if model.compiled else same
     return known[key]
+
+
+def _compiled(
+    model: HookedModel, blocks: Blocks, h: Tensor, calls: Sequence[Mapping[str, Any]]
+) -> Blocks:
+    """The blocks as compiled code, each run once; how far it rounds otherwise, `fits` measures."""
+    made = tuple(block and compiled(block) for block in blocks)
+    if not any(made):
+        warnings.warn(
+            f"compile=True changes nothing for {model.name}: its blocks give other last digits "
+            "without TransformerLens' hook points, so they run with them",
+            stacklevel=2,
+        )
+    for k, block in enumerate(made):
+        try:
+            if block is not None:
+                block(h, calls[k])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            again()
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            needs = "Triton" if h.device.type == "cuda" else "a C++ compiler such as g++"
+            raise CannotCompile(
+                f"torch.compile cannot compile block {k} of {model.name} ({first}); it needs "
+                f"{needs}. Or leave compile out (--compile): blocks then run as they are"
+            ) from error
+    return made
 
 
 def _same(

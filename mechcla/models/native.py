@@ -6,8 +6,8 @@ changed in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class NativeBlock:
     libraries have on them.
     """
 
-    module: nn.Module
+    run: Callable[..., Any]
     watched: tuple[nn.Module, ...]
     library: int
 
@@ -36,9 +36,21 @@ class NativeBlock:
 
     def __call__(self, h: Tensor, given: Mapping[str, Any]) -> Tensor:
         """The residual stream behind the block: [row, seq, d_model], as `h`."""
-        out = self.module(h, **given)
+        out = self.run(h, **given)
         ended: Tensor = out[0] if isinstance(out, tuple) else out
         return ended
+
+
+def compiled(block: NativeBlock) -> NativeBlock:
+    """The block as torch.compile's code, made at its first use; blocks of one kind share it."""
+    import torch._dynamo
+
+    # One for each kind of block and each shape in which a size is 1; beyond, torch would run the
+    # rest as they are.
+    limit = max(64, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = limit
+    module: Any = block.run
+    return replace(block, run=torch.compile(module.forward, dynamic=True))
 
 
 def made_of(model: Bridged) -> tuple[Any, ...]:
