@@ -33,6 +33,24 @@ class Counts:
         return asdict(self)
 
 
+class Kernels(TorchDispatchMode):
+    """Counts the operations that would each be a kernel on a GPU, and those that wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched, self.waited = 0, 0
+        self.moved = 0  # bytes of copies
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        packet = func._overloadpacket
+        self.waited += packet in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero)
+        if packet is torch.ops.aten._to_copy:
+            self.moved += out.numel() * out.element_size()
+        self.launched += not func.is_view
+        return out
+
+
 class _Unembedded(TorchDispatchMode):
     """Counts products with (a piece of) the unembedding matrix, in entries of the logits."""
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import mechcla
+from analyses.benchmarks.counting import Kernels
 from mechcla import Intervention, scoring
 from mechcla.engine import state
 from mechcla.engine.packing import collate, pack
 from mechcla.models.load import load_model
 from tests.engine.families import ATTENTION, PARALLEL, VARIANTS, save, tokenizer
-from tests.engine.test_no_waiting import Kernels
 from tests.engine.test_user_hooks import HOW, ITEMS, last, put
 from tests.slow import others_slow
 
