@@ -134,6 +134,27 @@ def measured(work: Workload, most: int, repeats: int, compiled: bool) -> dict[st
     return found
 
 
+def rows(ways: dict[str, Any]) -> list[dict[str, str]]:
+    """The same as a table for the docs."""
+    named = {
+        "bridge": "TransformerLens' blocks",
+        "native": "without hook points",
+        "compiled": "compiled",
+    }
+    return [
+        {
+            "blocks": named[name],
+            "seconds": f"{way['seconds']:.2f} ({min(way['all_seconds']):.2f}-"
+            f"{max(way['all_seconds']):.2f})",
+            "times as fast": f"{way['times_bridge']:.2f}",
+            "operations launched": f"{way['launched']:,}" if "launched" in way else "not counted",
+            "share of matrix products": f"{way['products']:.2f}",
+            "largest difference in log-likelihood": f"{way['difference_to_bridge']:.1g}",
+        }
+        for name, way in ways.items()
+    ]
+
+
 def _bridged(work: Workload, most: int) -> Result:
     with bridged():
         return engine(work, most)
@@ -157,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
         "block": of_a_block(work),
         **measured(work, args.max_tokens, args.repeats, args.compile),
     }
+    record["rows"] = rows(record["ways"])
     text = json.dumps(record, indent=1)
     checked(args.out).write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -21,4 +21,8 @@ def test_fewer_operations_for_the_same_numbers(tmp_path, one_thread, capsys):
     assert 0 < native["products"] < 1
     assert found["cells"] == 6
     assert found["clock"] == "cpu"
+    assert [row["blocks"] for row in found["rows"]] == [
+        "TransformerLens' blocks",
+        "without hook points",
+    ]
     assert json.loads(capsys.readouterr().out) == found
