@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from mechcla.models.checkpoint import (
     refused_by_hub,
 )
 from mechcla.models.digests import source_of
+from mechcla.models.gguf_files import gguf_folder
+from mechcla.models.gguf_header import check_gguf, is_gguf
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
 from mechcla.models.packaged import PACKAGED
@@ -87,9 +90,12 @@ def load_model(
         raise unknown("dtype", dtype, DTYPES)
     where = placement(device, device_map, n_devices, max_memory)
     name, adapter = str(name), None if adapter is None else str(adapter)
-    path, local = _place(name)
-    if local:
-        check_no_revision(name, revision, adapter)
+    if trust_remote_code and is_gguf(name):
+        raise MechclaError(
+            f"trust_remote_code was asked for, and {name!r} is a GGUF file, which comes with no "
+            "code; leave it out"
+        )
+    path, local = _place(name, revision, adapter)
     folder = find_adapter(path, revision, local)
     base = name
     if adapter is not None:
@@ -109,7 +115,7 @@ def load_model(
                 f"load_model(base, adapter={name!r})"
             )
         base, adapter = recorded, pinned
-        if not Path(recorded).is_dir() and Path(recorded).is_absolute():
+        if not Path(recorded).exists() and Path(recorded).is_absolute():
             raise MechclaError(
                 f"the base {recorded!r} of the adapter {name!r} is not here; say where it is: "
                 f"load_model(base, adapter={name!r})"
@@ -189,9 +195,7 @@ def find_fitting_adapter(
     adapter that is not there, not whole, or of another base, for a base that is an adapter itself,
     and for a revision of one that has none.
     """
-    path, local = _place(base)
-    if local:
-        check_no_revision(base, revision, str(adapter))
+    path, local = _place(base, revision, str(adapter))
     held = find_adapter(path, revision, local)
     if held is not None:
         raise MechclaError(
@@ -221,10 +225,9 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
 
     Checked as `load_model` checks it. Raises MechclaError also for a name that is an adapter.
     """
-    path, local = _place(name)
+    path, local = _place(name, revision)
     what = f"the model {name!r}"
     if local:
-        check_no_revision(name, revision)
         check_folder(Path(path), what)
     options = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
     try:
@@ -240,38 +243,47 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
 
 def check_model_name(name: str) -> None:
     """Refuse, before anything is loaded, a name that can be no model: a path to nothing, say."""
-    if name not in PACKAGED:
+    if is_gguf(name):
+        check_gguf(name)
+    elif name not in PACKAGED:
         _place(name)
 
 
-def _place(name: str) -> tuple[str, bool]:
-    """Where a name's files are, and whether that is a folder. Refuses a path to nothing.
+def _place(name: str, revision: str | None = None, adapter: str | None = None) -> tuple[str, bool]:
+    """Where a name's files are, and whether that is a folder; of a GGUF file, the one it becomes.
 
-    A library would speak of tokenizers or repository ids.
+    Refuses a path to nothing, of which a library would speak as of tokenizers or repository ids,
+    and a revision of what has none. adapter: what was asked for beside the name.
     """
-    if name in PACKAGED:
-        return str(_packaged(name)), True
-    if user_path(name).is_dir():
-        return str(user_path(name)), True
-    if user_path(name).suffix == ".gguf" and user_path(name).is_file():
-        raise MechclaError(
-            f"cannot load the model {name!r}: it is a GGUF file, and mechcla takes folders of "
-            "plain weights; docs/models.md has the lines that make one of it"
-        )
-    if (shipped := find_shipped(name)) is not None:
-        return str(shipped), True
-    repository, revision = at_revision(name)
-    if revision is not None:
+    local = _local(name)
+    if local is not None:
+        check_no_revision(name, revision, adapter)
+        return str(local()), True
+    repository, named = at_revision(name)
+    if named is not None:
         raise MechclaError(
             f"cannot load the model {name!r}: a model's revision stands by itself; expected "
-            f"{repository!r} and revision={revision!r} (--revision {revision})"
+            f"{repository!r} and revision={named!r} (--revision {named})"
         )
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected "
-            f"{', '.join(map(repr, PACKAGED))}, a folder, or a Hugging Face id such as org/model"
+            f"{', '.join(map(repr, PACKAGED))}, a folder, a GGUF file, or a Hugging Face id such "
+            "as org/model"
         )
     return name, False
+
+
+def _local(name: str) -> Callable[[], Path] | None:
+    """What gives the folder of a name that is none of the hub's."""
+    if name in PACKAGED:
+        return lambda: _packaged(name)
+    if user_path(name).is_dir():
+        return lambda: user_path(name)
+    if is_gguf(name):
+        return lambda: gguf_folder(name)
+    shipped = find_shipped(name)
+    return None if shipped is None else lambda: shipped
 
 
 def _packaged(name: str) -> Path:
