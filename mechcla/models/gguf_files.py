@@ -23,7 +23,7 @@ from mechcla.models.conversion import (
 )
 from mechcla.models.gguf_config import check_whole, checked_config
 from mechcla.models.gguf_header import Header, check_gguf, read_header
-from mechcla.models.gguf_tokens import check_tokenizer, mend
+from mechcla.models.gguf_tokens import check_saved, check_tokenizer, mend
 from mechcla.storage import file_sha256
 
 VERSION = 1  # of the conversion: another one makes another folder
@@ -81,6 +81,7 @@ def _convert(source: Path, header: Header, folder: Path, what: str) -> None:
         saved = saved_tokenizer(tokenizer, folder)
     except Exception as error:
         raise _refused(header, what, error) from error
+    check_saved(tokenizer, saved, what)
     check_tokenizer(saved, header.settings, what)
     _end_of_answers(folder, header)
 

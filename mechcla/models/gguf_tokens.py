@@ -39,6 +39,7 @@ TEXTS = (
     "پایتخت ایران تهران است. عاصمة مصر القاهرة",
     "Η πρωτεύουσα της Ελλάδας είναι η Αθήνα",
 )
+ODD = ("  2024", "x = ² + ³", "it's  we'll\t\t tab", "a  1  b\n\n 2\n", "1月2日 ½")
 SAMPLED = 200  # words of the vocabulary that are looked at
 SPACE = "▁"  # a space, in the vocabularies of SentencePiece
 
@@ -89,6 +90,20 @@ def _no_space_before(backend: Any) -> None:
     if isinstance(backend.pre_tokenizer, Metaspace):
         backend.pre_tokenizer = Metaspace(replacement=SPACE, prepend_scheme="never", split=False)
         backend.decoder = Sequence([Replace(SPACE, " "), ByteFallback(), Fuse()])
+
+
+def check_saved(mended: Any, saved: Any, what: str) -> None:
+    """Refuse a tokenizer that is another one when it is read from its folder.
+
+    transformers builds those of some model types anew, by a class of its own, such as Qwen 2's.
+    """
+    for text in (*TEXTS, *ODD):
+        if (read := saved(text).input_ids) != (own := mended(text).input_ids):
+            raise MechclaError(
+                f"{what}: transformers' {type(saved).__name__} has its own way of splitting texts, "
+                f"which is not the GGUF file's: {text!r} becomes {read}, not {own}; load the "
+                "weights that it was quantised from"
+            )
 
 
 def check_tokenizer(tokenizer: Any, settings: Mapping[str, Any], what: str) -> None:

@@ -29,7 +29,7 @@ def write_gguf(
     tensors: Mapping[str, np.ndarray] | None = None,
     leave_out: tuple[str, ...] = (),
 ) -> Path:
-    """The model in a folder as a GGUF file; kind: of the matrices, else all are float32.
+    """The model in a folder as a GGUF file; kind: of matrices that it fits, else float32.
 
     settings: besides or instead of the model's own, by GGUF's names; None leaves one out. tensors:
     besides the model's. leave_out: names of tensors.
@@ -46,7 +46,7 @@ def write_gguf(
     for name, values in held.items():
         if name in leave_out:
             continue
-        if kind is not None and values.ndim == 2:
+        if kind is not None and values.ndim == 2 and values.shape[1] % 32 == 0:
             writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
         else:
             writer.add_tensor(name, values)
