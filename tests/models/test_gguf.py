@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -430,3 +431,13 @@ def test_without_the_package_one_message_says_what_to_install(file, tmp_path):
     )
     assert "needs the package 'gguf'; install it with: pip install 'mechcla[gguf]'" in done.stderr
     assert kept(tmp_path) == []
+
+
+def test_the_page_s_block_loads_a_file(file):
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    (code,) = re.findall(r"## GGUF files\n```python\n(.*?)```", page, re.DOTALL)
+    shown = "downloads/model-Q4_K_M.gguf"
+    assert code.count(shown) == 2
+    held: dict[str, Any] = {}
+    exec(compile(code.replace(shown, str(file)), "docs/models.md", "exec"), held)
+    assert held["model"].describe()["dtype"] == "bfloat16"
