@@ -35,7 +35,7 @@ SAME: dict[str, tuple[str, ...]] = {
 SHAPES = re.compile(
     r"block_count|embedding_length|feed_forward_length|expert_feed_forward_length|vocab_size"
     r"|attention\.(key|value)_length|ssm\.(conv_kernel|state_size|inner_size|time_step_rank)"
-    r"|shortconv\.l_cache|context_length|tensor_data_layout|rope\.scaling\.(finetuned|type|factor)"
+    r"|shortconv\.l_cache|context_length|tensor_data_layout|rope\.scaling\.(finetuned|type|factor|original_context_length)"
     r"|rope\.freq_base|rope\.dimension_count"
 )
 LLAMA_3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -144,7 +144,7 @@ def _same_heads(config: Any, value: Any) -> bool:
 def _scale(config: Any, own: Mapping[str, Any]) -> None:
     """Gemma's attention scale: by the head's width, in the models of 27B by hidden width a head."""
     if hasattr(config, "query_pre_attn_scalar") and "attention.key_length" in own:
-        large = own["block_count"] == {"gemma2_text": 46, "gemma2": 46}.get(config.model_type, 62)
+        large = own["block_count"] == (46 if config.model_type == "gemma2" else 62)
         per_head = own["embedding_length"] // own["attention.head_count"]
         config.query_pre_attn_scalar = per_head if large else own["attention.key_length"]
 
@@ -167,7 +167,8 @@ def _rotary(config: Any, own: Mapping[str, Any], frequencies: tuple[float, ...],
     if turned := own.get("rope.dimension_count"):
         per_head = config.hidden_size // own["attention.head_count"]
         width = _held(config, ("head_dim",)) or per_head
-        if turned != int(width * full.get("partial_rotary_factor", 1.0)):
+        part = full.get("partial_rotary_factor") or _held(config, ("partial_rotary_factor",))
+        if turned != int(width * (part or 1.0)):
             raise _no_scaling(f"rope.dimension_count={turned} of a head's {width}", what)
     kind, factor = own.get("rope.scaling.type", "none"), own.get("rope.scaling.factor", 1.0)
     if frequencies:

@@ -5,7 +5,9 @@ The folder's name holds the file's SHA-256, so a file that was changed is conver
 
 from __future__ import annotations
 
+import json
 import shutil
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from mechcla.models.conversion import (
 )
 from mechcla.models.gguf_config import check_whole, checked_config
 from mechcla.models.gguf_header import Header, check_gguf, read_header
-from mechcla.models.gguf_tokens import check_saved, check_tokenizer, mend
-from mechcla.storage import file_sha256
+from mechcla.models.gguf_tokens import check_saved, check_tokenizer, doubts, mend
+from mechcla.storage import cache_folder, file_sha256, write_json
 
 VERSION = 1  # of the conversion: another one makes another folder
+DOUBTS = "doubts.json"  # in the folder: what is warned of whenever the model is loaded
+GIB = 1 << 30
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
@@ -44,10 +48,24 @@ def gguf_folder(name: str) -> Path:
 
     def make(work: Path) -> None:
         header = read_header(path, name)
+        _check_room(header, what)
         announce(folder, what)
         _convert(_alone(path, work / "gguf"), header, work / "model", f"cannot load {what}")
 
-    return converted(folder, what, make)
+    found = converted(folder, what, make)
+    for doubt in json.loads((found / DOUBTS).read_text("utf-8")):
+        warnings.warn(f"{what}: {doubt}", stacklevel=2)
+    return found
+
+
+def _check_room(header: Header, what: str) -> None:
+    needed, free = 4 * sum(header.sizes.values()), shutil.disk_usage(cache_folder()).free
+    if free < needed:
+        raise MechclaError(
+            f"cannot load {what}: as plain float32 weights it takes {needed / GIB:.1f} GiB, and "
+            f"{str(cache_folder())!r} has {free / GIB:.1f} GiB free; make room, or set "
+            "MECHCLA_CACHE to a folder with more"
+        )
 
 
 @lru_cache(maxsize=64)
@@ -70,20 +88,19 @@ def _alone(path: Path, folder: Path) -> Path:
 def _convert(source: Path, header: Header, folder: Path, what: str) -> None:
     try:
         model, missing = dequantised(source)
-    except Exception as error:  # transformers and gguf raise whatever their readers do
-        raise _refused(header, what, error) from error
-    check_whole(model, missing, header, what)
-    config = checked_config(plain_config(model), header, what)
-    try:
-        save_plain(model, config, folder)
+        check_whole(model, missing, header, what)
+        save_plain(model, checked_config(plain_config(model), header, what), folder)
         tokenizer = gguf_tokenizer(source)
         mend(tokenizer, header.settings)
         saved = saved_tokenizer(tokenizer, folder)
-    except Exception as error:
+        check_saved(tokenizer, saved, what)
+        check_tokenizer(saved, header.settings, what)
+        _end_of_answers(folder, header)
+        write_json(folder / DOUBTS, doubts(saved, header.settings))
+    except MechclaError:
+        raise
+    except Exception as error:  # transformers and gguf raise whatever their readers do
         raise _refused(header, what, error) from error
-    check_saved(tokenizer, saved, what)
-    check_tokenizer(saved, header.settings, what)
-    _end_of_answers(folder, header)
 
 
 def _refused(header: Header, what: str, error: BaseException) -> MechclaError:

@@ -7,7 +7,6 @@ the meanings: llama.cpp's llama-vocab.cpp.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,7 +106,7 @@ def check_saved(mended: Any, saved: Any, what: str) -> None:
 
 
 def check_tokenizer(tokenizer: Any, settings: Mapping[str, Any], what: str) -> None:
-    """Refuse a tokenizer that does not do what the file says; warn where that cannot be known.
+    """Refuse a tokenizer that does not do what the file says.
 
     Raises MechclaError for a BOS that the file does not ask for, or that is left out, for a space
     before a text likewise, and for texts that are cut into single letters.
@@ -137,7 +136,6 @@ def check_tokenizer(tokenizer: Any, settings: Mapping[str, Any], what: str) -> N
             f"{wrongly}: of {looked} words of its vocabulary {looked - whole} are cut into several "
             "tokens; install transformers 5.23"
         )
-    _warn(tokenizer, settings, what)
 
 
 def _words(tokenizer: Any) -> tuple[int, int]:
@@ -151,24 +149,26 @@ def _words(tokenizer: Any) -> tuple[int, int]:
     return sum(len(ids) == 1 for ids in read), len(texts)
 
 
-def _warn(tokenizer: Any, settings: Mapping[str, Any], what: str) -> None:
-    what = what.removeprefix("cannot load ")
+def doubts(tokenizer: Any, settings: Mapping[str, Any]) -> list[str]:
+    """What cannot be known of a tokenizer, or is known to be wrong with some texts: to be warned of
+    whenever the model is loaded.
+    """
+    found = []
     pre = settings.get("tokenizer.ggml.pre")
     if settings.get("tokenizer.ggml.model") == "gpt2" and pre not in KNOWN:
-        warnings.warn(
-            f"{what}: its GGUF file splits texts by the rule {pre!r}, which transformers is not "
-            "known to have, so that some texts may become other tokens than in llama.cpp; compare "
-            "them, or load the weights that it was quantised from",
-            stacklevel=2,
+        found.append(
+            f"its GGUF file splits texts by the rule {pre!r}, which transformers is not known to "
+            "have, so that some texts may become other tokens than in llama.cpp; compare them, or "
+            "load the weights that it was quantised from"
         )
     changed = [text for text in TEXTS if _written(tokenizer, text) != text]
     if changed:
-        warnings.warn(
-            f"{what}: its tokenizer does not give back {listed(map(repr, changed), 2)} (but "
-            f"{_written(tokenizer, changed[0])!r}), so what it cannot write is scored as "
-            "something else; choose languages that it can write",
-            stacklevel=2,
+        found.append(
+            f"its tokenizer does not give back {listed(map(repr, changed), 2)} (but "
+            f"{_written(tokenizer, changed[0])!r}), so what it cannot write is scored as something "
+            "else; choose languages that it can write"
         )
+    return found
 
 
 def _written(tokenizer: Any, text: str) -> str:

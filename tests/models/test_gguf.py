@@ -5,7 +5,6 @@ or of transformers' own reading of it where it is quantised; each wrong file is 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -377,8 +376,28 @@ def test_digits_stand_alone_where_the_file_says_so_and_an_unknown_rule_is_a_warn
     model = load(write_gguf(folders["llama"], tmp_path / "a.gguf", settings=rule))
     assert model.tokenizer.tokenize("a  12") == ["a", "Ġ", "Ġ", "1", "2"]
     path = write_gguf(folders["llama"], tmp_path / "b.gguf", settings={"tokenizer.ggml.pre": "zz"})
-    with pytest.warns(UserWarning, match=r"b\.gguf': its GGUF file splits texts by the rule 'zz'"):
+    for _ in range(2):  # when it is converted, and whenever it is loaded
+        with pytest.warns(UserWarning, match=r"b\.gguf': its GGUF file splits .* the rule 'zz'"):
+            load(path)
+
+
+def test_texts_that_the_tokenizer_cannot_write_are_warned_of(folders, tmp_path):
+    """As of a vocabulary without bytes."""
+    tokenizer = AutoTokenizer.from_pretrained(folders["llama, pieces"])
+    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    other = [f"unused{k}" if t.startswith("<0x") else t for k, t in enumerate(tokens)]
+    settings = {"tokenizer.ggml.tokens": other}
+    path = write_gguf(folders["llama, pieces"], tmp_path / "tiny.gguf", settings=settings)
+    with pytest.warns(UserWarning, match="does not give back 'The capital.*and 4 more.*can write"):
         load(path)
+
+
+def test_a_disk_without_room_is_one_message(file, tmp_path, monkeypatch):
+    small = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: small)
+    with pytest.raises(MechclaError, match=r"it takes 0\.0 GiB, .* has 0\.0 GiB free; make room"):
+        load(file)
+    assert kept(tmp_path) == []
 
 
 def test_a_class_of_transformers_that_splits_in_its_own_way_is_refused(folders, tmp_path):
@@ -414,22 +433,10 @@ def test_adapters_maps_and_names_of_runs_work_as_with_folders(file, folders, tmp
     assert set(model_runs(config)) == {"tiny", "other"}
 
 
-def test_without_the_package_one_message_says_what_to_install(file, tmp_path):
-    code = (
-        "import sys\n"
-        "sys.modules['gguf'] = None\n"
-        "import mechcla\n"
-        "mechcla.load_model(sys.argv[1], device='cpu')\n"
-    )
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=env,
-    )
-    assert "needs the package 'gguf'; install it with: pip install 'mechcla[gguf]'" in done.stderr
+def test_without_the_package_one_message_says_what_to_install(file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)  # as where it is not installed
+    with pytest.raises(MechclaError, match=r"package 'gguf'; .*: pip install 'mechcla\[gguf\]'"):
+        load(file)
     assert kept(tmp_path) == []
 
 
