@@ -165,7 +165,7 @@ def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, An
 
     model: Any
     info: dict[str, Any]
-    with _without_report():
+    with without_report():
         model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             path,
             dtype=dtype,
@@ -251,7 +251,7 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 
 @contextmanager
-def _without_report() -> Iterator[None]:
+def without_report() -> Iterator[None]:
     """transformers prints a table of keys as a warning; what matters of it is an error here.
 
     Its bar is shown where ours would be.

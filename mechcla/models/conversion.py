@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
+from mechcla.models.checkpoint import listed, without_report
 from mechcla.storage import cache_folder
 
 
@@ -53,20 +54,32 @@ def announce(folder: str, what: str) -> None:
     print(f"mechcla: converting {what} once into {target}", file=sys.stderr, flush=True)
 
 
-def dequantised(source: Path) -> tuple[Any, list[str]]:
-    """A GGUF file's model as transformers dequantises it to float32, and the weights it lacks."""
+def dequantised(source: Path, what: str) -> Any:
+    """A GGUF file's model as transformers dequantises it to float32.
+
+    Raises MechclaError for a weight that transformers does not find in the file, or finds in
+    another shape: it would be filled at random.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     model: Any
     info: dict[str, Any]
-    model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-        str(source.parent),
-        gguf_file=source.name,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
-    return model, sorted(info["missing_keys"])
+    with without_report():
+        model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+            str(source.parent),
+            gguf_file=source.name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that all of them are named, here
+        )
+    shapes = [f"{k} ({tuple(has)}, not {tuple(asks)})" for k, has, asks in info["mismatched_keys"]]
+    if lacking := sorted([*info["missing_keys"], *shapes]):
+        raise MechclaError(
+            f"{what}: transformers does not find {listed(lacking)} in the GGUF file, which a "
+            f"{type(model).__name__} has; load the weights that it was quantised from"
+        )
+    return model
 
 
 def save_plain(model: Any, config: Any, folder: Path) -> None:

@@ -87,8 +87,8 @@ def _alone(path: Path, folder: Path) -> Path:
 
 def _convert(source: Path, header: Header, folder: Path, what: str) -> None:
     try:
-        model, missing = dequantised(source)
-        check_whole(model, missing, header, what)
+        model = dequantised(source, what)
+        check_whole(model, header, what)
         save_plain(model, checked_config(plain_config(model), header, what), folder)
         tokenizer = gguf_tokenizer(source)
         mend(tokenizer, header.settings)

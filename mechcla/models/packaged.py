@@ -94,7 +94,7 @@ def check_tokens(model: Packaged, tokenizer: Any) -> None:
 
 def _convert(model: Packaged, source: Path, folder: Path) -> None:
     """Dequantise to float32 and save weights, config and tokenizer."""
-    quantised, _ = dequantised(source)
+    quantised = dequantised(source, f"cannot load {model.what}")
     save_plain(quantised, plain_config(quantised), folder)
     tokenizer = gguf_tokenizer(source)
     if model.repair is not None:
