@@ -20,7 +20,7 @@ from mechcla.storage import cache_folder
 
 
 def converted(folder: str, what: str, make: Callable[[Path], None]) -> Path:
-    """The folder of this name in the cache folder; made now if it is not there (up to a minute).
+    """The folder of this name in the cache folder; made now if it is not there (minutes).
 
     make: writes the model into `model` in the empty folder that it gets. Raises MechclaError where
     the cache folder cannot be written, and what `make` raises; nothing is left behind then.

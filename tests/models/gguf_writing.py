@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "gemma3_text": "gemma3"}
+SAME = ("llama", "qwen2", "qwen3", "gemma2", "phi3")
+ARCHITECTURES = {**{name: name for name in SAME}, "gemma3_text": "gemma3"}
+GEMMA = ("gemma2", "gemma3")
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 
 
@@ -84,12 +86,16 @@ def _settings(config: Any, architecture: str) -> dict[str, Any]:
         "ARCH.rope.freq_base": float(rope.get("full_attention", rope)["rope_theta"]),
         "ARCH.vocab_size": config.vocab_size,
     }
-    if architecture == "llama":
-        found["ARCH.rope.dimension_count"] = config.head_dim
-    if architecture == "gemma3":
-        found["ARCH.attention.key_length"] = config.head_dim
-        found["ARCH.attention.value_length"] = config.head_dim
+    per_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if architecture in ("llama", "phi3"):
+        found["ARCH.rope.dimension_count"] = per_head
+    if architecture in ("qwen3", *GEMMA):
+        found["ARCH.attention.key_length"] = found["ARCH.attention.value_length"] = per_head
+    if architecture in ("phi3", *GEMMA):
         found["ARCH.attention.sliding_window"] = config.sliding_window
+    if architecture == "gemma2":
+        found["ARCH.attn_logit_softcapping"] = config.attn_logit_softcapping
+        found["ARCH.final_logit_softcapping"] = config.final_logit_softcapping
     return found
 
 
@@ -144,7 +150,7 @@ def _tensors(model: Any, architecture: str) -> dict[str, np.ndarray]:
             values = interleaved(values, model.config.num_attention_heads)
         if architecture == "llama" and "k_proj" in key:
             values = interleaved(values, model.config.num_key_value_heads)
-        if architecture == "gemma3" and "norm" in key:
+        if architecture in GEMMA and "norm" in key:
             values = values + 1
         found[f"{names.get_name(stem)}.{end}"] = values.numpy().copy()
     return found

@@ -24,7 +24,8 @@ gguf = pytest.importorskip("gguf", reason="the extra `gguf` is not installed")
 import mechcla  # noqa: E402
 from mechcla.errors import MechclaError  # noqa: E402
 from mechcla.models.conversion import converted  # noqa: E402
-from mechcla.models.gguf_config import llama_3_divisors  # noqa: E402
+from mechcla.models.gguf_config import checked_config, llama_3_divisors  # noqa: E402
+from mechcla.models.gguf_header import Header  # noqa: E402
 from mechcla.models.load import check_model_name, find_fitting_adapter, load_model  # noqa: E402
 from mechcla.sweep.config import make  # noqa: E402
 from mechcla.sweep.held import find_model  # noqa: E402
@@ -84,7 +85,7 @@ def save(family: str, folder: Path, tokenizer: Any, **changes: Any) -> Path:
         sizes.pop("head_dim")
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**sizes))
     for name, parameter in model.named_parameters():
-        parameter.data.normal_(float("norm" in name and family != "gemma3_text"), 0.15)
+        parameter.data.normal_(float("norm" in name and "gemma" not in family), 0.15)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -97,6 +98,12 @@ MADE = {
         "llama", f, piece_tokenizer(LlamaTokenizer, add_prefix_space=False)
     ),
     "qwen2": lambda folder: save("qwen2", folder, without_bos()),
+    "qwen3": lambda folder: save("qwen3", folder, without_bos(), head_dim=128),
+    "phi3": lambda f: save("phi3", f, without_bos(), sliding_window=8, pad_token_id=0),
+    "gemma2": lambda folder: save(
+        *("gemma2", folder, piece_tokenizer(GemmaTokenizer)),
+        **{"query_pre_attn_scalar": 8, "sliding_window": 8},
+    ),
     "gemma3": lambda folder: save(
         "gemma3_text",
         folder,
@@ -158,7 +165,7 @@ def test_a_file_of_float32_is_the_model_and_the_tokenizer_it_was_made_of(
         assert model.tokenizer(text).input_ids == own(text).input_ids, text
         ids = own(text, add_special_tokens=False).input_ids
         assert model.tokenizer.decode(ids) == own.decode(ids)
-    assert (own("a").input_ids[0] == own.bos_token_id) == (name != "qwen2")
+    assert (own("a").input_ids[0] == own.bos_token_id) == (name not in ("qwen2", "qwen3", "phi3"))
     assert model.tokenizer.chat_template == own.chat_template
     same_scores(model, raw, own, small_items[:5])
     assert model.name == str(path)
@@ -347,6 +354,30 @@ def test_a_linear_scaling_is_carried_over(folders, tmp_path):
         "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
     }
     assert config["query_pre_attn_scalar"] == 8
+
+
+@pytest.mark.parametrize(
+    ("family", "blocks", "width", "heads", "head", "scale"),
+    [
+        ("gemma3_text", 62, 5376, 32, 128, 168),  # 27B, as released
+        ("gemma3_text", 34, 2560, 8, 256, 256),  # 4B
+        ("gemma2", 46, 4608, 32, 128, 144),  # 27B
+        ("gemma2", 42, 3584, 16, 256, 256),  # 9B
+    ],
+)
+def test_gemmas_attention_scale_is_that_of_its_size(family, blocks, width, heads, head, scale):
+    architecture = family.removesuffix("_text")
+    said = {
+        "block_count": blocks,
+        "embedding_length": width,
+        "attention.head_count": heads,
+        "attention.key_length": head,
+    }
+    settings = {f"{architecture}.{key}": value for key, value in said.items()}
+    header = Header(settings | {"general.architecture": architecture}, {})
+    sizes = {"num_hidden_layers": blocks, "hidden_size": width, "num_attention_heads": heads}
+    read = CONFIG_MAPPING[family](**sizes, head_dim=head, query_pre_attn_scalar=1)
+    assert checked_config(read, header, "the model").query_pre_attn_scalar == scale
 
 
 BOS = {
