@@ -47,7 +47,8 @@ class AlignConfig(Given):
         "", description="the adapter's folder, which must not exist yet; default: adapters/METHOD"
     )
     model: str = Field(
-        "demo", description="the base: 'demo', 'smollm2', a Hugging Face id, or a folder"
+        "demo",
+        description="the base: 'demo', 'smollm2', a Hugging Face id, a folder or a GGUF file",
     )
     revision: str | None = Field(None, description="git revision of a Hugging Face model")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")

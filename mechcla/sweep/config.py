@@ -64,7 +64,9 @@ class SweepConfig(SteeringSettings):
     out: str = Field(
         "runs/demo", description="run folder; the same command again does only what is missing"
     )
-    model: str = Field("demo", description="'demo', 'smollm2', a Hugging Face id, or a folder")
+    model: str = Field(
+        "demo", description="'demo', 'smollm2', a Hugging Face id, a folder or a GGUF file"
+    )
     adapters: Words = Field(
         [],
         description="adapters of the model, as adapters/mist,adapters/clo: a run each beside the "

@@ -130,7 +130,7 @@ def _parts(name: str) -> tuple[str, str | None]:
                 return base, adapter
             if base and (user_path(adapter) / "adapter_config.json").is_file():
                 return base, str(Path(user_path(adapter)))
-            known = base in PACKAGED or user_path(base).is_dir() or re.fullmatch(REPOSITORY, base)
+            known = base in PACKAGED or user_path(base).exists() or re.fullmatch(REPOSITORY, base)
             if known and re.fullmatch(REPOSITORY, at_revision(adapter)[0]):  # which holds no "+"
                 return base, adapter
     return name, None

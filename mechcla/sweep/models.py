@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mechcla import plots
 from mechcla.errors import MechclaError
+from mechcla.models.gguf_header import is_gguf
 from mechcla.models.load import check_model_name
 from mechcla.models.revisions import at_revision
 from mechcla.runs.compare import RunComparison, compare_runs
@@ -69,6 +70,9 @@ def _named(model: str) -> tuple[str, dict[str, str | None]]:
         if not (name := user_path(model).resolve().name):
             raise MechclaError(f"models: {model!r} has no name; expected the folder of a model")
         return name, {"model": model}
+    if is_gguf(model):
+        check_model_name(model)
+        return user_path(model).stem, {"model": model}
     if "+" in model:
         raise MechclaError(
             f"models: {model!r} is an adapter on its base; expected --model BASE --adapters A,B, "

@@ -171,12 +171,6 @@ def test_what_the_hub_refuses_ends_in_the_line_that_says_what_to_do(tmp_path):
         assert part in private
 
 
-def test_a_gguf_file_is_refused_with_the_page_that_converts_it(tmp_path):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    with pytest.raises(MechclaError, match=r"m\.gguf.*GGUF file.*docs/models\.md"):
-        load_model(tmp_path / "m.gguf", device="cpu")
-
-
 def test_packed_weights_without_their_package_are_one_message_that_names_it(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
