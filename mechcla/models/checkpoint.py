@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.models.quantised import asked_of, check_asked, refused, settle
 from mechcla.models.revisions import chain_of
 from mechcla.progress import shown
 
@@ -146,15 +147,21 @@ def check_safetensors(path: Path, what: str) -> None:
         ) from error
 
 
-def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, Any]) -> Any:
+def load_weights(
+    path: str, what: str, dtype: torch.dtype, options: dict[str, Any], plain_only: bool = True
+) -> Any:
     """The transformers model of a checkpoint, every tensor of it read from safetensors.
 
-    Raises MechclaError for a tensor that is missing, of another shape, or in the checkpoint without
+    plain_only: refuse quantised weights altogether, else those that mechcla does not run. Raises MechclaError for a tensor that is missing, of another shape, or in the checkpoint without
     a place in the decoder. Tensors outside the decoder (a value head, a vision tower) are named in
     a warning.
     """
     from transformers import AutoModelForCausalLM
 
+    if asked := asked_of(path, options):
+        check_asked(asked, what, plain_only)
+        # A map even for one device: else transformers would choose a GPU by itself.
+        options = {"device_map": {"": "cpu"}} | options
     model: Any
     info: dict[str, Any]
     with _without_report():
@@ -169,22 +176,11 @@ def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, An
             **options,
         )
     _check_info(model, info, what)
-    check_plain(model, what)
+    method = getattr(model, "quantization_method", None)
+    if getattr(model, "is_quantized", False) and not asked:  # only the class knew
+        raise refused(str(getattr(method, "value", method)), what)
+    settle(model, what)
     return model
-
-
-def check_plain(model: Any, what: str) -> None:
-    """Refuse packed weights. With bitsandbytes' in 4 bits, on a CPU, reading the state_dict, as a
-    digest does, changes what the model computes from then on.
-    """
-    if not getattr(model, "is_quantized", False):
-        return
-    method = getattr(getattr(model.config, "quantization_config", None), "quant_method", "packed")
-    raise MechclaError(
-        f"cannot load {what}: its weights are quantised ({getattr(method, 'value', method)}), and "
-        "mechcla takes plain ones; load the checkpoint that it was quantised from, with "
-        "dtype='bfloat16' where memory is short"
-    )
 
 
 def _check_info(model: Any, info: dict[str, Any], what: str) -> None:

@@ -141,7 +141,7 @@ def load_model(
             )
             # An adapter is merged on the CPU, whose rounding is the same everywhere.
             to = where.keywords if folder is None or where.device is None else {}
-            hf_model = load_weights(path, what, torch_dtype, options | dict(to))
+            hf_model = load_weights(path, what, torch_dtype, options | dict(to), folder is not None)
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do

@@ -1,0 +1,202 @@
+"""Quantised weights: bitsandbytes' in 4 and 8 bits run as transformers runs them; others do not.
+
+Each layer keeps its weights packed and unpacks them as it runs. On a CPU with AVX512-BF16,
+bitsandbytes 0.49 and later pack 4-bit weights anew, in place, at the first pass, and round what
+they compute to bfloat16. Reading the state dict, as a digest does, turns that back, but leaves the
+scales in another order (or, where these are quantised too, quantises them again), and from then on
+the layer computes something else. Here this is switched off: the weights stay as the file has them,
+layers compute in their own dtype on every device, and a digest disturbs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mechcla.errors import MechclaError
+
+METHOD = "bitsandbytes"
+EXTRA = "pip install 'mechcla[quantised]'"
+# Classes of bitsandbytes' parameters, by name, as transformers tells them: it need not be there.
+PACKED = ("Params4bit", "Int8Params")
+PLAIN = (
+    "load the checkpoint that it was quantised from, with dtype='bfloat16' where memory is short"
+)
+MERGE = (
+    "merge the adapter into the plain base first (PeftModel.from_pretrained(base, adapter)"
+    ".merge_and_unload().save_pretrained(folder)), and quantise what that makes"
+)
+
+
+def asked_of(path: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a checkpoint's config.json says of quantisation; empty where its weights are plain.
+
+    options: as `from_pretrained` takes them. Raises what transformers raises for a config that
+    cannot be had.
+    """
+    from transformers import PreTrainedConfig
+
+    known = {k: v for k, v in options.items() if k in ("revision", "local_files_only")}
+    config, _ = PreTrainedConfig.get_config_dict(path, **known)
+    # Of a model with a vision tower, some keep it with the text decoder's config.
+    inner = config.get("text_config")
+    found = config.get("quantization_config")
+    if not found and isinstance(inner, Mapping):
+        found = inner.get("quantization_config")
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def check_asked(asked: Mapping[str, Any], what: str, plain_only: bool) -> None:
+    """Refuse, before weights are read, quantised ones that cannot be run here.
+
+    plain_only: for an adapter, which is merged into, or trained on, plain weights. Raises
+    MechclaError for that, for a method that is not bitsandbytes', and where its package is absent.
+    """
+    method = str(asked.get("quant_method") or ("" if not _bits(asked) else METHOD))
+    if method != METHOD:
+        raise refused(method or "packed", what)
+    if plain_only:
+        raise MechclaError(
+            f"{what} is quantised ({METHOD}, {_bits(asked)} bits), and adapters go with plain "
+            f"weights; {MERGE}"
+        )
+    absent = [name for name in (METHOD, "accelerate") if find_spec(name) is None]
+    if absent:
+        raise MechclaError(
+            f"cannot load {what}: its weights are quantised in {_bits(asked)} bits, which needs "
+            f"the package {' and '.join(map(repr, absent))}; install it with: {EXTRA}"
+        )
+
+
+def refused(method: str, what: str) -> MechclaError:
+    """For weights of a method that mechcla does not run."""
+    return MechclaError(
+        f"cannot load {what}: its weights are quantised ({method}), and mechcla takes plain ones, "
+        f"and of quantised ones those of {METHOD}; {PLAIN}"
+    )
+
+
+def settle(model: Any, what: str) -> None:
+    """Make a transformers model with bitsandbytes' weights compute what the file says, always.
+
+    Nothing happens to one of plain weights. Raises MechclaError where the embedding or the
+    unembedding is quantised, whose weights mechcla uses as they are, and for a model that was run
+    before and has its weights packed anew.
+    """
+    layers = list(_layers(model))
+    for end, name in (
+        (model.get_input_embeddings(), "embedding"),
+        (model.get_output_embeddings(), "unembedding"),
+    ):
+        end = getattr(end, "original_component", end)
+        if end is not None and any(is_packed(p) for p in end.parameters(recurse=False)):
+            raise MechclaError(
+                f"cannot load {what}: its {name} is quantised, and mechcla needs a plain one, as "
+                "transformers leaves it by itself; quantise it again with 'lm_head' among "
+                "llm_int8_skip_modules, or without that setting"
+            )
+    check_as_stored(model, what)
+    if alone_only(model):
+        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_no_casts)
+    for layer in layers:
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+
+
+def _no_casts(record: logging.LogRecord) -> bool:
+    """Leaves out what bitsandbytes says at every layer of every pass in float32 or bfloat16."""
+    return not record.getMessage().startswith("MatMul8bitLt: inputs will be cast")
+
+
+def check_as_stored(model: Any, what: str) -> None:
+    """Refuse 4-bit weights that a pass on a CPU has packed anew: reading them would change them."""
+    for layer in _layers(model):
+        state = getattr(layer.weight, "quant_state", None)
+        if getattr(state, "packing_format_for_cpu", False):
+            raise MechclaError(
+                f"the 4-bit weights of {what} were packed anew by a pass on this CPU, and reading "
+                "them would change what they compute; load the model with mechcla.load_model, or "
+                "give it to mechcla.wrap_model before its first pass"
+            )
+
+
+def is_packed(parameter: Tensor) -> bool:
+    """Whether a parameter holds packed numbers, whose dtype is that of the packing."""
+    return type(parameter).__name__ in PACKED
+
+
+def stream_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype between the layers: that of the first parameter that is not packed."""
+    return next(p.dtype for p in model.parameters() if not is_packed(p))
+
+
+def coarsest_dtype(model: nn.Module) -> torch.dtype:
+    """What a pass rounds to: the dtype between the layers, or a 4-bit layer's own if coarser."""
+    own = {getattr(layer, "compute_dtype", None) for layer in _layers(model)}
+    dtypes = {stream_dtype(model), *(d for d in own if d is not None)}
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def scale_bytes(model: nn.Module) -> int:
+    """Bytes of what unpacks the weights, which is no parameter: scales and their tables."""
+    return sum(t.numel() * t.element_size() for layer in _layers(model) for t in _scales(layer))
+
+
+def alone_only(model: nn.Module) -> bool:
+    """Whether a row has its own numbers only where it runs by itself: weights in 8 bits.
+
+    What goes into such a layer is rounded to 8 bits as well, token by token, so a difference in the
+    last digit becomes one of a per cent. And a column in which any token of the pass exceeds the
+    threshold is computed apart for all of them: tokens further on, and in other rows, count.
+    """
+    return any(type(layer.weight).__name__ == "Int8Params" for layer in _layers(model))
+
+
+def described(model: Any) -> dict[str, Any] | None:
+    """What a record says of quantised weights; None for plain ones."""
+    if next(_layers(model), None) is None:
+        return None
+    found = getattr(model.config, "quantization_config", None) or {}
+    asked = found if isinstance(found, Mapping) else found.to_dict()
+    bits = _bits(asked)
+    if bits == 8:
+        how = {"threshold": asked.get("llm_int8_threshold")}
+    else:
+        how = {
+            "type": asked.get("bnb_4bit_quant_type"),
+            "double": asked.get("bnb_4bit_use_double_quant"),
+            "computes_in": str(asked.get("bnb_4bit_compute_dtype")).removeprefix("torch."),
+        }
+    return {"method": METHOD, "bits": bits, **how}
+
+
+def _layers(model: nn.Module) -> Iterator[Any]:
+    """The modules whose own weight is packed."""
+    for module in model.modules():
+        weight = module._parameters.get("weight")
+        if weight is not None and is_packed(weight):
+            yield module
+
+
+def _scales(layer: Any) -> Iterator[Tensor]:
+    state = getattr(layer.weight, "quant_state", None)
+    if state is not None:
+        inner = getattr(state, "state2", None)
+        held = (state.absmax, state.code, state.offset if inner is not None else None)
+        held += (inner.absmax, inner.code) if inner is not None else ()
+    else:  # 8 bits: with the weight until the first pass, then with the layer
+        own = getattr(layer.weight, "SCB", None)
+        held = (own if own is not None else getattr(layer.state, "SCB", None),)
+    yield from (t for t in held if isinstance(t, Tensor))
+
+
+def _bits(asked: Mapping[str, Any]) -> int:
+    for bits in (4, 8):
+        if asked.get(f"load_in_{bits}bit") or asked.get(f"_load_in_{bits}bit"):
+            return bits
+    return 0
