@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
-from mechcla.models.quantised import asked_of, check_asked, refused, settle
+from mechcla.models.quantised import METHOD, asked_of, check_asked, method_of, refused, settle
 from mechcla.models.revisions import chain_of
 from mechcla.progress import shown
 
@@ -152,33 +152,40 @@ def load_weights(
 ) -> Any:
     """The transformers model of a checkpoint, every tensor of it read from safetensors.
 
-    plain_only: refuse quantised weights altogether, else those that mechcla does not run. Raises MechclaError for a tensor that is missing, of another shape, or in the checkpoint without
-    a place in the decoder. Tensors outside the decoder (a value head, a vision tower) are named in
-    a warning.
+    plain_only: refuse quantised weights altogether, else those that mechcla does not run. Raises
+    MechclaError for that, and for a tensor that is missing, of another shape, or in the checkpoint
+    without a place in the decoder. Tensors outside the decoder (a value head, a vision tower) are
+    named in a warning.
     """
     from transformers import AutoModelForCausalLM
 
-    if asked := asked_of(path, options):
+    asked = asked_of(path, options)
+    other = bool(asked) and method_of(asked) != METHOD
+    if asked and not other:
         check_asked(asked, what, plain_only)
         # A map even for one device: else transformers would choose a GPU by itself.
         options = {"device_map": {"": "cpu"}} | options
     model: Any
     info: dict[str, Any]
-    with _without_report():
-        model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-            path,
-            dtype=dtype,
-            attn_implementation="eager",
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that all of them are named, here
-            adapter_kwargs={"subfolder": "mechcla-applies-adapters-itself"},
-            **options,
-        )
+    try:
+        with _without_report():
+            model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+                path,
+                dtype=dtype,
+                attn_implementation="eager",
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that all of them are named, here
+                adapter_kwargs={"subfolder": "mechcla-applies-adapters-itself"},
+                **options,
+            )
+    except Exception as error:  # a package or a GPU that the method wants
+        if other:
+            raise refused(method_of(asked), what) from error
+        raise
     _check_info(model, info, what)
-    method = getattr(model, "quantization_method", None)
-    if getattr(model, "is_quantized", False) and not asked:  # only the class knew
-        raise refused(str(getattr(method, "value", method)), what)
+    if getattr(model, "is_quantized", False) and (other or not asked):
+        raise refused(method_of(asked), what)
     settle(model, what)
     return model
 

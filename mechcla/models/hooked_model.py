@@ -342,7 +342,7 @@ class HookedModel:
     @property
     def weight_bytes(self) -> int:
         """Bytes of all parameters, each counted once, and of what unpacks quantised ones."""
-        own = sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+        own: int = sum(p.numel() * p.element_size() for p in self.bridge.parameters())
         return own + quantised.scale_bytes(self.bridge)
 
     def _weights(self) -> Weights:
@@ -360,7 +360,7 @@ class HookedModel:
 
     def describe(self) -> dict[str, Any]:
         """What a record of a run says about its model; "quantised" only where its weights are."""
-        packed = quantised.described(self.bridge.original_model)
+        packed = quantised.described(self.bridge)
         return {
             "name": self.name,
             "digest": self.digest,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models import quantised
 from mechcla.models.adapters import (
     PLAIN,
     adapter_folder,
@@ -163,6 +164,7 @@ def load_model(
     read = [there, *([folder] if folder else [])]
     source = source_of(read, torch_dtype, trust_remote_code)
     hf_model = where.move(hf_model).eval()
+    expected = quantised.own_logits(hf_model, what)
     try:
         with no_installs():
             bridge = _boot(path, hf_model, tokenizer)
@@ -172,9 +174,11 @@ def load_model(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): "
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
+            f"{quantised.FUSED if expected is not None else ''}"
         ) from error
     check_spread(bridge, name)
     model = hook_ready(bridge, tokenizer, name, source)
+    quantised.check_booted(bridge, expected, what)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 

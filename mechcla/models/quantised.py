@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError
+from mechcla.models.placement import home
 
 METHOD = "bitsandbytes"
 EXTRA = "pip install 'mechcla[quantised]'"
@@ -27,10 +29,11 @@ PACKED = ("Params4bit", "Int8Params")
 PLAIN = (
     "load the checkpoint that it was quantised from, with dtype='bfloat16' where memory is short"
 )
-MERGE = (
-    "merge the adapter into the plain base first (PeftModel.from_pretrained(base, adapter)"
-    ".merge_and_unload().save_pretrained(folder)), and quantise what that makes"
+FUSED = (
+    " Its weights are quantised, and where query, key and value are one matrix (GPT-2, GPT-NeoX, "
+    f"BLOOM, Phi 3) TransformerLens splits it, which it cannot with packed weights: {PLAIN}."
 )
+CLOSE = 0.05  # of the largest logit: TransformerLens' attention rounds otherwise than transformers'
 
 
 def asked_of(path: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,25 +55,34 @@ def asked_of(path: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_asked(asked: Mapping[str, Any], what: str, plain_only: bool) -> None:
-    """Refuse, before weights are read, quantised ones that cannot be run here.
+    """Refuse, before they are read, bitsandbytes' weights that cannot be run here.
 
     plain_only: for an adapter, which is merged into, or trained on, plain weights. Raises
-    MechclaError for that, for a method that is not bitsandbytes', and where its package is absent.
+    MechclaError for that, and where the package is absent.
     """
-    method = str(asked.get("quant_method") or ("" if not _bits(asked) else METHOD))
-    if method != METHOD:
-        raise refused(method or "packed", what)
     if plain_only:
-        raise MechclaError(
-            f"{what} is quantised ({METHOD}, {_bits(asked)} bits), and adapters go with plain "
-            f"weights; {MERGE}"
-        )
+        raise no_adapters(_bits(asked), what)
     absent = [name for name in (METHOD, "accelerate") if find_spec(name) is None]
     if absent:
         raise MechclaError(
             f"cannot load {what}: its weights are quantised in {_bits(asked)} bits, which needs "
             f"the package {' and '.join(map(repr, absent))}; install it with: {EXTRA}"
         )
+
+
+def method_of(asked: Mapping[str, Any]) -> str:
+    """The method's name, as config.json has it; old ones of bitsandbytes have bits alone."""
+    return str(asked.get("quant_method") or (METHOD if _bits(asked) else "packed"))
+
+
+def no_adapters(bits: int, what: str) -> MechclaError:
+    """For an adapter on quantised weights."""
+    return MechclaError(
+        f"{what} is quantised ({METHOD}, {bits} bits), and adapters are trained on plain weights "
+        "and merged into plain weights. Do that with the model that it was quantised from, save it "
+        "(PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder)), "
+        "and quantise what that makes; docs/models.md has the lines"
+    )
 
 
 def refused(method: str, what: str) -> MechclaError:
@@ -89,6 +101,8 @@ def settle(model: Any, what: str) -> None:
     before and has its weights packed anew.
     """
     layers = list(_layers(model))
+    if not layers:
+        return
     for end, name in (
         (model.get_input_embeddings(), "embedding"),
         (model.get_output_embeddings(), "unembedding"),
@@ -106,6 +120,9 @@ def settle(model: Any, what: str) -> None:
     for layer in layers:
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             layer.support_avx512bf16_for_cpu = False
+        own, bias = getattr(layer, "compute_dtype", None), getattr(layer, "bias", None)
+        if own is not None and bias is not None:  # as the first pass would, behind a digest
+            bias.data = bias.data.to(own)
 
 
 def _no_casts(record: logging.LogRecord) -> bool:
@@ -125,6 +142,45 @@ def check_as_stored(model: Any, what: str) -> None:
             )
 
 
+@torch.inference_mode()
+def own_logits(model: Any, what: str) -> Tensor | None:
+    """What transformers' model of quantised weights gives on a few ids; None for plain weights.
+
+    Raises MechclaError where transformers itself cannot run it.
+    """
+    if next(_layers(model), None) is None:
+        return None
+    ids = _few(model)
+    try:
+        logits: Tensor = model(input_ids=ids).logits
+    except Exception as error:  # as of layers whose weight the family uses without calling them
+        raise MechclaError(
+            f"cannot load {what}: transformers does not run a {type(model).__name__} with these "
+            f"quantised weights: {type(error).__name__}: {error}; {PLAIN}"
+        ) from error
+    return logits
+
+
+@torch.inference_mode()
+def check_booted(bridge: Any, expected: Tensor | None, what: str) -> None:
+    """Refuse a bridge whose logits are not `own_logits`: it took packed numbers for weights."""
+    if expected is None:
+        return
+    gap = float((bridge(_few(bridge.original_model)).float() - expected.float()).abs().max())
+    if not gap <= CLOSE * float(expected.float().abs().max()):
+        raise MechclaError(
+            f"cannot load {what}: with its quantised weights TransformerLens gives other logits "
+            f"than transformers (by {gap:.2g}); {PLAIN}"
+        )
+
+
+def _few(model: Any) -> Tensor:
+    """Eight ids that every model has."""
+    weight = model.get_input_embeddings().weight
+    ids: Tensor = torch.arange(8, device=home(model)) % weight.shape[0]
+    return ids[None]
+
+
 def is_packed(parameter: Tensor) -> bool:
     """Whether a parameter holds packed numbers, whose dtype is that of the packing."""
     return type(parameter).__name__ in PACKED
@@ -139,7 +195,8 @@ def coarsest_dtype(model: nn.Module) -> torch.dtype:
     """What a pass rounds to: the dtype between the layers, or a 4-bit layer's own if coarser."""
     own = {getattr(layer, "compute_dtype", None) for layer in _layers(model)}
     dtypes = {stream_dtype(model), *(d for d in own if d is not None)}
-    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+    coarsest: torch.dtype = max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+    return coarsest
 
 
 def scale_bytes(model: nn.Module) -> int:
@@ -157,11 +214,11 @@ def alone_only(model: nn.Module) -> bool:
     return any(type(layer.weight).__name__ == "Int8Params" for layer in _layers(model))
 
 
-def described(model: Any) -> dict[str, Any] | None:
+def described(bridge: Any) -> dict[str, Any] | None:
     """What a record says of quantised weights; None for plain ones."""
-    if next(_layers(model), None) is None:
+    if next(_layers(bridge), None) is None:
         return None
-    found = getattr(model.config, "quantization_config", None) or {}
+    found = getattr(bridge.original_model.config, "quantization_config", None) or {}
     asked = found if isinstance(found, Mapping) else found.to_dict()
     bits = _bits(asked)
     if bits == 8:
@@ -172,7 +229,7 @@ def described(model: Any) -> dict[str, Any] | None:
             "double": asked.get("bnb_4bit_use_double_quant"),
             "computes_in": str(asked.get("bnb_4bit_compute_dtype")).removeprefix("torch."),
         }
-    return {"method": METHOD, "bits": bits, **how}
+    return {"method": METHOD, "version": version(METHOD), "bits": bits, **how}
 
 
 def _layers(model: nn.Module) -> Iterator[Any]:
@@ -185,13 +242,14 @@ def _layers(model: nn.Module) -> Iterator[Any]:
 
 def _scales(layer: Any) -> Iterator[Tensor]:
     state = getattr(layer.weight, "quant_state", None)
+    held: list[Any] = []
     if state is not None:
+        held = [state.absmax, state.code]
         inner = getattr(state, "state2", None)
-        held = (state.absmax, state.code, state.offset if inner is not None else None)
-        held += (inner.absmax, inner.code) if inner is not None else ()
+        held += [] if inner is None else [state.offset, inner.absmax, inner.code]
     else:  # 8 bits: with the weight until the first pass, then with the layer
         own = getattr(layer.weight, "SCB", None)
-        held = (own if own is not None else getattr(layer.state, "SCB", None),)
+        held = [own if own is not None else getattr(layer.state, "SCB", None)]
     yield from (t for t in held if isinstance(t, Tensor))
 
 
