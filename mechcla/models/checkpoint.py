@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
-from mechcla.models.quantised import METHOD, asked_of, check_asked, method_of, refused, settle
+from mechcla.models.quantised import METHOD, asked_of, cast, check_asked, method_of, refused, settle
 from mechcla.models.revisions import chain_of
 from mechcla.progress import shown
 
@@ -186,6 +186,8 @@ def load_weights(
     _check_info(model, info, what)
     if getattr(model, "is_quantized", False) and (other or not asked):
         raise refused(method_of(asked), what)
+    if asked:
+        cast(model, dtype)
     settle(model, what)
     return model
 

@@ -93,6 +93,17 @@ def refused(method: str, what: str) -> MechclaError:
     )
 
 
+def cast(model: Any, dtype: torch.dtype) -> None:
+    """Give what is not packed the dtype that was asked for.
+
+    transformers leaves it as the file has it wherever the weights are quantised already.
+    """
+    single = tuple(getattr(model, "_keep_in_fp32_modules", None) or ())
+    for name, parameter in model.named_parameters():
+        if not is_packed(parameter) and not any(part in name for part in single):
+            parameter.data = parameter.data.to(dtype)
+
+
 def settle(model: Any, what: str) -> None:
     """Make a transformers model with bitsandbytes' weights compute what the file says, always.
 
