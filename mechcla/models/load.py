@@ -73,9 +73,10 @@ def load_model(
     is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
     folder has none.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
-    quantised ones if they are bitsandbytes' (docs/models.md), and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
-    lacks a tensor that its config asks for or holds one of the decoder's that the config has no
-    place for, or if adapter and base do not fit.
+    quantised ones if they are bitsandbytes' (docs/models.md), and no package is installed. Raises
+    MechclaError if the model cannot be had, if the checkpoint lacks a tensor that its config asks
+    for or holds one of the decoder's that the config has no place for, or if adapter and base do
+    not fit.
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
