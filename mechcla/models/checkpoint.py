@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError
+from mechcla.models.quantised import METHOD, asked_of, cast, check_asked, method_of, refused, settle
 from mechcla.models.revisions import chain_of
 from mechcla.progress import shown
 
@@ -154,45 +155,49 @@ def check_safetensors(path: Path, what: str) -> None:
         ) from error
 
 
-def load_weights(path: str, what: str, dtype: torch.dtype, options: dict[str, Any]) -> Any:
+def load_weights(
+    path: str, what: str, dtype: torch.dtype, options: dict[str, Any], plain_only: bool = True
+) -> Any:
     """The transformers model of a checkpoint, every tensor of it read from safetensors.
 
-    Raises MechclaError for a tensor that is missing, of another shape, or in the checkpoint without
-    a place in the decoder. Tensors outside the decoder (a value head, a vision tower) are named in
-    a warning.
+    plain_only: refuse quantised weights altogether, else those that mechcla does not run. Raises
+    MechclaError for that, and for a tensor that is missing, of another shape, or in the checkpoint
+    without a place in the decoder. Tensors outside the decoder (a value head, a vision tower) are
+    named in a warning.
     """
     from transformers import AutoModelForCausalLM
 
+    asked = asked_of(path, options)
+    other = bool(asked) and method_of(asked) != METHOD
+    if asked and not other:
+        check_asked(asked, what, plain_only)
+        # A map even for one device: else transformers would choose a GPU by itself.
+        options = {"device_map": {"": "cpu"}} | options
     model: Any
     info: dict[str, Any]
-    with without_report():
-        model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-            path,
-            dtype=dtype,
-            attn_implementation="eager",
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that all of them are named, here
-            adapter_kwargs={"subfolder": "mechcla-applies-adapters-itself"},
-            **options,
-        )
+    try:
+        with without_report():
+            model, info = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+                path,
+                dtype=dtype,
+                attn_implementation="eager",
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that all of them are named, here
+                adapter_kwargs={"subfolder": "mechcla-applies-adapters-itself"},
+                **options,
+            )
+    except Exception as error:  # a package or a GPU that the method wants
+        if other:
+            raise refused(method_of(asked), what) from error
+        raise
     _check_info(model, info, what)
-    check_plain(model, what)
+    if getattr(model, "is_quantized", False) and (other or not asked):
+        raise refused(method_of(asked), what)
+    if asked:
+        cast(model, dtype)
+    settle(model, what)
     return model
-
-
-def check_plain(model: Any, what: str) -> None:
-    """Refuse packed weights. With bitsandbytes' in 4 bits, on a CPU, reading the state_dict, as a
-    digest does, changes what the model computes from then on.
-    """
-    if not getattr(model, "is_quantized", False):
-        return
-    method = getattr(getattr(model.config, "quantization_config", None), "quant_method", "packed")
-    raise MechclaError(
-        f"cannot load {what}: its weights are quantised ({getattr(method, 'value', method)}), and "
-        "mechcla takes plain ones; load the checkpoint that it was quantised from, with "
-        "dtype='bfloat16' where memory is short"
-    )
 
 
 def _check_info(model: Any, info: dict[str, Any], what: str) -> None:

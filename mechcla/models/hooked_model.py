@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models import quantised
 from mechcla.models.beginning import Beginning
 from mechcla.models.digests import Weights, digest_of, kept, tokenizer_bytes, weights_of
 from mechcla.models.placement import brought, home
@@ -78,8 +79,18 @@ class HookedModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = next(self.bridge.parameters()).dtype
-        return dtype
+        """Of the residual stream; packed weights have another."""
+        return quantised.stream_dtype(self.bridge)
+
+    @cached_property
+    def rounds_to(self) -> torch.dtype:
+        """The coarsest dtype that a pass computes in: `dtype`, or that of quantised layers."""
+        return quantised.coarsest_dtype(self.bridge)
+
+    @cached_property
+    def alone_only(self) -> bool:
+        """Whether a row has its own numbers only where it runs by itself: weights in 8 bits."""
+        return quantised.alone_only(self.bridge)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -335,10 +346,12 @@ class HookedModel:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all parameters, each counted once."""
-        return sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+        """Bytes of all parameters, each counted once, and of what unpacks quantised ones."""
+        own: int = sum(p.numel() * p.element_size() for p in self.bridge.parameters())
+        return own + quantised.scale_bytes(self.bridge)
 
     def _weights(self) -> Weights:
+        quantised.check_as_stored(self.bridge.original_model, self.name)
         tied = bool(getattr(self._text_config, "tie_word_embeddings", False))
         return weights_of(self.bridge.original_model, tied)
 
@@ -351,7 +364,8 @@ class HookedModel:
         return json.dumps(config, sort_keys=True, default=str)
 
     def describe(self) -> dict[str, Any]:
-        """What a record of a run says about its model."""
+        """What a record of a run says about its model; "quantised" only where its weights are."""
+        packed = quantised.described(self.bridge)
         return {
             "name": self.name,
             "digest": self.digest,
@@ -361,6 +375,7 @@ class HookedModel:
             "device": self.device.type,
             "attention": self.attention,
             "tokenizer": type(self.tokenizer).__name__,
+            **({} if packed is None else {"quantised": packed}),
         }
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mechcla.errors import MechclaError, unknown
+from mechcla.models import quantised
 from mechcla.models.adapters import (
     PLAIN,
     adapter_folder,
@@ -81,9 +82,10 @@ def load_model(
     compile: let torch.compile make code of the blocks, which scoring then runs wherever nothing is
     hooked; it is made at the first use, in a minute or so, and its numbers differ by rounding.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
-    and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
-    lacks a tensor that its config asks for or holds one of the decoder's that the config has no
-    place for, or if adapter and base do not fit.
+    quantised ones if they are bitsandbytes' (docs/models.md), and no package is installed. Raises
+    MechclaError if the model cannot be had, if the checkpoint lacks a tensor that its config asks
+    for or holds one of the decoder's that the config has no place for, or if adapter and base do
+    not fit.
 
     >>> model = mechcla.load_model("demo")            # doctest: +SKIP
     >>> model = mechcla.load_model("demo", adapter="adapters/midalign")     # doctest: +SKIP
@@ -154,7 +156,7 @@ def load_model(
             )
             # An adapter is merged on the CPU, whose rounding is the same everywhere.
             to = where.keywords if folder is None or where.device is None else {}
-            hf_model = load_weights(path, what, torch_dtype, options | dict(to))
+            hf_model = load_weights(path, what, torch_dtype, options | dict(to), folder is not None)
     except MechclaError:
         raise
     except Exception as error:  # transformers raises whatever its readers do
@@ -176,6 +178,7 @@ def load_model(
     read = [there, *([folder] if folder else [])]
     source = source_of(read, torch_dtype, trust_remote_code)
     hf_model = where.move(hf_model).eval()
+    expected = quantised.own_logits(hf_model, what)
     try:
         with no_installs():
             bridge = _boot(path, hf_model, tokenizer)
@@ -185,9 +188,11 @@ def load_model(
             f"TransformerLens cannot boot {name!r} (a {type(hf_model).__name__}): "
             f"{first_line(error)}\nmechcla takes the decoders that "
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
+            f"{quantised.FUSED if expected is not None else ''}"
         ) from error
     check_spread(bridge, name)
     model = hook_ready(bridge, tokenizer, name, source, compile)
+    quantised.check_booted(bridge, expected, what)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 

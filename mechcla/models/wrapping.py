@@ -8,6 +8,7 @@ from typing import Any
 from mechcla.errors import MechclaError
 from mechcla.models.hooked_model import HookedModel, hook_ready
 from mechcla.models.hooked_transformer import is_hooked_transformer, wrap_hooked_transformer
+from mechcla.models.quantised import settle
 from mechcla.models.tokens import bridge_tokenizer
 
 
@@ -19,8 +20,8 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     tokens of the tokenizer's own folder (TransformerLens puts a BOS in front of texts that the
     tokenizer itself leaves without one), a warning says so; `load_model` takes the folder's. Texts
     of a HookedTransformer become its tokenizer's own tokens, whatever its default_prepend_bos says,
-    and docs/models.md tells where else the two differ. Raises MechclaError for anything else, or
-    for a model without a tokenizer.
+    and docs/models.md tells where else the two differ. Raises MechclaError for anything else, for
+    a model without a tokenizer, and for quantised weights that a pass has packed anew.
 
     >>> model = mechcla.wrap_model(TransformerBridge.boot_transformers("gpt2"))   # doctest: +SKIP
     """
@@ -43,6 +44,7 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
             "the bridge has no tokenizer; boot it with tokenizer=AutoTokenizer.from_pretrained(...)"
         )
     called = name or str(getattr(bridge.cfg, "model_name", "bridge"))
+    settle(bridge.original_model, f"the model {called!r}")
     tokenizer, note = bridge_tokenizer(bridge)
     if note:
         warnings.warn(f"{called}: {note}", stacklevel=2)

@@ -210,7 +210,7 @@ def _beginnings(model: HookedModel, texts: Sequence[Packed], written: bool) -> t
 
 
 def _plain_because(model: HookedModel, texts: Sequence[Packed], packed: bool = False) -> str:
-    if capability.alone(model, packed):
+    if capability.alone(model, packed) and users_hooks(model):
         return "hooks of the user's own are in place"
     longest = max(max(p.n_tokens, len(p.prompt) + max(map(len, p.candidates))) for p in texts)
     if model.sliding_window is not None and longest > model.sliding_window:

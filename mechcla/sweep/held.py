@@ -68,6 +68,8 @@ def of_model(model: HookedModel) -> dict[str, str]:
     """
     described, hooks = model.describe(), users_hooks(model)
     own = {"hooks of your own": f"{', '.join(hooks)} ({uuid4().hex})"} if hooks else {}
+    if packed := described.get("quantised"):  # with the version of what unpacks the weights
+        own["quantised"] = ", ".join(f"{key} {value}" for key, value in packed.items())
     return own | {k: described[k] for k in ("dtype", "device", "attention")}
 
 
