@@ -151,6 +151,7 @@ class Pool:
     def _did_not_start(self, error: Exception) -> None:
         self.failed += 1
         if self.failed < LOSSES:
+            self.say(f"a worker did not start; another one is asked for ({error})")
             return
         started = len(self.all) - len(self.starting)
         if not started:

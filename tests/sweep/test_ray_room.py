@@ -15,7 +15,7 @@ import torch
 
 import mechcla
 from mechcla.errors import MechclaError
-from mechcla.sweep import ray_cluster
+from mechcla.sweep import ray_cluster, ray_runner
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make, parse
 from mechcla.sweep.ray_room import (
@@ -238,6 +238,31 @@ def opened(ray: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> bool:
     with ray_cluster.cluster(make({"runner": "ray", **settings})) as there:
         assert there.ray is ray
         return there.alone
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--gpus-per-worker", "1"], "a worker asks for 1 CPU and 1 GPU, and Ray finds 2 CPUs and"),
+        (["--workers", "3", "--memory-per-worker", "1GiB"], "--workers 3: each asks for 1 CPU and"),
+    ],
+)
+def test_a_sweep_without_room_here_is_refused_before_a_model_is_loaded(
+    flags: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    ray, out = ray_that(None), str(tmp_path / "run")
+    ray.cluster_resources = lambda: {"CPU": 2.0, "memory": 2.0 * GIB}
+    for module in (ray_cluster, ray_runner):
+        monkeypatch.setattr(module, "import_ray", lambda: ray)
+    assert main(["--model", "no/such", "--runner", "ray", "--out", out, *flags]) == 2
+    assert capsys.readouterr().err.startswith(f"mechcla.sweep: {message}")
+    assert ray.ends == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_cluster_that_is_there_is_joined_else_one_is_started(
