@@ -85,6 +85,8 @@ def _join(ray: Any) -> bool:
 
 def _check_address(address: str) -> None:
     """Refuse an address that is none, or where nothing listens: Ray tries that for minutes."""
+    if "://" in address and not address.startswith("ray://"):
+        return  # of a service, which its own package for Ray knows
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         host, port = parts.hostname, parts.port

@@ -126,7 +126,7 @@ def check_machine(has: Mapping[str, float], config: SweepConfig, needs: Mapping[
     if "GPU" in lacking:
         ways += _fewer_gpus(int(has.get("GPU", 0.0)), wanted, needs["num_gpus"])
     if "memory" in lacking:
-        share = has.get("memory", 0.0) / wanted / GIB
+        share = has.get("memory", 0.0) * 10 // (wanted * GIB) / 10  # rounded down
         ways += [f"--memory-per-worker {share:.1f}GiB" if share >= 0.1 else "more memory"]
     raise MechclaError(
         f"{asked} for {amounts(needs)}, and Ray finds {resources(has, needs)} on this machine, "
@@ -138,7 +138,7 @@ def _fewer_gpus(there: int, wanted: int, each: float) -> list[str]:
     if not there:
         return ["--device cpu --gpus-per-worker 0"]
     if wanted > there and each <= 1:  # so many on each card, rounded down
-        return [f"--gpus-per-worker {int(100 / -(-wanted // there)) / 100:g}"]
+        return [f"--gpus-per-worker {PARTS // -(-wanted // there) / PARTS:g}"]
     return [] if each <= there else [f"--gpus-per-worker {there}"]
 
 

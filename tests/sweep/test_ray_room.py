@@ -177,10 +177,11 @@ def test_a_gpu_by_its_number_is_the_drivers_alone() -> None:
         ({"n_devices": 4}, {"CPU": 8, "GPU": 2}, "4 GPUs, and .* 2 GPUs on .*--gpus-per-worker 2"),
         ({"n_devices": 2, "workers": 3}, {"CPU": 8, "GPU": 4}, "expected --workers 2, or a clust"),
         ({"workers": 7}, {"CPU": 8, "GPU": 2}, "--workers 2 or --gpus-per-worker 0.25,"),
+        ({"workers": 3}, {"CPU": 8, "GPU": 1}, "--workers 1 or --gpus-per-worker 0.3333,"),
         (
             {"workers": 4, "memory_per_worker": "4GiB", "gpus_per_worker": 0},
-            {"CPU": 8, "memory": 10 * GIB},
-            "1 CPU and 4.0 GiB of memory, and Ray finds 8 CPUs and 10.0 GiB of memory .* expected "
+            {"CPU": 8, "memory": 10.3 * GIB},
+            "1 CPU and 4.0 GiB of memory, and Ray finds 8 CPUs and 10.3 GiB of memory .* expected "
             "--workers 2 or --memory-per-worker 2.5GiB",
         ),
     ],
@@ -297,13 +298,20 @@ def test_a_named_cluster_that_does_not_answer_is_refused_and_none_is_started(
     assert ray.asked == []
 
 
-@pytest.mark.parametrize("address", ["nonsense", "host:port", "10.0.0.1:99999", ":6379"])
+@pytest.mark.parametrize("address", ["nonsense", "host:port", "10.0.0.1:99999", ":6379", "ray://x"])
 def test_an_address_that_is_none_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     ray = ray_that()
     with pytest.raises(MechclaError, match=f"RAY_ADDRESS is '{address}'; expected HOST:PORT of"):
         opened(ray, monkeypatch)
     assert ray.asked == []
+
+
+def test_an_address_of_a_service_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "service://mine")
+    ray = ray_that(None)
+    assert not opened(ray, monkeypatch)
+    assert ray.asked == ["auto"]
 
 
 def test_a_cluster_of_another_ray_is_refused_in_one_message(
