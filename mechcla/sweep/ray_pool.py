@@ -132,7 +132,7 @@ class Pool:
             f"free of {whole}; {last if started else 'the run waits until there is room'} (less is "
             "asked for by --workers, --cpus-per-worker, --gpus-per-worker, --memory-per-worker)"
         )
-        self.patience *= 2  # less and less often
+        self.patience = 2 * waited  # less and less often
 
     def _started(self, reference: Any) -> None:
         """Note where a worker runs, and say it. One that did not start is asked for again."""

@@ -170,6 +170,19 @@ def test_where_no_worker_finds_a_place_it_is_said_what_is_waited_for() -> None:
     assert len(said) == 4
 
 
+def test_what_is_waited_for_is_said_once_where_it_was_waited_for_before() -> None:
+    ray = Ray(1)
+    workers, said = pool(ray, 2)
+    done = workers.done(work(2))
+    next(done)  # by the first worker, beside which the other one waits
+    ray.now += 100 * PATIENCE
+    before = len(said)
+    workers._say_what_is_waited_for()
+    assert workers.since + workers.patience == 200 * PATIENCE
+    assert len([*done]) == 1
+    assert len(said) == before + 1
+
+
 def test_workers_that_wait_beside_working_ones_are_said_too() -> None:
     ray = Ray(1)
     workers, said = pool(ray, 2)
