@@ -1,64 +1,50 @@
-"""Ray itself: the cluster that is there or one on this machine, and how many workers it holds."""
+"""Ray itself: the cluster that is there, or one on this machine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from mechcla.errors import MechclaError
 from mechcla.sweep.config import SweepConfig
 
 OBJECTS = 256 << 20  # bytes of Ray's object store on this machine: cells do not go through it
+ADDRESS = "RAY_ADDRESS"
+ANSWER = 10.0  # seconds for a cluster's machine to take a connection; Ray tries for minutes
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
 
-def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
-    """What Ray reserves for a worker; GPUs by default where the run is on cuda."""
-    gpus = config.gpus_per_worker
-    if gpus is None:
-        gpus = float(config.n_devices or 1) if device.startswith("cuda") else 0.0
-    needs: dict[str, Any] = {
-        "num_cpus": config.cpus_per_worker,
-        "num_gpus": gpus,
-        "max_restarts": 0,
-    }
-    memory = config.memory_per_worker
-    return needs if memory is None else needs | {"memory": memory}
+@dataclass(frozen=True)
+class Cluster:
+    """Ray, connected. alone: it was started here, on this machine, and no other one joins it."""
 
-
-def workers_that_fit(has: dict[str, float], needs: dict[str, Any]) -> int:
-    """How many workers a cluster has room for; at least one, which is asked for in any case."""
-    room = [has.get("CPU", 0.0) // needs["num_cpus"]]
-    if needs["num_gpus"]:
-        room.append(has.get("GPU", 0.0) // needs["num_gpus"])
-    if "memory" in needs:
-        room.append(has.get("memory", 0.0) // needs["memory"])
-    return max(1, int(min(room)))
-
-
-def fits_one_machine(nodes: Sequence[dict[str, Any]], needs: dict[str, Any]) -> bool:
-    """Whether a machine of a cluster is large enough for a worker."""
-    wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"], "memory": needs.get("memory", 0)}
-    return any(
-        all(node.get("Resources", {}).get(k, 0.0) >= n for k, n in wanted.items())
-        for node in nodes
-        if node.get("Alive", True)
-    )
+    ray: Any
+    alone: bool
 
 
 @contextmanager
-def cluster(config: SweepConfig) -> Iterator[Any]:
-    """Ray, connected; a cluster that was started here ends with it."""
+def cluster(config: SweepConfig) -> Iterator[Cluster]:
+    """The cluster that RAY_ADDRESS or `ray start` names, or one on this machine, which ends with
+    this.
+
+    Raises MechclaError where RAY_ADDRESS names one that cannot be joined.
+    """
     ray = import_ray()
-    own = not ray.is_initialized()
-    if own:
-        _connect(ray, config)
+    if ray.is_initialized():
+        yield Cluster(ray, alone=False)
+        return
     try:
-        yield ray
+        alone = not _join(ray)
+        if alone:
+            _start(ray, config)
+        yield Cluster(ray, alone)
     finally:
-        if own:
-            ray.shutdown()
+        ray.shutdown()
 
 
 def import_ray() -> Any:
@@ -75,14 +61,54 @@ def import_ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, config: SweepConfig) -> None:
-    """Join the cluster that RAY_ADDRESS or `ray start` names, or start one on this machine."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+def _join(ray: Any) -> bool:
+    """Join a cluster; False where there is none and the variable names none."""
+    address = os.environ.get(ADDRESS, "").strip()
+    if address == "local":  # Ray's own word for a machine by itself
+        return False
+    named = address not in ("", "auto")
+    if named:
+        _check_address(address)
     try:
-        ray.init(address="auto", **quiet)
-        return
-    except ConnectionError:
-        pass  # there is none
+        ray.init(address="auto", **QUIET)
+    except Exception as error:  # whatever Ray says of a cluster of another version, or a proxy
+        if isinstance(error, ConnectionError) and not named:
+            return False
+        whose = f"{ADDRESS}={address!r} names" if named else "`ray start` started here"
+        raise MechclaError(
+            f"the Ray cluster that {whose} cannot be joined: {error} Expected one that runs, of "
+            f"the same Ray and Python; without {ADDRESS}, and after `ray stop`, Ray starts on this "
+            "machine alone"
+        ) from error
+    return True
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address that is none, or where nothing listens: Ray tries that for minutes."""
+    if "://" in address and not address.startswith("ray://"):
+        return  # of a service, which its own package for Ray knows
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # of a port that is no number
+        host, port = None, None
+    if host is None or port is None:
+        raise MechclaError(
+            f"{ADDRESS} is {address!r}; expected HOST:PORT of a Ray cluster, such as "
+            "10.0.0.1:6379 (`ray start --head` prints it), or no such variable for Ray on this "
+            "machine alone"
+        )
+    try:
+        socket.create_connection((host, port), timeout=ANSWER).close()
+    except OSError as error:
+        raise MechclaError(
+            f"{ADDRESS} is {address!r}, and no Ray cluster answers there ({error}); expected one "
+            "that runs, or no such variable for Ray on this machine alone"
+        ) from error
+
+
+def _start(ray: Any, config: SweepConfig) -> None:
+    """Start a cluster on this machine, of as many CPUs as its workers ask for."""
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's is 15, but workers are the work
     cpus = (config.workers or 1) * config.cpus_per_worker
     for last in (False, True):
@@ -92,7 +118,7 @@ def _connect(ray: Any, config: SweepConfig) -> None:
                 num_cpus=max(os.cpu_count() or 1, cpus),
                 object_store_memory=OBJECTS,
                 include_dashboard=False,
-                **quiet,
+                **QUIET,
             )
             return
         except Exception as error:  # Ray gives its processes half a minute

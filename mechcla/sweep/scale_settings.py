@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mechcla.models.placement import SETTINGS
 from mechcla.sweep.placement_settings import Bytes, PlacementSettings
@@ -17,6 +17,7 @@ PLACES = (  # decide no number
     *("dry_run", "figures", "compile"),  # compile is told by the model's attention
     *SETTINGS,
 )
+LEAST_OF_A_GPU = 0.0001
 
 
 class ScaleSettings(PlacementSettings):
@@ -43,8 +44,8 @@ class ScaleSettings(PlacementSettings):
         None,
         ge=0,
         le=1_000,
-        description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: on cuda 1, or "
-        "n_devices",
+        description="ray: GPUs of a worker, 0.5 for two workers per GPU; default: on cuda 1, or as "
+        "many as n_devices, device_map or max_memory name",
     )
     memory_per_worker: Bytes | None = Field(
         None,
@@ -66,3 +67,15 @@ class ScaleSettings(PlacementSettings):
         description="draw the figures and the run page; without, tables alone, and python -m "
         "mechcla report RUN makes the page later",
     )
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _as_ray_counts(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError(
+                f"several GPUs are whole ones; expected {int(value)}, {int(value) + 1}, or a part "
+                "of one such as 0.5"
+            )
+        if value and value < LEAST_OF_A_GPU:
+            raise ValueError(f"Ray counts GPUs in parts of {LEAST_OF_A_GPU}; expected no less")
+        return value

@@ -27,7 +27,8 @@ from mechcla.sweep.held import held_settings, item_settings
 from mechcla.sweep.models import compare_models, model_runs, several_models
 from mechcla.sweep.on_test import report_test
 from mechcla.sweep.price import Price, price_of
-from mechcla.sweep.ray_runner import check_runner, side_by_side, workers_of
+from mechcla.sweep.ray_room import check_workers
+from mechcla.sweep.ray_runner import check_runner, ray_of, side_by_side, workers_of
 from mechcla.sweep.ready import make_ready
 from mechcla.sweep.report import draw, report, tabulate, write_tables
 from mechcla.sweep.runner import open_sweep
@@ -49,10 +50,13 @@ def run_config(
     """
     begun = time.monotonic()
     check_runner(config, model)
-    opened = open_sweep(config, model, items, parts)
-    with closing(opened) as sweep, telling(sweep.store):  # and extract
+    with (
+        ray_of(config) as there,
+        closing(open_sweep(config, model, items, parts)) as sweep,  # and extract
+        telling(sweep.store),
+    ):
         folder = sweep.store.folder
-        with workers_of(sweep):
+        with workers_of(sweep, there):
             choices = choose(sweep)
             chosen = choices.methods()
             if parts is not None:
@@ -81,6 +85,8 @@ def dry_run(config: SweepConfig, say: Callable[[str], None] = print) -> dict[str
 
     Returns the prices by the name of the run. Raises MechclaError for what the run would refuse.
     """
+    if config.runner == "ray":
+        check_workers(config)
     found = {}
     for name, own in runs_of(config).items():
         Store.check(own.out)

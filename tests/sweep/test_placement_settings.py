@@ -15,7 +15,6 @@ from mechcla.__main__ import main as command
 from mechcla.errors import MechclaError
 from mechcla.sweep.__main__ import main
 from mechcla.sweep.config import make, parse
-from mechcla.sweep.ray_cluster import worker_needs
 from tests.conftest import tiny_items
 from tests.engine.families import save, tokenizer
 from tests.models.test_placement import MAP
@@ -77,11 +76,6 @@ def test_what_is_no_place_is_refused(
     assert message in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
-
-
-def test_a_worker_on_ray_has_the_gpus_that_its_model_lies_on() -> None:
-    assert worker_needs(make({"n_devices": 2}), "cuda:0")["num_gpus"] == 2.0
-    assert worker_needs(make({"n_devices": 2, "gpus_per_worker": 4}), "cuda:0")["num_gpus"] == 4.0
 
 
 def test_a_loaded_model_lies_where_it_lies(tiny: mechcla.HookedModel, tmp_path: Path) -> None:

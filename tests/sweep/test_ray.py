@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -20,9 +21,7 @@ import torch
 import mechcla
 from mechcla.errors import MechclaError
 from mechcla.sweep import ray_cluster
-from mechcla.sweep.config import make, parse
-from mechcla.sweep.ray_cluster import fits_one_machine, worker_needs, workers_that_fit
-from mechcla.sweep.ray_runner import Task, next_task
+from mechcla.sweep.config import make
 from mechcla.sweep.sweep import run_config, run_several
 from tests.conftest import tiny_items
 from tests.models.test_adapters import lora, save_adapter
@@ -32,63 +31,10 @@ from tests.sweep.test_merge import two_languages
 SMALL = {"device": "cpu", "layers": [0, 2, 3], "restore": False, "resamples": 100, "threads": 1}
 
 
-def test_a_worker_takes_work_whose_residuals_it_has() -> None:
-    keys = {k: (k, "universal", "dev", "implicit") for k in ("es", "ko", "pt")}
-    es, ko, pt = (Task(frozenset({key})) for key in keys.values())
-    assert next_task([es, ko], {keys["ko"]}, [{keys["es"]}]) is ko
-    assert next_task([es, ko, pt], set(), [{keys["es"]}, {keys["ko"]}]) is pt
-    assert next_task([es, ko], set(), [{keys["es"]}, {keys["ko"]}]) is es
-
-
-def test_workers_are_sized_by_what_one_needs() -> None:
-    config = make({"runner": "ray", "cpus_per_worker": 4})
-    assert worker_needs(config, "cpu") == {"num_cpus": 4, "num_gpus": 0.0, "max_restarts": 0}
-    assert worker_needs(config, "cuda:0")["num_gpus"] == 1.0
-    half = worker_needs(make({"gpus_per_worker": 0.5}), "cuda")
-    assert workers_that_fit({"CPU": 32.0, "GPU": 8.0}, half) == 16
-    assert workers_that_fit({"CPU": 9.0}, worker_needs(config, "cpu")) == 2
-    assert workers_that_fit({"CPU": 2.0}, worker_needs(config, "cpu")) == 1
-    nodes = [
-        {"Alive": True, "Resources": {"CPU": 8.0}},
-        {"Alive": False, "Resources": {"GPU": 8.0}},
-    ]
-    assert fits_one_machine(nodes, worker_needs(config, "cpu"))
-    assert not fits_one_machine(nodes, half)
-
-
-def test_a_worker_may_reserve_memory_too() -> None:
-    sized = {"--memory-per-worker=24GiB": 24 << 30, "--memory-per-worker=1000000": 1_000_000}
-    for flag, size in sized.items():
-        assert worker_needs(parse([flag]), "cpu")["memory"] == size
-    assert "memory" not in worker_needs(make({}), "cpu")
-    needs = worker_needs(make({"memory_per_worker": "1.5 GB"}), "cpu")
-    assert needs["memory"] == 1_500_000_000
-    assert workers_that_fit({"CPU": 8.0, "memory": 4e9}, needs) == 2
-    assert workers_that_fit({"CPU": 1.0, "memory": 4e9}, needs) == 1
-    small, large = ({"Alive": True, "Resources": {"CPU": 8.0, "memory": n}} for n in (1e9, 2e9))
-    assert fits_one_machine([small, large], needs)
-    assert not fits_one_machine([small], needs)
-
-
-@pytest.mark.parametrize("size", ["24 gigabytes", "0", "0GiB", "-1", "1TiB", ""])
-def test_a_size_that_is_none_is_refused(size: str) -> None:
-    with pytest.raises(MechclaError, match="setting 'memory_per_worker' is"):
-        parse([f"--memory-per-worker={size}"])
-
-
 def test_the_runner_decides_no_number() -> None:
     sized = {"workers": 3, "gpus_per_worker": 1, "memory_per_worker": "24GiB"}
     local, ray = make({}), make({"runner": "ray", **sized})
     assert local.resolved() == ray.resolved()
-
-
-def test_without_ray_the_extra_is_named_before_anything_is_done(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MechclaError, match=r"pip install 'mechcla\[ray\]'"):
-        mechcla.run_sweep("no such model", "demo", out=tmp_path / "run", runner="ray")
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_loaded_model_is_not_sent_to_workers(tiny: mechcla.HookedModel, tmp_path: Path) -> None:
@@ -197,23 +143,59 @@ def test_adapters_are_made_side_by_side_as_one_after_another(
 
 
 @pytest.mark.slow
-def test_models_are_made_side_by_side_as_one_after_another(
+def test_models_are_made_side_by_side_also_where_a_worker_is_killed(
     settings: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """The worker that makes the second run is killed when that run has a cell in the dev search."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     model = Path(settings["model"])
     other = shutil.copytree(model, tmp_path / "other")  # another name, the same weights
     given = {k: v for k, v in settings.items() if k != "model"}
     given |= {"models": [str(model), str(other)], "controls": False, "layers": [0, 2]}
-    found = {}
+    found, killed = {}, []
+
+    def kill() -> None:
+        run = tmp_path / "ray" / "other"
+        while not any((run / "cells/dev").rglob("EN*.parquet")):
+            time.sleep(0.01)
+        killed.append(json.loads((run / "running.json").read_text(encoding="utf-8"))["pid"])
+        os.kill(killed[0], signal.SIGKILL)
+
     for runner in ("local", "ray"):
         out = tmp_path / runner
+        if runner == "ray":
+            killer = threading.Thread(target=kill, daemon=True)
+            killer.start()
         config = make({**given, "out": str(out), "runner": runner, "workers": 2})
         run_several(config, say=lambda text: None)
         found[runner] = {name: results(out / name) for name in (model.name, "other")}
         found[runner]["compared"] = {"": (out / "compare.csv").read_text(encoding="utf-8")}
+    killer.join()
     assert found["ray"] == found["local"]
-    assert len(set(re.findall(r"worker (\d+) on ", capfd.readouterr().err))) == 2
+    said = capfd.readouterr().err
+    assert len(set(re.findall(r"worker (\d+) on \S+ has started", said))) >= 2
+    assert f"worker {killed[0]} on {socket.gethostname()} was lost; another one takes" in said
+    assert f"the run {(tmp_path / 'ray' / 'other').resolve()}" in said
+
+
+@pytest.mark.slow
+def test_workers_that_a_cluster_has_no_room_for_hold_nothing_up(
+    settings: dict, local: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two workers on a cluster of one CPU, which is there before the run and stays as it is."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        out = tmp_path / "run"
+        config = make({**settings, "out": str(out), "runner": "ray", "workers": 2})
+        run_config(config, say=lambda text: None)
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+    assert results(out) == local
+    said = capfd.readouterr().err
+    assert "--workers 2, and the Ray cluster has room for 1, of 1 CPU each" in said
+    assert len(re.findall(r"worker \d+ on \S+ has started", said)) == 1
 
 
 def test_no_file_imports_ray_when_it_is_imported() -> None:
