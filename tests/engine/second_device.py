@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-CPU, SECOND = torch.device("cpu"), torch.device("meta")
+CPU, SECOND = torch.device("cpu"), torch.device("lazy", 0)  # a name that needs no driver
 COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 LOOKS_UP = (torch.ops.aten.index, torch.ops.aten.index_put_)  # by indices on the CPU, as on GPUs
 
@@ -40,13 +41,6 @@ class There(torch.Tensor):
 
 def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """One operation, where its tensors or its `device` say."""
-    # `torch.tensor([], device=...)`, as transformers begins a cache, is not asked about.
-    args, kwargs = tree_map(
-        lambda t: There(torch.empty(t.shape, dtype=t.dtype))
-        if isinstance(t, torch.Tensor) and t.device == SECOND and not isinstance(t, There)
-        else t,
-        (args, kwargs),
-    )
     packet, flat = func._overloadpacket, tree_flatten((args, kwargs))[0]
     tensors = [t for t in flat if isinstance(t, torch.Tensor)]
     there = any(isinstance(t, There) for t in tensors)
@@ -71,10 +65,22 @@ class Devices(TorchDispatchMode):
         return run(func, args, kwargs or {})
 
 
+class Made(TorchFunctionMode):
+    """`torch.tensor(values, device=...)`, which is not dispatched to a device without a driver."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.tensor and kwargs.get("device") == SECOND:
+            return There(func(*args, **kwargs | {"device": CPU}))
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def blocks_there(model: Any, first: int) -> Iterator[None]:
-    """A model whose blocks from `first` on lie on the second device, and its head on the first:
-    as accelerate spreads one, each block brings what it is given to its own device.
+    """A model whose blocks from `first` on, and final norm, lie on the second device, and its
+    unembedding on the first, as a tied one does. As accelerate spreads one, blocks and unembedding
+    bring what they are given to their own device; the norm, which the bridge may compute itself,
+    does not.
     """
 
     def brings(device: torch.device) -> Any:
@@ -93,14 +99,15 @@ def blocks_there(model: Any, first: int) -> Iterator[None]:
         for k, block in enumerate(blocks):
             device = SECOND if k >= first else CPU
             hooks.append(block.register_forward_pre_hook(brings(device), with_kwargs=True))
-            for module in block.modules() if k >= first else ():
+        head = model.bridge.original_model.get_output_embeddings().original_component
+        hooks.append(head.register_forward_pre_hook(brings(CPU), with_kwargs=True))
+        for part in (*blocks[first:], model.bridge.ln_final.original_component):
+            for module in part.modules():
                 for table in (module._parameters, module._buffers):
                     swapped += [(table, name, t) for name, t in table.items() if t is not None]
-        norm = model.bridge.ln_final.original_component
-        hooks.append(norm.register_forward_pre_hook(brings(CPU), with_kwargs=True))
         for table, name, tensor in swapped:
             table[name] = There(tensor.data)
-        with Devices():
+        with Made(), Devices():
             yield
     finally:
         for hook in hooks:
