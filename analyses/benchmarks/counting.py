@@ -16,6 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from mechcla.models.native import NativeBlock
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -29,6 +31,24 @@ class Counts:
 
     def flat(self) -> dict[str, int]:
         return asdict(self)
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the operations that would each be a kernel on a GPU, and those that wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched, self.waited = 0, 0
+        self.moved = 0  # bytes of copies
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        packet = func._overloadpacket
+        self.waited += packet in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero)
+        if packet is torch.ops.aten._to_copy:
+            self.moved += out.numel() * out.element_size()
+        self.launched += not func.is_view
+        return out
 
 
 class _Unembedded(TorchDispatchMode):
@@ -68,6 +88,8 @@ def count(
         return see
 
     with ExitStack() as stack:
+        native = counted(NativeBlock.__call__)
+        stack.enter_context(patch.object(NativeBlock, "__call__", native))
         for block in blocks:
             stack.enter_context(patch.dict(vars(block), forward=counted(block.forward)))
         head = stack.enter_context(_Unembedded(unembedding))

@@ -62,6 +62,12 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--product", type=int, default=8192, help="rows of the matrix product")
     parser.add_argument("--max-tokens", nargs="+", default=["2048", "auto", "32768"])
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=torch.cuda.is_available(),
+        help="the engine on compiled blocks too",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/gpu.json"))
     return parser.parse_args(arguments)
 
@@ -143,7 +149,9 @@ def large(work: Workload, device: Device, args: argparse.Namespace) -> Iterator[
     }
     head = work.model.bridge.original_model.get_output_embeddings().weight
     rows = []
-    for asked in args.max_tokens:
+    ways = [(asked, work) for asked in args.max_tokens]
+    ways += [(args.max_tokens[-1], _compiled(work))] if args.compile else []
+    for asked, work in ways:
         most = batch_tokens(work.model, asked if asked == "auto" else int(asked))
         mine, times, peak = device.timed(partial(engine, work, most), args.repeats)
         flops = count(partial(engine, work, most), work.model.blocks, head).flops
@@ -151,6 +159,7 @@ def large(work: Workload, device: Device, args: argparse.Namespace) -> Iterator[
         rows.append(
             {
                 "max_tokens": asked,
+                "compiled": work.model.compiled,
                 "tokens": most,
                 "seconds_per_cell": median / len(work.cells),
                 "times_run_with_hooks": whole / median,
@@ -174,7 +183,16 @@ def small(work: Workload, device: Device, args: argparse.Namespace) -> dict[str,
     most = batch_tokens(work.model, "auto")
     mine, times, _ = device.timed(partial(engine, work, most), args.repeats)
     median = statistics.median(times)
-    return {
+    more = {}
+    if args.compile:
+        made, seconds_compiled, _ = device.timed(
+            partial(engine, _compiled(work), most), args.repeats
+        )
+        more = {
+            "compiled_seconds": statistics.median(seconds_compiled),
+            "compiled_largest_difference": largest_difference(made, hooks),
+        }
+    return more | {
         "model": work.model.name,
         "parameters": sum(p.numel() for p in hf_model.parameters()),
         "cells": len(work.cells),
@@ -185,6 +203,11 @@ def small(work: Workload, device: Device, args: argparse.Namespace) -> dict[str,
         "times_transformers_hooks": statistics.median(hook_seconds) / median,
         "largest_difference": max(largest_difference(mine, hooks), largest_difference(mine, peer)),
     }
+
+
+def _compiled(work: Workload) -> Workload:
+    """The same work on a model whose blocks are compiled, of the same weights."""
+    return replace(work, model=replace(work.model, compiled=True))
 
 
 def _plain_copy(model: HookedModel) -> Any:

@@ -18,6 +18,7 @@ import torch
 from mechcla.engine.head import log_probs
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
+from mechcla.engine.native import CannotCompile
 from mechcla.engine.packing import Batch, Packed, collate
 from mechcla.engine.state import advance, advance_together, scored, start
 from mechcla.interrupts import again
@@ -66,7 +67,7 @@ def fits(model: HookedModel) -> bool:
             gap, leaked = with_room(
                 model, lambda: run_bare(model, lambda: (probe(model), leak(model)))
             )
-        except NoMemoryLeft:
+        except (NoMemoryLeft, CannotCompile):
             raise
         # An architecture may refuse a tree mask or a lone block in any way it likes.
         except Exception as error:

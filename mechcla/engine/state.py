@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
 from mechcla.engine.hooks import edit_places, mask_on
+from mechcla.engine.native import native_blocks
 from mechcla.engine.transfers import sent
 from mechcla.models.beginning import Beginning
 from mechcla.models.hooking import Place, run_hooked
+from mechcla.models.native import NativeBlock
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,8 @@ class State:
     recording pass leaves behind, so that nothing unsteered runs again; a State that was steered has
     neither. trunk: what each block was given, and what the last one gave, where there is memory for
     it. unsteered: the rows for the unembedding; it belongs to block 0 alone. readings: what gates
-    read at the blocks that were run.
+    read at the blocks that were run. native: the blocks without hook points, where they do the
+    same.
     """
 
     model: HookedModel
@@ -56,6 +59,7 @@ class State:
     trunk: tuple[Float[Tensor, "row seq d_model"], ...] = ()
     unsteered: Scored | None = None
     readings: Readings = field(default_factory=dict)
+    native: tuple[NativeBlock | None, ...] = ()
 
 
 def tree_mask(
@@ -126,7 +130,9 @@ def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State
     places: list[Place] = [("before", block, record) for block in model.blocks]
     run_batch(model, batch, [*places, ("after", model.blocks[-1], end)], known)
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
-    return State(model, batch, 0, trunk[0], tuple(calls), (*trunk, last[0]), ended)
+    trunk.append(last[0])
+    native = native_blocks(model, bool(batch.beginning), trunk, calls)
+    return State(model, batch, 0, trunk[0], tuple(calls), tuple(trunk), ended, native=native)
 
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
@@ -170,11 +176,13 @@ def advance(
         mine = [e for e in edits if e.layer == k]
         h = _apply(h, state, (e for e in mine if e.site == "resid_pre"))
         inner = [e for e in mine if e.site not in ("resid_pre", "resid_post")]
-        out = run_hooked(
-            edit_places(model, inner, layout, readings),
-            partial(model.blocks[k], h, **_on(state.calls[k], h.device)),
-        )
-        h = out[0] if isinstance(out, tuple) else out
+        native, given = state.native[k] if state.native else None, _on(state.calls[k], h.device)
+        if native is not None and not inner and native.unhooked:
+            h = native(h, given)
+        else:
+            places = edit_places(model, inner, layout, readings)
+            out = run_hooked(places, partial(model.blocks[k], h, **given))
+            h = out[0] if isinstance(out, tuple) else out
         readings |= {g.key: g.read(h, layout.prompt) for g in unread if g.layer == k}
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
     return replace(

@@ -44,7 +44,8 @@ class HookedModel:
     """A TransformerBridge, its tokenizer and a name for messages and records.
 
     source: the files that the weights were read from and nothing has changed since, where there are
-    any; the digest is then computed once per machine (`mechcla.models.digests`).
+    any; the digest is then computed once per machine (`mechcla.models.digests`). compiled: whether
+    torch.compile's code runs blocks that nothing is hooked on (`mechcla.engine.native`).
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
     Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
@@ -60,6 +61,7 @@ class HookedModel:
     tokenizer: Any
     name: str
     source: Mapping[str, Any] | None = None
+    compiled: bool = False
 
     @property
     def n_layers(self) -> int:
@@ -136,8 +138,11 @@ class HookedModel:
 
     @property
     def attention(self) -> str:
-        """The attention backend that runs, part of a result's identity."""
-        return str(getattr(self._text_config, "_attn_implementation", "unknown"))
+        """The attention backend that runs, and whether blocks are compiled: both decide last
+        digits, so they are part of a result's identity.
+        """
+        backend = str(getattr(self._text_config, "_attn_implementation", "unknown"))
+        return f"{backend}, compiled" if self.compiled else backend
 
     @property
     def revision(self) -> str | None:
@@ -369,11 +374,15 @@ class HookedModel:
 
 
 def hook_ready(
-    bridge: Any, tokenizer: Any, name: str, source: Mapping[str, Any] | None = None
+    bridge: Any,
+    tokenizer: Any,
+    name: str,
+    source: Mapping[str, Any] | None = None,
+    compiled: bool = False,
 ) -> HookedModel:
     """The wrapper, with TransformerLens' own hooks in place, which it would install at the first
     pass.
     """
     for block in bridge.blocks:
         getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
-    return HookedModel(bridge, tokenizer, name, source)
+    return HookedModel(bridge, tokenizer, name, source, compiled)

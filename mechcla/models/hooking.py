@@ -136,6 +136,26 @@ def _foreign(module: Any) -> Iterator[tuple[str, int, Any]]:
                 yield table, key, function
 
 
+def hooks_on(modules: Sequence[nn.Module]) -> int:
+    """How many forward hooks of any kind are in place on these modules."""
+    everywhere = torch.nn.modules.module
+    found = len(everywhere._global_forward_hooks) + len(everywhere._global_forward_pre_hooks)
+    for module in modules:
+        found += len(module._forward_hooks) + len(module._forward_pre_hooks)
+    return found
+
+
+def library_hooks_on(modules: Sequence[nn.Module]) -> int:
+    """How many of them are TransformerLens', transformers', torch's or accelerate's own."""
+    own = 0
+    for module in modules:
+        held = [f for table in _TABLES for f in getattr(module, table).values()]
+        marked = [f for f in held if str(getattr(f, "__name__", "")).startswith(MARK)]
+        own += len(held) - len(marked) - sum(isinstance(f, Hook) for f in held)
+        own -= sum(1 for _ in _foreign(module))
+    return own
+
+
 def _modules(model: Bridged) -> Iterator[tuple[str, nn.Module]]:
     seen: set[int] = set()
     for root in model.roots:

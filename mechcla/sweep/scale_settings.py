@@ -14,7 +14,7 @@ from mechcla.sweep.setting_types import Words
 
 PLACES = (  # decide no number
     *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "memory_per_worker"),
-    *("dry_run", "figures"),
+    *("dry_run", "figures", "compile"),  # compile is told by the model's attention
     *SETTINGS,
 )
 
@@ -50,6 +50,11 @@ class ScaleSettings(PlacementSettings):
         None,
         description="ray: memory that a worker reserves, in bytes or as 24GiB; default: none, so "
         "that CPUs and GPUs alone decide",
+    )
+    compile: bool = Field(
+        False,
+        description="blocks run as torch.compile's code, which a GPU is sent in fewer pieces; it "
+        "is made first, in a minute or so, and last digits differ",
     )
     dry_run: bool = Field(
         False,

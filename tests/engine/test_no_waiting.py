@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mechcla
+from analyses.benchmarks.counting import Kernels
 from mechcla import scoring
 from mechcla.engine import head, reference, transfers
 from mechcla.engine.gating import PromptGate
@@ -26,24 +26,6 @@ from tests.engine.second_device import SECOND, Devices
 
 ASKING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__")
 RESULTS = {("packing.py", "sums"), ("intervention.py", "sha256"), ("gating.py", "key")}
-
-
-class Kernels(TorchDispatchMode):
-    """Counts the operations that would each be a kernel on a GPU, and those that wait for one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.launched, self.waited = 0, 0
-        self.moved = 0  # bytes of copies
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        packet = func._overloadpacket
-        self.waited += packet in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero)
-        if packet is torch.ops.aten._to_copy:
-            self.moved += out.numel() * out.element_size()
-        self.launched += not func.is_view
-        return out
 
 
 def cells(model, layers, n, **settings):
