@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ MOST = 2**24
 SHARE = 0.5  # of the free memory that a batch may need: sweeps keep residuals beside it
 GAIN = 1.05  # how much faster twice the tokens must run, for each of them, to be worth the memory
 ROW = 32  # tokens of a row that is measured
-_measured: weakref.WeakKeyDictionary[HookedModel, int] = weakref.WeakKeyDictionary()
+_measured: weakref.WeakKeyDictionary[HookedModel, dict[int, int]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ def chosen_tokens(measure: Callable[[int], Trial | None], free: int) -> int:
     return best.tokens
 
 
-def batch_tokens(model: HookedModel, max_tokens: int | str) -> int:
-    """max_tokens as a number: itself, or for "auto" what fits this model's device.
+def batch_tokens(model: HookedModel, max_tokens: int | str, others: int = 0) -> int:
+    """max_tokens as a number: itself, or for "auto" what fits this model's devices.
 
-    Measured once per model, on random tokens, without hooks of the user's own. Raises MechclaError
-    for anything else.
+    Measured once per model, on random tokens, without hooks of the user's own. others: processes
+    with such a model that will share each of its GPUs. Raises MechclaError for anything else.
     """
     if isinstance(max_tokens, str):
         if max_tokens != AUTO:
@@ -88,22 +88,52 @@ def batch_tokens(model: HookedModel, max_tokens: int | str) -> int:
             )
         if model.device.type != "cuda":
             return MAX_TOKENS
-        if model not in _measured:
-            _measured[model] = chosen_tokens(
-                lambda n: run_bare(model, lambda: trial(model, n)), _free(model.device)
+        known = _measured.setdefault(model, {})
+        if others not in known:
+            known[others] = chosen_tokens(
+                lambda n: run_bare(model, lambda: trial(model, n)), _free(_weights(model), others)
             )
-        return _measured[model]
+        return known[others]
     if isinstance(max_tokens, bool) or max_tokens < 1:
         raise MechclaError(f"max_tokens is {max_tokens!r}; expected at least 1, or {AUTO!r}")
     return max_tokens
 
 
-def _free(device: torch.device) -> int:
-    """Bytes that new tensors may take: the device's free ones, and those that PyTorch holds
-    unused.
+def _weights(model: HookedModel) -> dict[torch.device, int]:
+    """The bytes of a model's weights on each CUDA device that has any."""
+    found: dict[torch.device, int] = {}
+    for weight in model.bridge.parameters():
+        if weight.device.type == "cuda":
+            found[weight.device] = found.get(weight.device, 0) + weight.nbytes
+    return found
+
+
+def _free(weights: Mapping[torch.device, int], others: int) -> int:
+    """Bytes that new tensors of this process may take on the fullest of these devices: the free
+    ones, and those that PyTorch holds unused.
+
+    weights: the model's bytes on each. others: processes that share the devices, each with as much
+    of a model that it has yet to load; what is left is divided evenly.
     """
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    left = []
+    for device, own in weights.items():
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        left.append(max(0, free + unused - others * own) // (others + 1))
+    return min(left, default=0)
+
+
+def _allocated(devices: Iterable[torch.device]) -> dict[torch.device, int]:
+    """Bytes in use on each device now, from which on the most is counted anew."""
+    for device in devices:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    return {device: torch.cuda.memory_allocated(device) for device in devices}
+
+
+def _peak(before: Mapping[torch.device, int]) -> int:
+    """The most bytes that came on top on any device; 0 without any."""
+    return max((torch.cuda.max_memory_allocated(d) - own for d, own in before.items()), default=0)
 
 
 @torch.inference_mode()
@@ -111,33 +141,31 @@ def trial(model: HookedModel, tokens: int) -> Trial | None:
     """Runs a batch of so many tokens twice, from the embedding to the log-probabilities, and times
     the second. None where memory runs out.
 
-    peak: bytes beyond what was allocated before; on the CPU, where nobody counts them, those of the
-    stream alone.
+    peak: bytes beyond what was allocated before, on the device where these are most; on the CPU,
+    where nobody counts them, those of the stream alone.
     """
-    device, cuda = model.device, model.device.type == "cuda"
+    devices = tuple(_weights(model))
     width = min(n for n in (ROW, model.window, model.sliding_window) if n is not None)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(model.vocab_size, (max(1, tokens // width), width), generator=generator)
     packed = [Packed(None, tuple(row[:-1]), (tuple(row[-1:]),), 1) for row in ids.tolist()]
     fast = fits(model)
     batch = collate(packed, model.pad_id, share_prompt=fast)
-    before = torch.cuda.memory_allocated(device) if cuda else 0
+    before = _allocated(devices)
     try:
         for _ in range(2):
-            if cuda:
-                torch.cuda.synchronize(device)
-                torch.cuda.reset_peak_memory_stats(device)
+            _allocated(devices)
             begun = time.perf_counter()
             if fast:
                 log_probs(model, [scored(start(model, batch))])
             else:
                 plain_log_probs(model, batch)
             seconds = time.perf_counter() - begun  # the results are on the CPU: all is done
-        peak = torch.cuda.max_memory_allocated(device) - before if cuda else 0
+        peak = _peak(before)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        if cuda:
+        if devices:
             torch.cuda.empty_cache()
         return None
     stream = batch.layout.ids.numel() * model.d_model * model.dtype.itemsize

@@ -229,7 +229,8 @@ def probe(model: HookedModel, beginning: int = 0) -> float:
         for e, key in enumerate(_edges(fast))  # one edge of the tree is many rows' edge
     }
     there = torch.tensor([by_edge[key] for key in _edges(plain)])
-    at = fast.edge_row[there].to(ended.resid.device), fast.edge_place[there].to(ended.resid.device)
+    # On the CPU, as indices may be: the first block and the last may lie on different devices.
+    at = fast.edge_row[there], fast.edge_place[there]
     entered = begun.resid[at].float().cpu()
     added = (streams - entered).norm(dim=-1)
     share = (ended.resid[at].float().cpu() - streams).norm(dim=-1) / added.clamp_min(1e-12)

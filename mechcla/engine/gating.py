@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcla.engine.transfers import sent
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.hooked_model import HookedModel
 
@@ -90,9 +91,19 @@ class PromptGate:
         prompt: how many tokens of a row are its prompt.
         """
         row = torch.arange(len(h), device=h.device)
-        last = h[row, prompt.to(h.device) - 1]
+        last = h[row, (prompt if prompt.device == h.device else sent(prompt, h.device)) - 1]
         precise = torch.float64 if h.dtype == torch.float64 else torch.float32
-        return (last.to(precise) * self.direction.to(h.device, precise)).sum(-1)
+        return (last.to(precise) * self._on(h.device, precise)).sum(-1)
+
+    @cached_property
+    def _copies(self) -> dict[tuple[torch.device, torch.dtype], Tensor]:
+        return {}
+
+    def _on(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, " d_model"]:
+        """The direction on a device, sent there once."""
+        if (device, dtype) not in self._copies:
+            self._copies[device, dtype] = sent(self.direction.to(dtype=dtype), device)
+        return self._copies[device, dtype]
 
     def weight(self, reading: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
         """How much of an edit each row gets: 0 or 1, or a share between them for a soft gate."""

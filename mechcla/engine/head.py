@@ -44,7 +44,8 @@ def log_probs(model: HookedModel, parts: Sequence[Scored]) -> list[Float[Tensor,
     hidden, totals = [], []
     if not parts:
         return []
-    together = torch.cat([part.rows for part in parts])
+    # Of cached ones some may be mapped, on the CPU, and some not.
+    together = torch.cat([part.rows.to(head.weight.device) for part in parts])
     # Even pieces: each reads the whole matrix once.
     for rows in together.chunk(max(1, -(-len(together) // HEAD_ROWS))):
         # The two may lie on different devices.

@@ -69,17 +69,16 @@ def edit_places(
     ]
     # The end of a block comes after its inside.
     for edit in sorted(edits, key=lambda e: e.site == "resid_post"):
-        where = mask_on(layout, edit.positions, model.device)
         point = model.hook_point(edit.layer, edit.site)
         change: list[Tensor] = []
 
         def act(
             h: Tensor,
             edit: Intervention = edit,
-            where: Tensor = where,
             change: list[Tensor] = change,
         ) -> Tensor:
-            new = edit.apply(h, where.to(h.device), weight_of(edit, readings))
+            where = mask_on(layout, edit.positions, h.device)
+            new = edit.apply(h, where, weight_of(edit, readings))
             if edit.site == "resid_mid" and not model.mid_is_whole:
                 change.append(new - h)
             return new
@@ -99,6 +98,8 @@ def _reader(model: HookedModel, gate: PromptGate, layout: Layout, readings: Read
     """A hook that reads a gate and changes nothing."""
 
     def read(h: Tensor) -> None:
-        readings[gate.key] = gate.read(h, layout.prompt)
+        if h.device not in layout.prompt_on:  # sent there once for all cells
+            layout.prompt_on[h.device] = sent(layout.prompt, h.device)
+        readings[gate.key] = gate.read(h, layout.prompt_on[h.device])
 
     return "site", model.hook_point(gate.layer, SITE), read

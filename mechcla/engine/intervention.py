@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mechcla.engine.gating import PromptGate, check_gates
 from mechcla.engine.operators import OPERATORS, Strength
-from mechcla.engine.transfers import sent
+from mechcla.engine.transfers import lent, sent
 from mechcla.errors import MechclaError, unknown
 from mechcla.models.chat import Chat, chat_settings
 from mechcla.user_code import ours
@@ -155,7 +155,7 @@ class Intervention:
             )
         v, matrix, scale = self._on(h.device), self.matrix, cast(Strength, self.strength)
         if matrix is not None:  # too large to be kept there by every intervention
-            matrix = sent(matrix.to(dtype=torch.float32), h.device)
+            matrix = lent(matrix, h.device)
         elif self._zero:
             return h
         elif self.unit == "relative":

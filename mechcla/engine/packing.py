@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,6 +143,7 @@ class Layout:
     added: Bool[Tensor, "row seq"]
     # Which tokens are edited, by positions and device: the same for every cell.
     masks: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, init=False)
+    prompt_on: dict[torch.device, Tensor] = field(default_factory=dict, init=False)
 
     @property
     def visible(self) -> Bool[Tensor, "row seq seq"]:
@@ -197,6 +199,11 @@ class Batch:
     @cached_property
     def scored_on(self) -> dict[torch.device, Tensor]:
         """The scored positions by device, as they were sent there."""
+        return {}
+
+    @cached_property
+    def passes(self) -> dict[tuple[str, torch.device], list[Any]]:
+        """The plain path's passes, by how rows run and device, as they were sent there."""
         return {}
 
     def sums(self, log_probs: Float[Tensor, " edge"]) -> list[float]:

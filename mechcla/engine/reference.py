@@ -8,6 +8,8 @@ It is what a model that does not fit the engine runs on, and what the engine is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from mechcla.engine.hooks import edit_places
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.packing import Batch, Layout, causal
+from mechcla.engine.transfers import fetched, sent
 from mechcla.models.hooking import Place, run_hooked
 
 if TYPE_CHECKING:
@@ -41,29 +44,64 @@ def plain_log_probs(
     single text shows them. streams: filled with the residual stream behind the last block at the
     edges, where it is given.
     """
-    found = torch.empty(len(batch.edge_token))
-    for part, row, edges in _parts(batch, rows):
+    chosen: list[Tensor] = []
+    parts = _sent(model, batch, rows)
+    for part in parts:
         kept: list[Tensor] = []
-        places: list[Place] = list(edit_places(model, edits, part))
+        places: list[Place] = list(edit_places(model, edits, part.layout))
         if streams is not None:
             last = model.hook_point(model.n_layers - 1, "resid_post")
             places.append(("site", last, kept.append))
-        device = model.device
-        ids, mask = part.ids.to(device), part.real.long().to(device)
-        positions = part.positions.to(device)
-
-        def forward(
-            ids: Tensor = ids, mask: Tensor = mask, positions: Tensor = positions
-        ) -> Tensor:
-            return model.logits(ids, mask, positions)
-
-        logits = run_hooked(places, forward).float().log_softmax(-1)
-        row, place = row.to(logits.device), batch.edge_place[edges].to(logits.device)
-        found[edges] = logits[row, place, batch.edge_token[edges].to(logits.device)].cpu()
+        logits = run_hooked(places, partial(model.logits, *part.given)).float().log_softmax(-1)
+        row, place, token = part.scored_on(logits.device)
+        chosen.append(logits[row, place, token])
         if streams is not None:
-            last_one = kept[0].device
-            streams[edges] = kept[0][row.to(last_one), place.to(last_one)].float().cpu()
+            row, place, _ = part.scored_on(kept[0].device)
+            streams[part.edges] = kept[0][row, place].float().cpu()
+    found = torch.empty(len(batch.edge_token))
+    found[torch.cat([part.edges for part in parts])] = fetched(torch.cat(chosen))
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One pass of a batch, with what it is given on the model's device: sent once for all cells.
+
+    scored: row, place and token of its edges, which are `edges` of the batch's.
+    """
+
+    layout: Layout
+    given: tuple[Tensor, Tensor, Tensor]
+    scored: tuple[Tensor, Tensor, Tensor]
+    edges: Int[Tensor, " edge"]
+    copies: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+
+    def scored_on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """`scored` on a device, where logits lie or the stream does."""
+        if device not in self.copies:
+            row, place, token = self.scored
+            self.copies[device] = sent(row, device), sent(place, device), sent(token, device)
+        return self.copies[device]
+
+
+def _sent(model: HookedModel, batch: Batch, rows: Rows) -> list[Part]:
+    """The passes that run the batch, made and sent once per batch."""
+    key, device = (rows, model.device), model.device
+    if key not in batch.passes:
+        batch.passes[key] = [
+            Part(
+                layout,
+                (
+                    sent(layout.ids, device),
+                    sent(layout.real.long(), device),
+                    sent(layout.positions, device),
+                ),
+                (row, batch.edge_place[edges], batch.edge_token[edges]),
+                edges,
+            )
+            for layout, row, edges in _parts(batch, rows)
+        ]
+    return batch.passes[key]
 
 
 def _parts(

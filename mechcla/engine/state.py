@@ -238,7 +238,8 @@ def join(states: Sequence[State]) -> State | None:
     calls = tuple({name: widen(value) for name, value in call.items()} for call in first.calls)
     return replace(
         first,
-        resid=torch.cat([s.resid for s in states]),
+        # Parts may lie where different blocks do; `advance` begins on the model's own device.
+        resid=torch.cat([s.resid.to(first.model.device) for s in states]),
         calls=calls,
         trunk=(),
         unsteered=None,

@@ -8,8 +8,17 @@ pinned memory.
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
+
 import torch
 from torch import Tensor
+
+LENT = (
+    4  # copies: one of a map is 59 MB at d_model 3840, and cells of one map run one after another
+)
+Key = tuple[int, torch.device]
+_lent: OrderedDict[Key, tuple[weakref.ref[Tensor], Tensor]] = OrderedDict()
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -17,6 +26,23 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def lent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor in float32 on a device: one copy for all who use it, of which the last few used
+    are kept, and none beyond the tensor itself. Its values are taken as frozen.
+    """
+    if tensor.device == device and tensor.dtype == torch.float32:
+        return tensor
+    key = id(tensor), device
+    of, copy = _lent.pop(key, (None, tensor))
+    if of is None or of() is not tensor:
+        copy = sent(tensor.to(dtype=torch.float32), device)
+        of = weakref.ref(tensor, lambda _: _lent.pop(key, None))
+    _lent[key] = of, copy
+    while len(_lent) > LENT:
+        _lent.popitem(last=False)
+    return copy
 
 
 def fetched(tensor: Tensor) -> Tensor:

@@ -257,7 +257,10 @@ class HookedModel:
         return rows
 
     def final_norm(self, h: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
-        """The norm between the last block and the unembedding."""
+        """The norm between the last block and the unembedding, on the norm's own device."""
+        # The bridge may compute it itself, and then nothing brings the stream to its weights.
+        there = (p.device for p in self.bridge.ln_final.parameters() if p.device.type != "meta")
+        h = h.to(next(there, h.device))
         normed: Tensor = self.bridge.ln_final(h.unsqueeze(0)).squeeze(0)
         return normed
 

@@ -25,7 +25,8 @@ from mechcla.scoring.scores import Scores
 from mechcla.storage import read_sealed
 from mechcla.vectors.steering_vectors import SteeringVectors
 
-OWN = ("languages", "apart", "items", *SETTINGS)  # settings in which parts may differ
+# Settings in which parts may differ. Of a device its type decides numbers, and identities have it.
+OWN = ("languages", "apart", "items", "device", *SETTINGS)
 Vectors = Mapping[str, SteeringVectors]
 
 
@@ -44,8 +45,16 @@ class Parts:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the run over all languages, all but its items."""
-        shared = {k: v for k, v in self.runs[0].config.items() if k != "items"}
+        """The settings of the run over all languages, all but its items.
+
+        Its model lies where the first part's did; on the type of device that all parts had, where
+        they say different things of it.
+        """
+        first = self.runs[0]
+        shared = {k: v for k, v in first.config.items() if k != "items"}
+        if any(run.config.get("device") != shared.get("device") for run in self.runs):
+            mapped = any(shared.get(k) is not None for k in SETTINGS)
+            shared["device"] = None if mapped else first.record["identity"]["device"]
         return shared | {"languages": [k for part in self.languages for k in part], "apart": True}
 
     def items(self) -> ItemSet:
@@ -184,6 +193,7 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
             raise MechclaError(
                 f"{str(run.folder)!r} is no part of the same run as {str(first.folder)!r}:\n"
                 f"{differing}\nExpected runs that differ in their languages alone"
+                + _measured(first, run)
             )
         if items.where(_english).digest != sets[0].where(_english).digest:
             raise MechclaError(
@@ -204,6 +214,17 @@ def read_parts(folders: Sequence[str | Path]) -> Parts:
         len(own) == 1 or run.config.get("apart") for run, own in zip(runs, languages, strict=True)
     )
     return Parts(runs, languages, exact, tuple(sets))
+
+
+def _measured(one: Run, other: Run) -> str:
+    """What to do about batches of two GPUs, which --max-tokens auto, the default, measured."""
+    sizes = [run.config.get("max_tokens") for run in (one, other)]
+    if sizes[0] == sizes[1] or one.record["identity"].get("device") != "cuda":
+        return ""
+    return (
+        ". Without --max-tokens each GPU was measured for its own; give --max-tokens "
+        f"{min(s for s in sizes if s)} to both"
+    )
 
 
 def _english(item: Any) -> bool:

@@ -20,5 +20,22 @@ def with_batches(config: SweepConfig, model: HookedModel) -> SweepConfig:
     record = user_path(config.out) / RECORD
     held = read_sealed(record, "config") if record.is_file() else None
     found = (held or {}).get("config", {}).get("max_tokens")
-    most = found if isinstance(found, int) else batch_tokens(model, AUTO)
+    most = found if isinstance(found, int) else batch_tokens(model, AUTO, beside(config))
     return config.model_copy(update={"max_tokens": most})
+
+
+def beside(config: SweepConfig) -> int:
+    """How many processes with the model may share a GPU with this one.
+
+    The driver measures for its workers, and its own GPU may be one of theirs. A run that a worker
+    makes whole has no workers, but the worker's share of a GPU.
+
+    >>> from mechcla.sweep.config import make
+    >>> half = {"gpus_per_worker": 0.5}
+    >>> [beside(make(s)) for s in ({}, {"runner": "ray"}, half, {"runner": "ray", **half})]
+    [0, 1, 1, 2]
+    """
+    share = config.gpus_per_worker or 1.0
+    workers = max(1, int(1 / share + 1e-9))
+    workers = min(workers, config.workers or workers)
+    return workers if config.runner == "ray" else workers - 1

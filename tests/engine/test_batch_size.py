@@ -6,6 +6,7 @@ import json
 from contextlib import closing
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from mechcla.engine import batch_size
 from mechcla.engine.batch_size import MAX_TOKENS, SHARE, Trial, batch_tokens, chosen_tokens
 from mechcla.errors import MechclaError
 from mechcla.runs.folder import RECORD
-from mechcla.sweep.batches import with_batches
+from mechcla.sweep.batches import beside, with_batches
 from mechcla.sweep.cells import UNSTEERED, Job
 from mechcla.sweep.config import make, parse
 from mechcla.sweep.runner import open_sweep
@@ -116,7 +117,8 @@ def test_on_a_gpu_it_is_measured_once_per_model(tiny, monkeypatch):
         device = type("Device", (), {"type": "cuda"})()
 
     there = There()
-    monkeypatch.setattr(batch_size, "_free", lambda device: 10**9)
+    monkeypatch.setattr(batch_size, "_weights", lambda model: {})
+    monkeypatch.setattr(batch_size, "_free", lambda weights, others: 10**9 // (others + 1))
     monkeypatch.setattr(batch_size, "run_bare", lambda model, run: run())
     monkeypatch.setattr(
         batch_size, "trial", lambda model, n: calls.append(n) or Trial(n, 1.0 + n * 1e-4, n)
@@ -128,6 +130,54 @@ def test_on_a_gpu_it_is_measured_once_per_model(tiny, monkeypatch):
     before = len(calls)
     assert decide(there, "auto") == first > MAX_TOKENS
     assert len(calls) == before
+    assert decide(there, "auto", others=9_999) < first
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    """Two GPUs as PyTorch tells of them: bytes free, held unused, in use, and in use at most."""
+    cards = {torch.device("cuda", 0): [80, 10, 4, 9], torch.device("cuda", 1): [50, 30, 20, 45]}
+    told = {
+        "mem_get_info": lambda d: (cards[d][0], 100),
+        "memory_reserved": lambda d: cards[d][1],
+        "memory_allocated": lambda d: cards[d][2],
+        "max_memory_allocated": lambda d: cards[d][3],
+        "synchronize": lambda d: None,
+        "reset_peak_memory_stats": lambda d: None,
+    }
+    for name, function in told.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    return list(cards)
+
+
+def test_the_fullest_of_several_devices_decides(two_cards):
+    """By hand: 80 + 6 bytes are left on the first, 50 + 10 on the second."""
+    first, second = two_cards
+    assert batch_size._free({first: 4}, 0) == 86
+    assert batch_size._free({first: 4, second: 20}, 0) == 60
+    before = batch_size._allocated(two_cards)
+    assert before == {first: 4, second: 20}
+    assert batch_size._peak(before) == 25  # of 5 and 25
+    assert batch_size._peak({first: 4}) == 5
+    assert batch_size._peak({}) == 0
+
+
+def test_processes_that_share_a_gpu_share_what_their_models_leave(two_cards):
+    first, second = two_cards
+    assert batch_size._free({first: 4}, 1) == (86 - 4) // 2
+    assert batch_size._free({first: 4, second: 20}, 2) == (60 - 40) // 3
+    assert batch_size._free({second: 31}, 2) == 0
+
+
+def test_a_worker_counts_those_beside_it():
+    for settings_, others in (
+        ({"runner": "ray", "gpus_per_worker": 0.1, "workers": 4}, 4),
+        ({"runner": "ray", "gpus_per_worker": 0.1}, 10),
+        ({"runner": "ray", "gpus_per_worker": 2.0}, 1),
+        ({"runner": "ray", "gpus_per_worker": 0.0}, 1),
+        ({"gpus_per_worker": 0.33}, 2),
+    ):
+        assert beside(make(settings_)) == others
 
 
 @pytest.mark.parametrize("wrong", ["atuo", 0, -5])

@@ -34,16 +34,18 @@ def folder(tmp_path_factory) -> Path:
 
 
 def steered(model: mechcla.HookedModel, small_items) -> list[tuple[float, ...]]:
-    """Scores on both paths, unsteered and steered at several sites."""
+    """Scores on both paths, unsteered and steered at several sites, layers and strengths, which run
+    together.
+    """
     vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(0))
     items = small_items.test.language("es")
     found = []
     for site in ("resid_post", "resid_mid", "mlp_out"):
-        edit = Intervention(vector, 1, 1.0, site=site)
+        edits = [[Intervention(vector, k, s, site=site)] for k in (1, 2, 3) for s in (0.5, 1.0)]
         for fast in (True, False):
             made = mechcla.scoring.prepare(model, items, fast=fast)
-            for _, rows in mechcla.scoring.score_many(made, [[], [edit]]):
-                found += [row.log_likelihood for row in rows]
+            tables = dict(mechcla.scoring.score_many(made, [[], *edits]))
+            found += [row.log_likelihood for i in sorted(tables) for row in tables[i]]
     return found
 
 
@@ -109,6 +111,7 @@ def test_two_devices_give_what_one_gives(folder, small_items):
     one = load_model(folder, device="cuda")
     two = load_model(folder, n_devices=2)
     assert len({p.device for p in two.bridge.parameters()}) == 2
+    assert fits(two)
     for left, right in zip(steered(one, small_items), steered(two, small_items), strict=True):
         assert left == pytest.approx(right, abs=1e-4)
     assert one.digest == two.digest

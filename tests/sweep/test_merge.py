@@ -14,6 +14,7 @@ import mechcla
 from mechcla.__main__ import main
 from mechcla.errors import MechclaError
 from mechcla.items.item_set import ItemSet
+from mechcla.runs.parts import read_parts
 from mechcla.storage import write_sealed
 from mechcla.sweep.config import make
 from mechcla.sweep.merge import merge_runs
@@ -24,17 +25,21 @@ from tests.runs.harness import results
 pytestmark = pytest.mark.slow  # several sweeps each
 
 
-def two_languages() -> ItemSet:
-    """The tiny items, and Portuguese ones of which some are the same questions."""
+def three_languages() -> ItemSet:
+    """The tiny items, and those of two more languages, of which some are the same questions."""
     items = tiny_items()
     more = [
         replace(
             item,
-            language="pt",
-            country="PT" if item.country else None,
-            id=item.id.replace("c2", "c9"),
-            prompt=f"{item.prompt} já",
-            prompt_explicit=item.prompt_explicit and f"Vivo em Portugal. {item.prompt} já",
+            language=language,
+            country=language.upper() if item.country else None,
+            id=item.id.replace("c2", cultural),
+            prompt=f"{item.prompt} {word}",
+            prompt_explicit=item.prompt_explicit and f"{intro} {item.prompt} {word}",
+        )
+        for language, cultural, word, intro in (
+            ("pt", "c9", "já", "Vivo em Portugal."),
+            ("fr", "c8", "ici", "Je vis en France."),
         )
         for item in items.language("es")
     ]
@@ -48,7 +53,7 @@ Sweep = Callable[..., Path]
 def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_folders: dict[str, Path]) -> Sweep:
     """Runs a sweep of a tiny model over some languages, into a folder of this name."""
     base = tmp_path_factory.mktemp("parts")
-    two_languages().to_jsonl(base / "items.jsonl")
+    three_languages().to_jsonl(base / "items.jsonl")
 
     def run(name: str, languages: list[str], **settings: object) -> Path:
         given = {
@@ -155,6 +160,54 @@ def test_what_is_no_part_is_refused_by_name(parts: list[Path], tmp_path: Path) -
     assert "controls: True and False" in said
     both = [changed(p, tmp_path / f"{p.name}p", config={"choose": "pooled"}) for p in parts]
     assert "--choose pooled" in refused(both, out)
+
+
+def test_parts_may_name_other_devices_of_one_type(parts: list[Path], tmp_path: Path) -> None:
+    es, pt = parts
+    other = changed(pt, tmp_path / "none", config={"device": None})
+    for folders in ([es, other], [other, es]):
+        assert read_parts(folders).settings["device"] == "cpu"
+    gpus = [
+        changed(
+            p, tmp_path / f"gpu {n}", config={"device": f"cuda:{n}"}, identity={"device": "cuda"}
+        )
+        for n, p in enumerate(parts)
+    ]
+    assert read_parts(gpus).settings["device"] == "cuda"
+    assert read_parts(parts).settings["device"] == "cpu"
+    spread = {"device": None, "device_map": "auto"}
+    mapped = changed(es, tmp_path / "mapped", config=spread, identity={"device": "cuda"})
+    assert read_parts([mapped, gpus[1]]).settings["device"] is None
+    assert "device: 'cuda' and 'cpu'" in refused([gpus[0], pt], tmp_path / "out")
+
+
+def test_batches_that_two_gpus_measured_are_refused_with_what_to_do(
+    parts: list[Path], tmp_path: Path
+) -> None:
+    sizes = [
+        changed(p, tmp_path / p.name, config={"max_tokens": n}, identity={"device": "cuda"})
+        for p, n in zip(parts, (8_192, 4_096), strict=True)
+    ]
+    said = refused(sizes, tmp_path / "out")
+    assert "max_tokens: 8192 and 4096" in said
+    assert "give --max-tokens 4096 to both" in said
+    on_cpu = changed(parts[1], tmp_path / "cpu", config={"max_tokens": 4_096})
+    assert "was measured" not in refused([parts[0], on_cpu], tmp_path / "out")
+
+
+def test_a_part_of_languages_that_were_read_together_is_joined_with_a_word(
+    sweep: Sweep, parts: list[Path], merged: Path, tmp_path: Path
+) -> None:
+    """`exact` is said of parts of one language, and of those that were made apart."""
+    joined: list[str] = []
+    merge_runs(parts, merged, say=joined.append)
+    assert not any("last digits" in text for text in joined)
+    both = sweep("together", ["es", "fr"])
+    assert not read_parts([both, parts[1]]).exact
+    said: list[str] = []
+    run = merge_runs([both, parts[1]], tmp_path / "out", say=said.append)
+    assert sum("may differ from the joined one in its last digits" in text for text in said) == 1
+    assert run.config["languages"] == ["es", "fr", "pt"]
 
 
 def changed(folder: Path, to: Path, **parts: dict[str, object]) -> Path:
