@@ -386,18 +386,3 @@ class HookedModel:
             f"HookedModel({self.name!r}, {self.n_layers} blocks, d_model {self.d_model}, "
             f"{self.dtype})"
         )
-
-
-def hook_ready(
-    bridge: Any,
-    tokenizer: Any,
-    name: str,
-    source: Mapping[str, Any] | None = None,
-    compiled: bool = False,
-) -> HookedModel:
-    """The wrapper, with TransformerLens' own hooks in place, which it would install at the first
-    pass.
-    """
-    for block in bridge.blocks:
-        getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
-    return HookedModel(bridge, tokenizer, name, source, compiled)

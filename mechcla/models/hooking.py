@@ -55,6 +55,15 @@ class Hook:
         return f"{MARK} {id(self)}>"
 
 
+def wired(bridge: Any) -> Any:
+    """The bridge with TransformerLens' own hooks in place, which it would install at the first
+    pass.
+    """
+    for block in bridge.blocks:
+        getattr(block, "_maybe_wire_capture_hooks", lambda: None)()
+    return bridge
+
+
 def run_hooked(places: Sequence[Place], run: Callable[[], T]) -> T:
     """run() while hooks are in place, which are gone afterwards, whatever ended it.
 

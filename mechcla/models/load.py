@@ -35,7 +35,8 @@ from mechcla.models.checkpoint import (
 from mechcla.models.digests import source_of
 from mechcla.models.gguf_files import gguf_folder
 from mechcla.models.gguf_header import check_gguf, is_gguf
-from mechcla.models.hooked_model import HookedModel, hook_ready
+from mechcla.models.hooked_model import HookedModel
+from mechcla.models.hooking import wired
 from mechcla.models.installs import no_installs
 from mechcla.models.packaged import PACKAGED
 from mechcla.models.placement import DeviceMap, MaxMemory, check_spread, placement
@@ -191,7 +192,7 @@ def load_model(
             f"{quantised.FUSED if expected is not None else ''}"
         ) from error
     check_spread(bridge, name)
-    model = hook_ready(bridge, tokenizer, name, source, compile)
+    model = HookedModel(wired(bridge), tokenizer, name, source, compile)
     quantised.check_booted(bridge, expected, what)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model

@@ -6,8 +6,9 @@ import warnings
 from typing import Any
 
 from mechcla.errors import MechclaError
-from mechcla.models.hooked_model import HookedModel, hook_ready
+from mechcla.models.hooked_model import HookedModel
 from mechcla.models.hooked_transformer import is_hooked_transformer, wrap_hooked_transformer
+from mechcla.models.hooking import wired
 from mechcla.models.quantised import settle
 from mechcla.models.tokens import bridge_tokenizer
 
@@ -48,4 +49,4 @@ def wrap_model(bridge: Any, name: str | None = None) -> HookedModel:
     tokenizer, note = bridge_tokenizer(bridge)
     if note:
         warnings.warn(f"{called}: {note}", stacklevel=2)
-    return hook_ready(bridge, tokenizer, called)
+    return HookedModel(wired(bridge), tokenizer, called)
