@@ -34,8 +34,8 @@ def agree(printed: str, shown: str) -> None:
     assert unlike(printed, shown) == []
 
 
-def test_there_are_six_each_says_its_time_and_shows_what_it_prints():
-    assert [page.stem[:2] for page in PAGES] == [f"{n}_" for n in range(1, 7)]
+def test_there_are_seven_each_says_its_time_and_shows_what_it_prints():
+    assert [page.stem[:2] for page in PAGES] == [f"{n}_" for n in range(1, 8)]
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert re.search(r"^\*About [\w ]+ of processor time on one core", text, re.MULTILINE)
