@@ -30,10 +30,13 @@ DIGEST = "sha256:"  # what items that were given as an object begin with in a co
 
 
 def model_settings(model: HookedModel) -> dict[str, Any]:
-    """What a config says of a model that is held: its name, dtype, device, and revision if any."""
+    """What a config says of a model that is held: its name, dtype, device, and revision if any, and
+    whether its blocks are compiled.
+    """
     described = model.describe()
     found = {"model": model.name, "dtype": described["dtype"], "device": described["device"]}
-    return found | ({"revision": model.revision} if model.revision else {})
+    found |= {"revision": model.revision} if model.revision else {}
+    return found | ({"compile": True} if model.compiled else {})
 
 
 def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
     """
     found = model_settings(model)
     for name in (*SETTINGS, "compile"):
-        if given.get(name):
+        if given.get(name) not in (None, False):
             raise MechclaError(
                 f"setting {name!r} is {given[name]!r}, but the model {model.name!r} is loaded "
                 f"already; leave the setting out, or give it to load_model"

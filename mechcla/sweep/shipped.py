@@ -92,6 +92,7 @@ def _scored(
         dtype=config.dtype,
         device=config.device,
         revision=config.revision,
+        compile=config.compile,
         **config.place(),
     )
     choice = choice.on(model)  # the file that it was chosen for, on a base that knows itself
