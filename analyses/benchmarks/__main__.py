@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import date
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ import mechcla
 from analyses.benchmarks import extraction, paths, report
 from analyses.benchmarks.counting import Counts, count, matmul_rate
 from analyses.benchmarks.peaks import peak_bytes
+from analyses.benchmarks.price import commit
 from analyses.benchmarks.workload import Result, Workload, evenly, largest_difference
 from mechcla.models.demo import demo_folder
 
@@ -60,6 +62,8 @@ def main() -> int:
         args.rows,
     )
     record: dict[str, Any] = {
+        "commit": commit(),
+        "date": date.today().isoformat(),
         "settings": vars(args) | {"out": str(args.out)},
         "machine": machine(model.device),
         "versions": versions(),

@@ -150,7 +150,7 @@ def large(work: Workload, device: Device, args: argparse.Namespace) -> Iterator[
     head = work.model.bridge.original_model.get_output_embeddings().weight
     rows = []
     ways = [(asked, work) for asked in args.max_tokens]
-    ways += [(args.max_tokens[-1], _compiled(work))] if args.compile else []
+    ways += [(args.max_tokens[-1], with_compiled(work))] if args.compile else []
     for asked, work in ways:
         most = batch_tokens(work.model, asked if asked == "auto" else int(asked))
         mine, times, peak = device.timed(partial(engine, work, most), args.repeats)
@@ -186,7 +186,7 @@ def small(work: Workload, device: Device, args: argparse.Namespace) -> dict[str,
     more = {}
     if args.compile:
         made, seconds_compiled, _ = device.timed(
-            partial(engine, _compiled(work), most), args.repeats
+            partial(engine, with_compiled(work), most), args.repeats
         )
         more = {
             "compiled_seconds": statistics.median(seconds_compiled),
@@ -205,7 +205,7 @@ def small(work: Workload, device: Device, args: argparse.Namespace) -> dict[str,
     }
 
 
-def _compiled(work: Workload) -> Workload:
+def with_compiled(work: Workload) -> Workload:
     """The same work on a model whose blocks are compiled, of the same weights."""
     return replace(work, model=replace(work.model, compiled=True))
 

@@ -19,18 +19,17 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import torch
 
 import mechcla
 from analyses.benchmarks.counting import Kernels
-from analyses.benchmarks.gpu import engine, workload
+from analyses.benchmarks.gpu import engine, with_compiled, workload
 from analyses.benchmarks.price import clock_of, commit
 from analyses.benchmarks.random_models import NAMES, checked, wrapped
 from analyses.benchmarks.train_cost import machine
@@ -40,6 +39,7 @@ from mechcla.engine import state
 from mechcla.engine.packing import collate, pack
 from mechcla.models.load import DTYPES
 
+T = TypeVar("T")
 PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
 
 
@@ -59,11 +59,10 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@contextmanager
-def bridged() -> Iterator[None]:
-    """The engine on the bridge's own blocks alone."""
+def on_the_bridge(run: Callable[[], T]) -> T:
+    """run() with the engine on the bridge's own blocks alone."""
     with patch.object(state, "native_blocks", lambda *_: ()):
-        yield
+        return run()
 
 
 def of_a_block(work: Workload) -> dict[str, int]:
@@ -73,13 +72,14 @@ def of_a_block(work: Workload) -> dict[str, int]:
     begun = state.start(model, collate(packed, model.pad_id))
     k = model.n_layers // 2
     native, h, given = begun.native[k], begun.trunk[k], begun.calls[k]
-    found = {"bridge": _launched(lambda: model.blocks[k](h, **given))}
+    found = {"bridge": launched(lambda: model.blocks[k](h, **given))}
     if native is not None:
-        found["native"] = _launched(lambda: native(h, given))
+        found["native"] = launched(lambda: native(h, given))
     return found
 
 
-def _launched(run: Callable[[], object]) -> int:
+def launched(run: Callable[[], object]) -> int:
+    """Operations that run() launches, views left out."""
     with torch.inference_mode(), Kernels() as kernels:
         run()
     return kernels.launched
@@ -107,10 +107,12 @@ def profiled(run: Callable[[], object], cuda: bool) -> dict[str, Any]:
 def measured(work: Workload, most: int, repeats: int, compiled: bool) -> dict[str, Any]:
     """Every way once to warm up, then in turn; counts, shares and differences beside the times."""
     clock, clock_name = clock_of(work.model.device)
-    ways: dict[str, Callable[[], Result]] = {"bridge": lambda: _bridged(work, most)}
+    ways: dict[str, Callable[[], Result]] = {
+        "bridge": lambda: on_the_bridge(lambda: engine(work, most))
+    }
     ways["native"] = lambda: engine(work, most)
     if compiled:
-        other = replace(work, model=replace(work.model, compiled=True))
+        other = with_compiled(work)
         ways["compiled"] = lambda: engine(other, most)
     results = {name: run() for name, run in ways.items()}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -128,7 +130,7 @@ def measured(work: Workload, most: int, repeats: int, compiled: bool) -> dict[st
             "times_bridge": statistics.median(times["bridge"]) / statistics.median(times[name]),
             "difference_to_bridge": largest_difference(results[name], results["bridge"]),
             # torch compiles nothing under a counter
-            **({} if name == "compiled" else {"launched": _launched(run)}),
+            **({} if name == "compiled" else {"launched": launched(run)}),
             **profiled(run, cuda),
         }
     return found
@@ -153,11 +155,6 @@ def rows(ways: dict[str, Any]) -> list[dict[str, str]]:
         }
         for name, way in ways.items()
     ]
-
-
-def _bridged(work: Workload, most: int) -> Result:
-    with bridged():
-        return engine(work, most)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -67,6 +67,11 @@ def fits(model: HookedModel) -> bool:
     """
     if model not in _fits:
         why = EIGHT_BITS if model.alone_only else _misfit(model)
+        if why and model.compiled:
+            raise CannotCompile(
+                f"{model.name} runs on the plain path, where nothing is compiled ({why}); leave "
+                "compile out (--compile)"
+            )
         _fits[model] = not why
         if why:
             _why[model] = why

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcla.engine.gating import SITE, PromptGate, Readings, gates_of, weight_of
@@ -45,6 +45,13 @@ def mask_on(layout: Layout, positions: str, device: torch.device) -> Bool[Tensor
     if key not in layout.masks:
         layout.masks[key] = sent(token_mask(layout, positions), device)
     return layout.masks[key]
+
+
+def prompts_on(layout: Layout, device: torch.device) -> Int[Tensor, " row"]:
+    """How many tokens of each row are its prompt, on a device: sent there once per layout."""
+    if device not in layout.prompt_on:
+        layout.prompt_on[device] = sent(layout.prompt, device)
+    return layout.prompt_on[device]
 
 
 def edit_places(
@@ -98,8 +105,6 @@ def _reader(model: HookedModel, gate: PromptGate, layout: Layout, readings: Read
     """A hook that reads a gate and changes nothing."""
 
     def read(h: Tensor) -> None:
-        if h.device not in layout.prompt_on:  # sent there once for all cells
-            layout.prompt_on[h.device] = sent(layout.prompt, h.device)
-        readings[gate.key] = gate.read(h, layout.prompt_on[h.device])
+        readings[gate.key] = gate.read(h, prompts_on(layout, h.device))
 
     return "site", model.hook_point(gate.layer, SITE), read

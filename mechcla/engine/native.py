@@ -5,12 +5,12 @@ its hooks. Where no hook is in place none of it is seen, and it is a quarter of 
 launches (`tests/engine/test_native.py` counts). So a block that no hook is on runs as the modules
 that the bridge wraps, if these gave, to the last bit, what the bridge gave; where they round
 otherwise, the bridge's own block runs. Of a model that was loaded with compile=True, these blocks
-run as torch.compile's code. Source: ours.
+run as torch.compile's code, the unsteered pass too, but not behind a beginning that prompts share.
+Source: ours.
 """
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,10 @@ def native_blocks(
             else None
             for k, native in enumerate(bare)
         )
-        known[key] = _compiled(model, same, trunk[0], calls) if model.compiled else same
+        # Behind a beginning a block names its own layer, and each would be compiled by itself.
+        if model.compiled and not behind_beginning:
+            same = _compiled(model, same, trunk[0], calls)
+        known[key] = same
     return known[key]
 
 
@@ -73,10 +76,10 @@ def _compiled(
     """The blocks as compiled code, each run once; how far it rounds otherwise, `fits` measures."""
     made = tuple(block and compiled(block) for block in blocks)
     if not any(made):
-        warnings.warn(
-            f"compile=True changes nothing for {model.name}: its blocks give other last digits "
-            "without TransformerLens' hook points, so they run with them",
-            stacklevel=2,
+        raise CannotCompile(
+            f"no block of {model.name} can be compiled: without TransformerLens' hook points they "
+            "give other last digits, or the weights lie on several devices; leave compile out "
+            "(--compile)"
         )
     for k, block in enumerate(made):
         try:

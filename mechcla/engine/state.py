@@ -25,13 +25,13 @@ from torch import Tensor
 
 from mechcla.engine.gating import PromptGate, Readings, gates_of, weight_of
 from mechcla.engine.intervention import Intervention
-from mechcla.engine.packing import Batch
+from mechcla.engine.packing import Batch, Layout
 from mechcla.errors import MechclaError
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 from mechcla.engine.head import Scored, log_probs
-from mechcla.engine.hooks import edit_places, mask_on
+from mechcla.engine.hooks import edit_places, mask_on, prompts_on
 from mechcla.engine.native import native_blocks
 from mechcla.engine.transfers import sent
 from mechcla.models.beginning import Beginning
@@ -129,10 +129,35 @@ def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State
 
     places: list[Place] = [("before", block, record) for block in model.blocks]
     run_batch(model, batch, [*places, ("after", model.blocks[-1], end)], known)
-    ended = scored(State(model, batch, model.n_layers, last[0], ()))
     trunk.append(last[0])
+    ended = scored(State(model, batch, model.n_layers, last[0], ()))
     native = native_blocks(model, bool(batch.beginning), trunk, calls)
+    if model.compiled and native:  # else steered passes would round otherwise than unsteered ones
+        trunk[1:] = _run_through(native, model, trunk[0], calls)
+        ended = scored(State(model, batch, model.n_layers, trunk[-1], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), tuple(trunk), ended, native=native)
+
+
+def _run_through(
+    native: Sequence[NativeBlock | None],
+    model: HookedModel,
+    h: Tensor,
+    calls: Sequence[dict[str, Any]],
+) -> list[Tensor]:
+    """The streams behind every block, by the blocks that steered passes run."""
+    found = []
+    for block, bridged, given in zip(native, model.blocks, calls, strict=True):
+        if block is not None and block.unhooked:
+            h = block(h, given)
+        else:
+            out = bridged(h, **given)
+            h = out[0] if isinstance(out, tuple) else out
+        found.append(h)
+    return found
+
+
+def _read(gate: PromptGate, h: Tensor, layout: Layout) -> Tensor:
+    return gate.read(h, prompts_on(layout, h.device))
 
 
 def _apply(h: Tensor, state: State, edits: Iterable[Intervention]) -> Tensor:
@@ -167,7 +192,7 @@ def advance(
     layout = state.batch.layout
     unread = [g for g in (*gates_of(edits), *gates) if g.key not in state.readings]
     readings = state.readings | {
-        g.key: g.read(state.trunk[g.layer + 1].to(model.device), layout.prompt)
+        g.key: _read(g, state.trunk[g.layer + 1].to(model.device), layout)
         for g in unread
         if g.layer < max(known, state.layer) and state.trunk
     }
@@ -183,7 +208,7 @@ def advance(
             places = edit_places(model, inner, layout, readings)
             out = run_hooked(places, partial(model.blocks[k], h, **given))
             h = out[0] if isinstance(out, tuple) else out
-        readings |= {g.key: g.read(h, layout.prompt) for g in unread if g.layer == k}
+        readings |= {g.key: _read(g, h, layout) for g in unread if g.layer == k}
         h = _apply(h, state, (e for e in mine if e.site == "resid_post"))
     return replace(
         state, layer=layer, resid=h, trunk=state.trunk if first == layer else (), unsteered=None

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mechcla.models.hooking import Bridged, hooks_on, library_hooks_on
+
+MOST_KINDS = 256
 
 
 class _Changed(Exception):
@@ -32,7 +35,9 @@ class NativeBlock:
     @property
     def unhooked(self) -> bool:
         """Whether running it now would pass by no hook of the user's or of mechcla's."""
-        return hooks_on(self.watched) == self.library
+        found = hooks_on(self.watched)
+        # Libraries may put hooks of their own on it later.
+        return found == self.library or found == library_hooks_on(self.watched)
 
     def __call__(self, h: Tensor, given: Mapping[str, Any]) -> Tensor:
         """The residual stream behind the block: [row, seq, d_model], as `h`."""
@@ -43,27 +48,39 @@ class NativeBlock:
 
 def compiled(block: NativeBlock) -> NativeBlock:
     """The block as torch.compile's code, made at its first use; blocks of one kind share it."""
-    import torch._dynamo
+    import torch._dynamo as dynamo
 
-    # One for each kind of block and each shape in which a size is 1; beyond, torch would run the
-    # rest as they are.
-    limit = max(64, torch._dynamo.config.recompile_limit)
-    torch._dynamo.config.recompile_limit = limit
     module: Any = block.run
-    return replace(block, run=torch.compile(module.forward, dynamic=True))
+    code = torch.compile(module.forward, dynamic=True)
+
+    def run(*args: Any, **given: Any) -> Any:
+        # One for each kind of block and each shape in which a size is 1. Beyond its limit torch
+        # would run blocks as they are, without a word.
+        with dynamo.config.patch(recompile_limit=MOST_KINDS):
+            return code(*args, **given)
+
+    return replace(block, run=run)
 
 
 def made_of(model: Bridged) -> tuple[Any, ...]:
     """What a model's blocks are made of: as long as this stays, their copies hold.
 
-    The modules, where the weights lie and in which dtype, and what TransformerLens was told to do
-    with them.
+    The modules and the numbers that they hold, where the weights lie and in which dtype, and what
+    TransformerLens was told to do with them.
     """
     bridge = model.bridge
     weight = next(bridge.parameters())
-    modules = (id(module) for block in bridge.blocks for module in block.modules())
+    modules = (_state(module) for block in bridge.blocks for module in block.modules())
     compatible = getattr(bridge, "compatibility_mode", False)
     return bridge.training, compatible, weight.dtype, weight.device, *modules
+
+
+def _state(module: nn.Module) -> tuple[Any, ...]:
+    own = vars(module)
+    if type(module).__module__.startswith("transformer_lens"):
+        return (id(module),)
+    told = tuple((k, v) for k, v in own.items() if isinstance(v, bool | int | float | str))
+    return id(module), "forward" in own, "_hf_hook" in own, told
 
 
 def bare_blocks(model: Bridged) -> list[NativeBlock | None]:

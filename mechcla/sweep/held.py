@@ -45,17 +45,17 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
     Raises MechclaError for a dtype, device or revision that the loaded model has not.
     """
     found = model_settings(model)
-    for name in (*SETTINGS, "compile"):
-        if given.get(name) not in (None, False):
+    for name in SETTINGS:
+        if given.get(name) is not None:
             raise MechclaError(
                 f"setting {name!r} is {given[name]!r}, but the model {model.name!r} is loaded "
                 f"already; leave the setting out, or give it to load_model"
             )
-    for name in ("dtype", "device", "revision"):
+    for name in ("dtype", "device", "revision", "compile"):
         asked, has = given.get(name), found.get(name)
         said = str(asked).removeprefix("torch.")
         same = said == has or (name == "device" and said == str(has).partition(":")[0])
-        if asked is not None and not same:
+        if asked not in (None, False) and not same:
             raise MechclaError(
                 f"setting {name!r} is {asked!r}, but the model {model.name!r} is loaded already, "
                 f"with {name} {has!r}; leave the setting out, or load the model so"

@@ -72,7 +72,7 @@ def _join(ray: Any) -> bool:
     try:
         ray.init(address="auto", **QUIET)
     except Exception as error:  # whatever Ray says of a cluster of another version, or a proxy
-        if isinstance(error, ConnectionError) and not named:
+        if isinstance(error, ConnectionError) and not address:
             return False
         whose = f"{ADDRESS}={address!r} names" if named else "`ray start` started here"
         raise MechclaError(

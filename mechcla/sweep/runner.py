@@ -327,7 +327,7 @@ def _opened(
     config, model, items = ready.config, ready.model, ready.items
     if parts is not None:
         parts.check(ready.identity)
-    store = Store.open(config.out, config.resolved() | config.placed(), ready.identity)
+    store = Store.open(config.out, config.resolved() | config.recorded(), ready.identity)
     held.callback(store.close)
     note_threads(store.folder)
     store.keep_items(items.to_jsonl)

@@ -4,7 +4,7 @@ but `apart`, in its last digits.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -79,3 +79,7 @@ class ScaleSettings(PlacementSettings):
         if value and value < LEAST_OF_A_GPU:
             raise ValueError(f"Ray counts GPUs in parts of {LEAST_OF_A_GPU}; expected no less")
         return value
+
+    def recorded(self) -> dict[str, Any]:
+        """What the config of a run's record says of these, so that it can be gone on with."""
+        return self.placed() | ({"compile": True} if self.compile else {})

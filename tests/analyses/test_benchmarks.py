@@ -9,10 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import mechcla
-from analyses.benchmarks import extraction, paths
+from analyses.benchmarks import extraction, paths, reference
 from analyses.benchmarks.counting import count, matmul_rate
 from analyses.benchmarks.peaks import peak_bytes
 from analyses.benchmarks.workload import Workload, evenly, largest_difference
+from mechcla.errors import MechclaError
+from tests.docs.pages import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,15 @@ def test_small_measures(work):
     assert [i.id for i in evenly(work.items, 2)] == [work.items[0].id, work.items[1].id]
     assert peak_bytes(lambda: torch.ones(50 << 20).sum()) > 100 << 20
     assert matmul_rate(work.model.device, work.model.dtype, repeats=3) > 1e8
+
+
+def test_the_record_becomes_what_the_page_shows(tmp_path):
+    kept = ROOT / "docs" / "reference"
+    out = tmp_path / "benchmarks.json"
+    assert reference.main([str(kept / "benchmarks_record.json"), "--out", str(out)]) == 0
+    assert out.read_text("utf-8") == (kept / "benchmarks.json").read_text("utf-8")
+
+
+def test_a_part_of_a_record_is_refused():
+    with pytest.raises(MechclaError, match="has no extraction, dtypes; expected one of a whole"):
+        reference.reference({"paths": [], "scaling": []})

@@ -7,9 +7,10 @@ import torch
 
 import mechcla
 from mechcla import scoring
-from mechcla.engine import native
+from mechcla.engine import native, state
 from mechcla.errors import MechclaError
 from mechcla.models.load import load_model
+from mechcla.sweep.held import held_settings, model_settings, of_model
 from tests.engine.families import Oracle, save, tokenizer
 from tests.engine.test_native import begun, cells
 from tests.engine.test_user_hooks import ITEMS, last, put
@@ -45,6 +46,9 @@ def test_compiled_blocks_give_what_the_blocks_give(family, tmp_path, monkeypatch
     rows = mechcla.score(model, ITEMS, prior=False)
     for row, item in zip(rows, ITEMS, strict=True):
         assert row.log_likelihood == pytest.approx(oracle.candidates(item), abs=2e-4)
+    begin = begun(model)  # an offloaded State has no trunk: its blocks run anew, and give the same
+    alone = state.advance(state.replace(begin, trunk=(), unsteered=None), model.n_layers)
+    assert torch.equal(alone.resid, begin.trunk[-1])
     take_away = put(model, "point", last)
     hooked = mechcla.score(model, ITEMS, cells()[1], prior=False, packed=True)
     take_away()
@@ -53,8 +57,14 @@ def test_compiled_blocks_give_what_the_blocks_give(family, tmp_path, monkeypatch
 
 def test_the_record_and_the_identity_say_so(tmp_path):
     folder = save("llama", tmp_path, tokenizer())
-    assert load_model(str(folder), device="cpu", compile=True).attention == "eager, compiled"
-    assert load_model(str(folder), device="cpu").attention == "eager"
+    compiled = load_model(str(folder), device="cpu", compile=True)
+    plain = load_model(str(folder), device="cpu")
+    assert of_model(compiled) == of_model(plain) | {"attention": "eager, compiled"}
+    assert compiled.describe()["attention"] == "eager, compiled"
+    assert model_settings(compiled) == model_settings(plain) | {"compile": True}
+    assert held_settings(compiled, {"compile": True}) == model_settings(compiled)
+    with pytest.raises(MechclaError, match="'compile' is True, but the model"):
+        held_settings(plain, {"compile": True})
 
 
 def test_what_torch_cannot_compile_is_one_message(tmp_path, monkeypatch):
@@ -73,7 +83,8 @@ def test_what_torch_cannot_compile_is_one_message(tmp_path, monkeypatch):
     assert isinstance(e.value, native.CannotCompile)
 
 
-def test_a_model_whose_blocks_round_otherwise_is_told_that_nothing_is_compiled(tmp_path):
-    model = load_model(str(save("gpt2", tmp_path, tokenizer())), device="cpu", compile=True)
-    with pytest.warns(UserWarning, match="compile=True changes nothing"):
-        assert not any(begun(model).native)
+@pytest.mark.parametrize(("family", "why"), [("gpt2", "other last digits"), ("lfm2", "plain path")])
+def test_what_would_run_uncompiled_is_not_called_compiled(family, why, tmp_path):
+    model = load_model(str(save(family, tmp_path, tokenizer())), device="cpu", compile=True)
+    with pytest.raises(native.CannotCompile, match=why):
+        mechcla.score(model, ITEMS, prior=False)

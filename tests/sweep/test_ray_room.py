@@ -49,6 +49,13 @@ def test_workers_are_sized_by_what_one_needs() -> None:
     assert workers_that_fit([machine(9), machine(8, alive=False)], worker_needs(config, "cpu")) == 2
 
 
+def test_a_worker_without_a_gpu_is_refused_where_the_run_is_on_one() -> None:
+    config = make({"runner": "ray", "gpus_per_worker": 0})
+    assert worker_needs(config, "cpu")["num_gpus"] == 0
+    with pytest.raises(MechclaError, match=r"--gpus-per-worker 0 .*run is on cuda:0"):
+        worker_needs(config, "cuda:0")
+
+
 @pytest.mark.parametrize(
     ("each", "gpus", "fit"),
     [
