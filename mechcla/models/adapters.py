@@ -25,6 +25,7 @@ from mechcla.models.checkpoint import (
     read_object,
     refused_by_hub,
 )
+from mechcla.models.gguf_header import gguf_digest, is_gguf
 from mechcla.models.revisions import COMMIT, at_revision, refused_revision, snapshot
 from mechcla.storage import user_path
 
@@ -139,15 +140,17 @@ def check_adapter(folder: Path) -> None:
 def check_base(folder: Path, base: str, path: str) -> None:
     """Refuse an adapter that says that it was trained on another base.
 
-    Two hub ids contradict one another if they differ; two folders, if their weights do. A folder
-    and a hub id, or a folder that is not on this machine, say nothing; then the tensors' names and
-    shapes decide.
+    Two hub ids contradict one another if they differ; two folders, if their weights do; two GGUF
+    files, if their bytes do. A folder and a hub id, or a folder or file that is not on this
+    machine, say nothing; then the tensors' names and shapes decide.
     """
     recorded, _ = recorded_base(folder)
     if recorded is None or recorded in (base, path):
         return
     here, there = Path(path), Path(recorded)
-    if here.is_dir() and there.is_dir():
+    if _file(base) and _file(recorded):  # `path` is the folder that the file became
+        other = gguf_digest(user_path(base)) != gguf_digest(user_path(recorded))
+    elif here.is_dir() and there.is_dir():
         other = here.resolve() != there.resolve() and _weights(here) != _weights(there)
     else:
         other = not (here.is_dir() or there.is_absolute() or there.is_dir()) and (
@@ -181,6 +184,11 @@ def check_base_revision(folder: Path, base: str, revision: str | None) -> None:
             f"{revision or 'main'!r} was asked for; expected revision={trained_on!r} "
             f"(--revision {trained_on}), or, if the two are alike, none in the adapter's {CONFIG}"
         )
+
+
+def _file(name: str) -> bool:
+    """Whether a base's name is that of a GGUF file that is here."""
+    return is_gguf(name) and user_path(name).is_file()
 
 
 def _weights(folder: Path) -> list[str]:

@@ -33,6 +33,7 @@ EXPECTED = (
     "tokenizer, a GGUF file, a PEFT adapter, or a Hugging Face id that is in the local cache or "
     "can be downloaded (HF_HUB_OFFLINE forbids downloads)."
 )
+OF_METHODS = ("transformers.quantizers", "transformers.utils.quantization_config")
 OBJECTS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 # Buffers that old checkpoints carry; models compute them.
 DEAD = re.compile(r"(rotary_emb\.inv_freq|\.position_ids|masked_bias|_extra_state)$")
@@ -188,7 +189,7 @@ def load_weights(
                 **options,
             )
     except Exception as error:  # a package or a GPU that the method wants
-        if other:
+        if other and _of_method(error):
             raise refused(method_of(asked), what) from error
         raise
     _check_info(model, info, what)
@@ -198,6 +199,23 @@ def load_weights(
         cast(model, dtype)
     settle(model, what)
     return model
+
+
+def _of_method(error: BaseException) -> bool:
+    """Whether an error says that the method of quantisation cannot be run here.
+
+    Those are a package that is missing, and what transformers' code for the methods raises itself
+    (no GPU, settings that it does not take). A full disk, memory that is used up or a hub that
+    does not answer are none, and stay what they are.
+    """
+    if isinstance(error, ImportError):
+        return True
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None or isinstance(error, OSError | MemoryError | torch.OutOfMemoryError):
+        return False
+    return str(frame.tb_frame.f_globals.get("__name__")).startswith(OF_METHODS)
 
 
 def _check_info(model: Any, info: dict[str, Any], what: str) -> None:

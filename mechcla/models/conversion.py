@@ -1,8 +1,8 @@
 """A GGUF file becomes a folder of plain weights in the user's cache folder, once.
 
-The folder appears by one rename, so a killed conversion is never mistaken for a model, and of two
-processes that convert at once one is first and the other takes its folder. Nothing reaches the
-network.
+The folder appears by one rename, so a killed conversion is never mistaken for a model. Of two
+processes one converts and the other waits for its folder; where a file system has no locks both do,
+one is first, and the other takes its folder. Nothing reaches the network.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from mechcla.errors import MechclaError
 from mechcla.models.checkpoint import listed, without_report
@@ -28,24 +31,63 @@ def converted(folder: str, what: str, make: Callable[[Path], None]) -> Path:
     target = cache_folder() / folder
     if target.is_dir():
         return target
-    try:
+    with _writing(target.parent, what):
         target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder}-", dir=target.parent))
+        tempfile.TemporaryFile(
+            dir=target.parent
+        ).close()  # without rights a lock on Windows waits for ever
+    with _alone(target, what):
+        if target.is_dir():  # by another process, meanwhile
+            return target
+        with _writing(target.parent, what):
+            work = Path(tempfile.mkdtemp(prefix=f".{folder}-", dir=target.parent))
+        try:
+            make(work)
+            try:
+                (work / "model").rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process was first, with the same bytes
+                    raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def _writing(folder: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MechclaError(
-            f"cannot write {what} into {str(target.parent)!r}: {error.strerror}; set "
+            f"cannot write {what} into {str(folder)!r}: {error.strerror}; set "
             "MECHCLA_CACHE to a folder"
         ) from error
+
+
+@contextmanager
+def _alone(target: Path, what: str) -> Iterator[None]:
+    """Let one process at a time convert into a folder: two would take the memory twice.
+
+    The lock's file is removed when the lock is given back, and left by a killed process, whose lock
+    is free. Whoever took a removed one converts too, which costs time alone.
+    """
+    path = target.parent / f".{target.name}.lock"
+    lock = FileLock(path)
     try:
-        make(work)
-        try:
-            (work / "model").rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was first, with the same bytes
-                raise
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"mechcla: waiting for another process that converts {what}", file=sys.stderr)
+        with suppress(OSError, NotImplementedError):
+            lock.acquire()
+    except (OSError, NotImplementedError):
+        pass  # a file system without locks
+    try:
+        yield
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
+        if lock.is_locked:
+            with suppress(OSError):  # Windows removes it itself
+                path.unlink(missing_ok=True)
+            lock.release()
 
 
 def announce(folder: str, what: str) -> None:
@@ -61,8 +103,12 @@ def dequantised(source: Path, what: str) -> Any:
     another shape: it would be filled at random.
     """
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM
 
+    # Of some architectures 5.23 would keep the weights packed, for kernels from the hub.
+    kind: Any = getattr(transformers, "GgufConfig", None)  # older versions always dequantise
+    asked = {} if kind is None else {"quantization_config": kind(dequantize=True)}
     model: Any
     info: dict[str, Any]
     with without_report():
@@ -72,6 +118,7 @@ def dequantised(source: Path, what: str) -> Any:
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that all of them are named, here
+            **asked,
         )
     shapes = [f"{k} ({tuple(has)}, not {tuple(asks)})" for k, has, asks in info["mismatched_keys"]]
     if lacking := sorted([*info["missing_keys"], *shapes]):
@@ -103,7 +150,8 @@ def plain_config(model: Any) -> Any:
     import copy
 
     config = copy.deepcopy(model.config)
-    del config.quantization_config
+    if hasattr(config, "quantization_config"):  # transformers drops it where it dequantised
+        del config.quantization_config
     return config
 
 

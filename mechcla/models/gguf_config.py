@@ -33,7 +33,7 @@ SAME: dict[str, tuple[str, ...]] = {
 }
 # Decided by shapes, which are compared with the tensors; or of no effect on a number.
 SHAPES = re.compile(
-    r"block_count|embedding_length|feed_forward_length|expert_feed_forward_length|vocab_size"
+    r"block_count|embedding_length|(expert_|expert_shared_)?feed_forward_length|vocab_size"
     r"|attention\.(key|value)_length|ssm\.(conv_kernel|state_size|inner_size|time_step_rank)"
     r"|shortconv\.l_cache|context_length|tensor_data_layout|rope\.scaling\.(finetuned|type|factor|original_context_length)"
     r"|rope\.freq_base|rope\.dimension_count"
@@ -64,10 +64,15 @@ def checked_config(read: Any, header: Header, what: str) -> Any:
     if found := other + strange:
         import transformers
 
+        version = f"transformers {transformers.__version__}"
+        why = (
+            f"{version} does not carry that over, so the numbers would"
+            if other
+            else f"mechcla does not check whether {version} carries that over, so the numbers may"
+        )
         raise MechclaError(
-            f"{what}: the GGUF file says {listed(found)} of its {header.architecture!r}, and "
-            f"transformers {transformers.__version__} does not carry that over, so the numbers "
-            "would be another model's; load the weights that it was quantised from"
+            f"{what}: the GGUF file says {listed(found)} of its {header.architecture!r}, and {why} "
+            "be another model's; load the weights that it was quantised from"
         )
     return config
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.checkpoint import first_line
-from mechcla.storage import user_path
+from mechcla.storage import file_sha256, user_path
 
 SUFFIX, MAGIC, POINTER = ".gguf", b"GGUF", b"vers"  # of Git LFS: "version https://git-lfs..."
 PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
 WORD = r"[\w-]+"
 LEAST = 24  # bytes of magic, version and two counts
 LONG = re.compile(r"tokenizer\.ggml\.(tokens|scores|token_type|merges|precompiled_charsmap)")
+CONTROL, USER_DEFINED = 3, 4  # in tokenizer.ggml.token_type
 INSTALL = "pip install 'mechcla[gguf]'"
 
 
@@ -28,12 +30,14 @@ INSTALL = "pip install 'mechcla[gguf]'"
 class Header:
     """settings: what the file says, by its own names, without the long lists of the vocabulary.
     sizes: how many numbers each tensor has. frequencies: divisors of the rotary embedding's
-    frequencies, where the file has them as a tensor (Llama 3's).
+    frequencies, where the file has them as a tensor (Llama 3's). whole: id and text of each token
+    that is one wherever its text stands: those that the file marks as control or user-defined.
     """
 
     settings: Mapping[str, Any]
     sizes: Mapping[str, int]
     frequencies: tuple[float, ...] = ()
+    whole: tuple[tuple[int, str], ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -67,7 +71,7 @@ def check_gguf(name: str) -> Path:
         raise MechclaError(
             f"{what}: it is a file of a model; name its folder: {str(path.parent)!r}"
         )
-    if part := PART.fullmatch(path.name):
+    if (part := PART.fullmatch(path.name)) and int(part[3]) > 1:
         raise _split(what, path, part[3])
     with path.open("rb") as file:
         begin = file.read(LEAST)
@@ -101,6 +105,7 @@ def read_header(path: Path, name: str) -> Header:
         sizes = {t.name: int(t.n_elements) for t in reader.tensors}
         held = [t for t in reader.tensors if t.name == "rope_freqs.weight"]
         frequencies = tuple(map(float, held[0].data.reshape(-1))) if held else ()
+        whole = _whole(reader.fields)
     except Exception as error:  # gguf raises whatever numpy and Python do over wrong bytes
         raise _damaged(what, path, first_line(error)) from error
     if (size := path.stat().st_size) < end:
@@ -113,7 +118,32 @@ def read_header(path: Path, name: str) -> Header:
             f"{settings.get('general.architecture')!r}, and there are {len(sizes)} tensors); "
             "expected a whole model, not an adapter, a vocabulary or control vectors"
         )
-    return Header(settings, sizes, frequencies)
+    return Header(settings, sizes, frequencies, whole)
+
+
+def _whole(fields: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
+    tokens, kinds = (fields.get(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type"))
+    if tokens is None or kinds is None:
+        return ()
+    marked = [k for k, kind in enumerate(kinds.contents()) if kind in (CONTROL, USER_DEFINED)]
+    texts = [bytes(tokens.parts[tokens.data[k]]).decode("utf-8") for k in marked]
+    return tuple((k, text) for k, text in zip(marked, texts, strict=True) if text)
+
+
+def gguf_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, which one command asks for several times."""
+    return _digest(path.resolve(), state(path))
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _state: tuple[int, ...]) -> str:
+    return file_sha256(path)
+
+
+def state(path: Path) -> tuple[int, ...]:
+    """What differs where a file was replaced, or written to."""
+    held = path.stat()
+    return (held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns)
 
 
 def _damaged(what: str, path: Path, why: str) -> MechclaError:
@@ -124,8 +154,9 @@ def _damaged(what: str, path: Path, why: str) -> MechclaError:
 
 
 def _split(what: str, path: Path, count: str) -> MechclaError:
+    part = PART.fullmatch(path.name)
+    first = f"{part[1]}-00001-of-{part[3]}{SUFFIX}" if part else "FIRST_PART.gguf"
     return MechclaError(
         f"{what}: it is one of {int(count)} parts of a model, and transformers reads whole GGUF "
-        f"files only; join them with llama.cpp: llama-gguf-split --merge {path.name} whole.gguf "
-        "(named by the first part)"
+        f"files only; join them with llama.cpp: llama-gguf-split --merge {first} whole.gguf"
     )

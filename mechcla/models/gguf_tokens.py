@@ -12,6 +12,7 @@ from typing import Any
 
 from mechcla.errors import MechclaError
 from mechcla.models.checkpoint import listed
+from mechcla.models.gguf_header import Header
 
 # A word of the vocabulary is one token, whatever its merges say, and a BOS is added if the file
 # does not say otherwise.
@@ -22,14 +23,8 @@ WHOLE_WORDS = {
 DIGITS_ALONE = {
     *("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"),
 }
-# Split as GPT-2 does, or by a rule that transformers 5.23 has.
-KNOWN = {
-    *("gpt-2", "mpt", "olmo", "jais", "trillion", "granite-docling"),
-    *("dbrx", "smaug-bpe", "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "qwen35"),
-    *("gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"),
-    *WHOLE_WORDS,
-    *DIGITS_ALONE,
-}
+# Split as GPT-2 does, which needs no rule.
+AS_GPT_2 = {"gpt-2", "mpt", "olmo", "jais", "trillion", "granite-docling"}
 TEXTS = (
     "The capital of Japan is Tokyo, since 1868.",
     "La capital de Francia es París; ¿y el té?",
@@ -39,8 +34,22 @@ TEXTS = (
     "Η πρωτεύουσα της Ελλάδας είναι η Αθήνα",
 )
 ODD = ("  2024", "x = ² + ³", "it's  we'll\t\t tab", "a  1  b\n\n 2\n", "1月2日 ½")
+TABLE = "GGUF_PRE_TOKENIZER_SPLITS"  # of transformers
+NAMED = {"bos": "bos", "eos": "eos", "padding": "pad"}
 SAMPLED = 200  # words of the vocabulary that are looked at
 SPACE = "▁"  # a space, in the vocabularies of SentencePiece
+
+
+def known_rules() -> set[str]:
+    """The ways to split texts that the installed transformers, or `mend`, has.
+
+    transformers' own table is read, since older versions have fewer rules, or no table at all.
+    """
+    try:
+        from transformers.integrations.gguf import gguf_tokenizer_mapping as of_transformers
+    except ImportError:
+        return AS_GPT_2 | DIGITS_ALONE
+    return AS_GPT_2 | DIGITS_ALONE | set(getattr(of_transformers, TABLE, ()))
 
 
 def digits_alone(tokenizer: Any) -> None:
@@ -138,6 +147,37 @@ def check_tokenizer(tokenizer: Any, settings: Mapping[str, Any], what: str) -> N
         )
 
 
+def check_whole_tokens(tokenizer: Any, header: Header, what: str) -> None:
+    """Refuse a tokenizer that cuts a control or user-defined token of the file, or numbers it
+    otherwise, or that takes another token for the BOS, the end or the padding.
+
+    transformers leaves out control tokens with letters that its byte alphabet lacks, such as those
+    of DeepSeek-R1-Distill. Prompts of a chat template would be cut into other tokens.
+    """
+    import transformers
+
+    wrongly = f"{what}: transformers {transformers.__version__} converts its tokenizer wrongly"
+    advice = "load the weights that it was quantised from"
+    read = [(*t, tokenizer(t[1], add_special_tokens=False).input_ids) for t in header.whole]
+    cut = [
+        f"{text!r} (becomes {ids[:8]}, not {[index]})"
+        for index, text, ids in read
+        if list(ids) != [index]
+    ]
+    if cut:
+        raise MechclaError(
+            f"{wrongly}: of {len(header.whole)} tokens that the GGUF file marks as control or "
+            f"user-defined, {len(cut)} are not read as that token: {listed(cut, 2)}; {advice}"
+        )
+    for named, ours in NAMED.items():
+        said = header.settings.get(f"tokenizer.ggml.{named}_token_id")
+        if said is not None and (held := getattr(tokenizer, f"{ours}_token_id")) != int(said):
+            raise MechclaError(
+                f"{wrongly}: its {ours}_token_id is {held}, and the GGUF file says {int(said)}; "
+                f"{advice}"
+            )
+
+
 def _words(tokenizer: Any) -> tuple[int, int]:
     """How many words of the vocabulary are one token when they are read, and how many were read."""
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
@@ -153,13 +193,15 @@ def doubts(tokenizer: Any, settings: Mapping[str, Any]) -> list[str]:
     """What cannot be known of a tokenizer, or is known to be wrong with some texts: to be warned of
     whenever the model is loaded.
     """
+    import transformers
+
     found = []
     pre = settings.get("tokenizer.ggml.pre")
-    if settings.get("tokenizer.ggml.model") == "gpt2" and pre not in KNOWN:
+    if settings.get("tokenizer.ggml.model") == "gpt2" and pre not in known_rules():
         found.append(
-            f"its GGUF file splits texts by the rule {pre!r}, which transformers is not known to "
-            "have, so that some texts may become other tokens than in llama.cpp; compare them, or "
-            "load the weights that it was quantised from"
+            f"its GGUF file splits texts by the rule {pre!r}, which transformers "
+            f"{transformers.__version__} is not known to have, so that some texts may become other "
+            "tokens than in llama.cpp; compare them, or load the weights that it was quantised from"
         )
     changed = [text for text in TEXTS if _written(tokenizer, text) != text]
     if changed:

@@ -284,6 +284,20 @@ def test_another_method_is_refused_by_its_name(method, plain, tmp_path):
         load_model(folder, device="cpu")
 
 
+@pytest.mark.parametrize("error", [OSError("no answer"), RuntimeError("out of memory")])
+def test_what_the_method_has_no_part_in_stays_what_it_is(error, plain, tmp_path, monkeypatch):
+    folder = shutil.copytree(plain["llama"], tmp_path / "llama")
+    edit_config(folder, quant_method="gptq", bits=4, group_size=32)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(MechclaError, match=f"cannot load the model '.*': .*{error}") as told:
+        load_model(folder, device="cpu")
+    assert "takes plain ones" not in str(told.value)
+
+
 @pytest.mark.parametrize("package", ["bitsandbytes", "accelerate"])
 def test_a_missing_package_is_one_message(package, llama, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
@@ -291,11 +305,11 @@ def test_a_missing_package_is_one_message(package, llama, monkeypatch):
         load_model(llama, device="cpu")
 
 
-def test_a_scale_that_is_missing_is_named(llama):
+def test_a_scale_that_is_missing_is_refused(llama):
     tensors = load_file(llama / "model.safetensors")
     tensors.pop("model.layers.2.mlp.up_proj.weight.absmax")
     save_file(tensors, llama / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(MechclaError, match="cannot load"):
+    with pytest.raises(MechclaError, match="issues during automatic conversion of the weights"):
         load_model(llama, device="cpu")
 
 
