@@ -110,9 +110,9 @@ def _same(
         if not torch.equal(native(h, given), behind):
             return False
         generator = torch.Generator().manual_seed(0)
-        for _ in range(-(-DRAWS // h.numel()) if h.element_size() == 2 else 0):
-            drawn = 1 + 0.1 * torch.randn(h.shape, generator=generator)
-            other = h * drawn.to(h.device, h.dtype)
+        for k in range(-(-DRAWS // h.numel()) if h.element_size() == 2 else 0):
+            drawn = torch.randn(h.shape, generator=generator) * 2.0 ** (k % 8 - 3)
+            other = h + h.std() * drawn.to(h.device, h.dtype)  # and what steering makes of it
             out = block(other, **given)
             if not torch.equal(native(other, given), out[0] if isinstance(out, tuple) else out):
                 return False

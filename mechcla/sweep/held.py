@@ -54,7 +54,9 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
     for name in ("dtype", "device", "revision", "compile"):
         asked, has = given.get(name), found.get(name)
         said = str(asked).removeprefix("torch.")
-        same = said == has or (name == "device" and said == str(has).partition(":")[0])
+        same = (
+            asked == has or said == has or (name == "device" and said == str(has).partition(":")[0])
+        )
         if asked not in (None, False) and not same:
             raise MechclaError(
                 f"setting {name!r} is {asked!r}, but the model {model.name!r} is loaded already, "

@@ -58,7 +58,7 @@ def worker_needs(config: SweepConfig, device: str) -> dict[str, Any]:
             f"--gpus-per-worker {wanted}, or a map that names fewer (a worker's GPUs are numbered "
             "from 0)"
         )
-    if not gpus and device.startswith("cuda"):
+    elif not gpus and device.startswith("cuda"):
         raise MechclaError(
             f"--gpus-per-worker 0 shows a worker no GPU, and the run is on {device}, whose numbers "
             "are not a CPU's to the last digit; expected --gpus-per-worker 1, or --device cpu"

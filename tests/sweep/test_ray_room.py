@@ -186,7 +186,7 @@ def test_a_gpu_by_its_number_is_the_drivers_alone() -> None:
         ({"workers": 7}, {"CPU": 8, "GPU": 2}, "--workers 2 or --gpus-per-worker 0.25,"),
         ({"workers": 3}, {"CPU": 8, "GPU": 1}, "--workers 1 or --gpus-per-worker 0.3333,"),
         (
-            {"workers": 4, "memory_per_worker": "4GiB", "gpus_per_worker": 0},
+            {"workers": 4, "memory_per_worker": "4GiB", "device": "cpu"},
             {"CPU": 8, "memory": 10.3 * GIB},
             "1 CPU and 4.0 GiB of memory, and Ray finds 8 CPUs and 10.3 GiB of memory .* expected "
             "--workers 2 or --memory-per-worker 2.5GiB",
@@ -198,7 +198,7 @@ def test_what_this_machine_never_has_room_for_is_refused_at_once(
 ) -> None:
     config = make(settings)
     with pytest.raises(MechclaError, match=message):
-        check_machine(floats(has), config, worker_needs(config, "cuda"))
+        check_machine(floats(has), config, worker_needs(config, config.device or "cuda"))
 
 
 def test_what_this_machine_has_room_for_is_not_refused() -> None:
