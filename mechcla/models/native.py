@@ -51,13 +51,12 @@ def compiled(block: NativeBlock) -> NativeBlock:
     import torch._dynamo as dynamo
 
     module: Any = block.run
-    code = torch.compile(module.forward, dynamic=True)
-    patched: Any = dynamo.config.patch  # untyped in torch
+    code: Any = torch.compile(module.forward, dynamic=True)
 
     def run(*args: Any, **given: Any) -> Any:
         # One for each kind of block and each shape in which a size is 1. Beyond its limit torch
         # would run blocks as they are, without a word.
-        with patched(recompile_limit=MOST_KINDS):
+        with dynamo.config.patch(recompile_limit=MOST_KINDS):
             return code(*args, **given)
 
     return replace(block, run=run)
