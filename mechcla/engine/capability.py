@@ -18,7 +18,7 @@ import torch
 from mechcla.engine.head import log_probs
 from mechcla.engine.intervention import Intervention
 from mechcla.engine.memory import NoMemoryLeft, with_room
-from mechcla.engine.native import CannotCompile
+from mechcla.engine.native import CannotFuse
 from mechcla.engine.packing import Batch, Packed, collate
 from mechcla.engine.state import advance, advance_together, scored, start
 from mechcla.interrupts import again
@@ -67,10 +67,10 @@ def fits(model: HookedModel) -> bool:
     """
     if model not in _fits:
         why = EIGHT_BITS if model.alone_only else _misfit(model)
-        if why and model.compiled:
-            raise CannotCompile(
-                f"{model.name} runs on the plain path, where nothing is compiled ({why}); leave "
-                "compile out (--compile)"
+        if why and model.fused:
+            raise CannotFuse(
+                f"{model.name} runs on the plain path ({why}), where no block is compiled or runs "
+                "with sdpa; leave compile and attention out (--compile, --attention)"
             )
         _fits[model] = not why
         if why:
@@ -83,7 +83,7 @@ def _misfit(model: HookedModel) -> str:
     """What the two passes differ in; empty where they are equal."""
     try:
         gap, leaked = with_room(model, lambda: run_bare(model, lambda: (probe(model), leak(model))))
-    except (NoMemoryLeft, CannotCompile):
+    except (NoMemoryLeft, CannotFuse):
         raise
     # An architecture may refuse a tree mask or a lone block in any way it likes.
     except Exception as error:

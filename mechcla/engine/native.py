@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mechcla.engine.memory import is_out_of_memory
 from mechcla.errors import MechclaError
 from mechcla.interrupts import again
-from mechcla.models.native import NativeBlock, bare_blocks, compiled, made_of
+from mechcla.models.native import NativeBlock, bare_blocks, compiled, made_of, takes_sdpa, with_sdpa
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -34,8 +34,8 @@ _known: weakref.WeakKeyDictionary[HookedModel, dict[tuple[Any, ...], Blocks]] = 
 )
 
 
-class CannotCompile(MechclaError):
-    """torch.compile was asked for and cannot."""
+class CannotFuse(MechclaError):
+    """Compiled blocks, or sdpa, were asked for, and the model has none."""
 
 
 def native_blocks(
@@ -63,11 +63,26 @@ def native_blocks(
             else None
             for k, native in enumerate(bare)
         )
+        if model.sdpa:
+            same = _with_sdpa(model, same)
         # Behind a beginning a block names its own layer, and each would be compiled by itself.
         if model.compiled and not behind_beginning:
             same = _compiled(model, same, trunk[0], calls)
         known[key] = same
     return known[key]
+
+
+def _with_sdpa(model: HookedModel, blocks: Blocks) -> Blocks:
+    """The blocks with torch's own attention; how far it rounds otherwise, `fits` measures."""
+    if not any(blocks) or not takes_sdpa(model):
+        why = "transformers has no sdpa for this family, or it would leave out a cap on scores"
+        if takes_sdpa(model):
+            why = "they give other last digits without hook points, or lie on several devices"
+        raise CannotFuse(
+            f"no block of {model.name} runs with attention='sdpa': {why}; expected "
+            "attention='eager' (--attention eager)"
+        )
+    return tuple(block and with_sdpa(block) for block in blocks)
 
 
 def _compiled(
@@ -76,7 +91,7 @@ def _compiled(
     """The blocks as compiled code, each run once; how far it rounds otherwise, `fits` measures."""
     made = tuple(block and compiled(block) for block in blocks)
     if not any(made):
-        raise CannotCompile(
+        raise CannotFuse(
             f"no block of {model.name} can be compiled: without TransformerLens' hook points they "
             "give other last digits, or the weights lie on several devices; leave compile out "
             "(--compile)"
@@ -91,7 +106,7 @@ def _compiled(
             again()
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             needs = "Triton" if h.device.type == "cuda" else "a C++ compiler such as g++"
-            raise CannotCompile(
+            raise CannotFuse(
                 f"torch.compile cannot compile block {k} of {model.name} ({first}); it needs "
                 f"{needs}. Or leave compile out (--compile): blocks then run as they are"
             ) from error

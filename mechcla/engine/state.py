@@ -132,7 +132,7 @@ def start(model: HookedModel, batch: Batch, known: Known | None = None) -> State
     trunk.append(last[0])
     ended = scored(State(model, batch, model.n_layers, last[0], ()))
     native = native_blocks(model, bool(batch.beginning), trunk, calls)
-    if model.compiled and native:  # else steered passes would round otherwise than unsteered ones
+    if model.fused and native:  # else steered passes would round otherwise than unsteered ones
         trunk[1:] = _run_through(native, model, trunk[0], calls)
         ended = scored(State(model, batch, model.n_layers, trunk[-1], ()))
     return State(model, batch, 0, trunk[0], tuple(calls), tuple(trunk), ended, native=native)

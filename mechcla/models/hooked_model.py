@@ -46,7 +46,8 @@ class HookedModel:
 
     source: the files that the weights were read from and nothing has changed since, where there are
     any; the digest is then computed once per machine (`mechcla.models.digests`). compiled: whether
-    torch.compile's code runs blocks that nothing is hooked on (`mechcla.engine.native`).
+    torch.compile's code runs blocks that nothing is hooked on (`mechcla.engine.native`). sdpa:
+    whether torch's fused attention does in them.
 
     Make one with `load_model` or `wrap_model`. Every method leaves the model with the hooks it had.
     Weights, config and tokenizer are taken as frozen once a digest was asked for, as every run
@@ -63,6 +64,7 @@ class HookedModel:
     name: str
     source: Mapping[str, Any] | None = None
     compiled: bool = False
+    sdpa: bool = False
 
     @property
     def n_layers(self) -> int:
@@ -149,11 +151,17 @@ class HookedModel:
 
     @property
     def attention(self) -> str:
-        """The attention backend that runs, and whether blocks are compiled: both decide last
-        digits, so they are part of a result's identity.
+        """The attention backend that runs, and what blocks run as that nothing is hooked on: they
+        decide last digits, so they are part of a result's identity.
         """
         backend = str(getattr(self._text_config, "_attn_implementation", "unknown"))
+        backend += ", sdpa where nothing is hooked" if self.sdpa else ""
         return f"{backend}, compiled" if self.compiled else backend
+
+    @property
+    def fused(self) -> bool:
+        """Whether blocks that nothing is hooked on run as others than those that are."""
+        return self.compiled or self.sdpa
 
     @property
     def revision(self) -> str | None:

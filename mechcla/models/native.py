@@ -6,9 +6,10 @@ changed in both.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,33 @@ def compiled(block: NativeBlock) -> NativeBlock:
             return code(*args, **given)
 
     return replace(block, run=run)
+
+
+def takes_sdpa(model: Bridged) -> bool:
+    """Whether transformers runs this family with sdpa, and its scores uncapped: sdpa leaves a cap
+    (Gemma 2) out without a word.
+    """
+    own = model.bridge.original_model
+    caps = getattr(own.config.get_text_config(), "attn_logit_softcapping", None)
+    return bool(getattr(own, "_supports_sdpa", False)) and not caps
+
+
+def with_sdpa(block: NativeBlock) -> NativeBlock:
+    """The block with torch's scaled_dot_product_attention in its attention's place."""
+    return replace(block, run=_with_attention(cast(nn.Module, block.run), "sdpa"))
+
+
+def _with_attention(module: nn.Module, name: str) -> nn.Module:
+    own = dict(vars(module))
+    own["_modules"] = {
+        n: None if c is None else _with_attention(c, name) for n, c in module._modules.items()
+    }
+    if hasattr(own.get("config"), "_attn_implementation"):
+        own["config"] = copy.copy(own["config"])
+        own["config"]._attn_implementation = name
+    twin: nn.Module = object.__new__(type(module))
+    vars(twin).update(own)
+    return twin
 
 
 def made_of(model: Bridged) -> tuple[Any, ...]:

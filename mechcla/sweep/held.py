@@ -31,12 +31,13 @@ DIGEST = "sha256:"  # what items that were given as an object begin with in a co
 
 def model_settings(model: HookedModel) -> dict[str, Any]:
     """What a config says of a model that is held: its name, dtype, device, and revision if any, and
-    whether its blocks are compiled.
+    what its blocks run as.
     """
     described = model.describe()
     found = {"model": model.name, "dtype": described["dtype"], "device": described["device"]}
     found |= {"revision": model.revision} if model.revision else {}
-    return found | ({"compile": True} if model.compiled else {})
+    found |= {"compile": True} if model.compiled else {}
+    return found | ({"attention": "sdpa"} if model.sdpa else {})
 
 
 def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,13 +52,13 @@ def held_settings(model: HookedModel, given: Mapping[str, Any]) -> dict[str, Any
                 f"setting {name!r} is {given[name]!r}, but the model {model.name!r} is loaded "
                 f"already; leave the setting out, or give it to load_model"
             )
-    for name in ("dtype", "device", "revision", "compile"):
+    for name in ("dtype", "device", "revision", "compile", "attention"):
         asked, has = given.get(name), found.get(name)
         said = str(asked).removeprefix("torch.")
         same = (
             asked == has or said == has or (name == "device" and said == str(has).partition(":")[0])
         )
-        if asked not in (None, False) and not same:
+        if asked not in (None, False, "eager") and not same:
             raise MechclaError(
                 f"setting {name!r} is {asked!r}, but the model {model.name!r} is loaded already, "
                 f"with {name} {has!r}; leave the setting out, or load the model so"
@@ -124,6 +125,7 @@ def find_model(config: SweepConfig) -> HookedModel:
         device=config.device,
         revision=config.revision,
         compile=config.compile,
+        attention=config.attention,
         **config.place(),
     )
 

@@ -14,7 +14,12 @@ from mechcla.sweep.setting_types import Words
 
 PLACES = (  # decide no number
     *("runner", "workers", "cpus_per_worker", "gpus_per_worker", "memory_per_worker"),
-    *("dry_run", "figures", "compile"),  # compile is told by the model's attention
+    *(
+        "dry_run",
+        "figures",
+        "compile",
+        "attention",
+    ),  # what the model says of its attention tells both
     *SETTINGS,
 )
 LEAST_OF_A_GPU = 0.0001
@@ -57,6 +62,11 @@ class ScaleSettings(PlacementSettings):
         description="blocks run as torch.compile's code, which a GPU is sent in fewer pieces; it "
         "is made first, in a minute or so, and last digits differ",
     )
+    attention: Literal["eager", "sdpa"] = Field(
+        "eager",
+        description="sdpa: torch's fused attention in blocks that nothing is hooked on; last "
+        "digits differ",
+    )
     dry_run: bool = Field(
         False,
         description="cells, tokens, FLOPs, memory, disk and time of the run, at a rate measured "
@@ -82,4 +92,8 @@ class ScaleSettings(PlacementSettings):
 
     def recorded(self) -> dict[str, Any]:
         """What the config of a run's record says of these, so that it can be gone on with."""
-        return self.placed() | ({"compile": True} if self.compile else {})
+        return self.placed() | {
+            k: v
+            for k, v in (("compile", self.compile), ("attention", self.attention))
+            if v not in (False, "eager")
+        }

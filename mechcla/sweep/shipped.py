@@ -93,6 +93,7 @@ def _scored(
         device=config.device,
         revision=config.revision,
         compile=config.compile,
+        attention=config.attention,
         **config.place(),
     )
     choice = choice.on(model)  # the file that it was chosen for, on a base that knows itself

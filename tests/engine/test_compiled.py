@@ -80,11 +80,11 @@ def test_what_torch_cannot_compile_is_one_message(tmp_path, monkeypatch):
     with pytest.raises(MechclaError, match=r"block 0 .*No working C\+\+ compiler.*--compile") as e:
         mechcla.score(model, ITEMS, prior=False)
     assert "long list" not in str(e.value)
-    assert isinstance(e.value, native.CannotCompile)
+    assert isinstance(e.value, native.CannotFuse)
 
 
 @pytest.mark.parametrize(("family", "why"), [("gpt2", "other last digits"), ("lfm2", "plain path")])
 def test_what_would_run_uncompiled_is_not_called_compiled(family, why, tmp_path):
     model = load_model(str(save(family, tmp_path, tokenizer())), device="cpu", compile=True)
-    with pytest.raises(native.CannotCompile, match=why):
+    with pytest.raises(native.CannotFuse, match=why):
         mechcla.score(model, ITEMS, prior=False)
