@@ -138,7 +138,7 @@ OWN_ATTENTION = [f for f in DECODERS if f not in ("gemma2", "bloom", "mamba", "l
 
 @pytest.mark.parametrize("family", OWN_ATTENTION[:4])
 def test_the_bridge_computes_attention_itself_whatever_the_backend(family, tmp_path):
-    """Why there is no option for sdpa: TransformerLens' attention never calls it."""
+    """TransformerLens' attention never calls sdpa, so that is an option of other blocks alone."""
     model = load_model(save(family, tmp_path, tokenizer(), scale=0.15), device="cpu")
     ids, seen = torch.tensor([[1, 40, 50, 60]]), []
     args = (ids, torch.ones_like(ids), torch.arange(4)[None])
