@@ -24,6 +24,7 @@ from mechcla.engine.reference import plain_log_probs
 from mechcla.engine.state import scored, start
 from mechcla.errors import MechclaError, nearest
 from mechcla.models.hooking import run_bare
+from mechcla.models.placement import on_gpus
 
 if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
@@ -91,21 +92,12 @@ def batch_tokens(model: HookedModel, max_tokens: int | str, others: int = 0) -> 
         known = _measured.setdefault(model, {})
         if others not in known:
             known[others] = chosen_tokens(
-                lambda n: run_bare(model, lambda: trial(model, n)), _free(_weights(model), others)
+                lambda n: run_bare(model, lambda: trial(model, n)), _free(on_gpus(model), others)
             )
         return known[others]
     if isinstance(max_tokens, bool) or max_tokens < 1:
         raise MechclaError(f"max_tokens is {max_tokens!r}; expected at least 1, or {AUTO!r}")
     return max_tokens
-
-
-def _weights(model: HookedModel) -> dict[torch.device, int]:
-    """The bytes of a model's weights on each CUDA device that has any."""
-    found: dict[torch.device, int] = {}
-    for weight in model.bridge.parameters():
-        if weight.device.type == "cuda":
-            found[weight.device] = found.get(weight.device, 0) + weight.nbytes
-    return found
 
 
 def _free(weights: Mapping[torch.device, int], others: int) -> int:
@@ -144,7 +136,7 @@ def trial(model: HookedModel, tokens: int) -> Trial | None:
     peak: bytes beyond what was allocated before, on the device where these are most; on the CPU,
     where nobody counts them, those of the stream alone.
     """
-    devices = tuple(_weights(model))
+    devices = tuple(on_gpus(model))
     width = min(n for n in (ROW, model.window, model.sliding_window) if n is not None)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(model.vocab_size, (max(1, tokens // width), width), generator=generator)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mechcla.errors import MechclaError
+from mechcla.models.hooking import Bridged
 
 # Beside `device`: what `load_model` takes for weights in several places.
 SETTINGS = ("device_map", "n_devices", "max_memory")
@@ -115,6 +116,15 @@ def home(model: Any) -> torch.device:
     """Where ids go in: the device of the first tensor that lies on one (on disk, it has none)."""
     there = (p.device for p in model.parameters() if p.device.type != "meta")
     return next(there, torch.device("cpu"))
+
+
+def on_gpus(model: Bridged) -> dict[torch.device, int]:
+    """The bytes of a model's weights on each CUDA device that has any."""
+    found: dict[torch.device, int] = {}
+    for weight in model.bridge.parameters():
+        if weight.device.type == "cuda":
+            found[weight.device] = found.get(weight.device, 0) + weight.nbytes
+    return found
 
 
 def brought(module: nn.Module) -> AbstractContextManager[Any]:

@@ -46,6 +46,11 @@ def three_languages() -> ItemSet:
     return ItemSet((*items, *more))
 
 
+def two_languages() -> ItemSet:
+    """The same without French."""
+    return ItemSet(tuple(item for item in three_languages() if item.language != "fr"))
+
+
 Sweep = Callable[..., Path]
 
 
