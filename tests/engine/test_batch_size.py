@@ -117,7 +117,7 @@ def test_on_a_gpu_it_is_measured_once_per_model(tiny, monkeypatch):
         device = type("Device", (), {"type": "cuda"})()
 
     there = There()
-    monkeypatch.setattr(batch_size, "_weights", lambda model: {})
+    monkeypatch.setattr(batch_size, "on_gpus", lambda model: {})
     monkeypatch.setattr(batch_size, "_free", lambda weights, others: 10**9 // (others + 1))
     monkeypatch.setattr(batch_size, "run_bare", lambda model, run: run())
     monkeypatch.setattr(
