@@ -249,7 +249,9 @@ def test_parts_that_are_not_whole_or_of_another_identity_are_refused(
 def test_items_that_changed_since_are_refused(parts: list[Path], tmp_path: Path) -> None:
     items = parts[0].parent / "items.jsonl"
     text = items.read_text(encoding="utf-8")
-    items.write_text("\n".join(text.splitlines()[:-1]) + "\n", encoding="utf-8")
+    lines = text.splitlines()
+    lines.remove([line for line in lines if '"pt"' in line][-1])  # French is in no part
+    items.write_text("\n".join(lines) + "\n", encoding="utf-8")
     try:
         assert "no longer those of the part" in refused(parts, tmp_path / "out")
     finally:
