@@ -1,7 +1,7 @@
 """Which blocks may run without TransformerLens' hook points: those that give the same without.
 
 A block of the bridge passes through some sixty hook points, and computes each norm twice, once for
-its hooks. Where no hook is in place none of it is seen, and it is a quarter of what a block
+its hooks. Where no hook is in place none of it is seen, and it is a third of what a block
 launches (`tests/engine/test_native.py` counts). So a block that no hook is on runs as the modules
 that the bridge wraps, if these gave, to the last bit, what the bridge gave; where they round
 otherwise, the bridge's own block runs. Of a model that was loaded with compile=True, these blocks
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 Blocks = tuple[NativeBlock | None, ...]
+# Numbers that are compared in 16 bits. The first batch's alone, and as many near them, took Cohere's
+# blocks for the same, which round otherwise; streams of other sizes, as steering makes them, tell.
 DRAWS = 2**18
 _known: weakref.WeakKeyDictionary[HookedModel, dict[tuple[Any, ...], Blocks]] = (
     weakref.WeakKeyDictionary()

@@ -78,7 +78,7 @@ def test_the_lists_name_families_that_are_tried():
 
 
 def test_a_block_launches_a_quarter_less(model):
-    """What a GPU is kept waiting for: 110 operations where the bridge's block has 152."""
+    """What a GPU is kept waiting for; on the demo model it is a third (docs/benchmarks.md)."""
     begin = begun(model)
     native = begin.native[1]
 
