@@ -247,9 +247,13 @@ def test_a_wrapped_bridge_is_settled_and_one_that_was_packed_anew_is_refused(fol
     with torch.inference_mode():
         used(IDS)
     layers = [m for m in used.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
-    if layers[0].support_avx512bf16_for_cpu:  # else bitsandbytes packs nothing on this CPU
+    if layers[0].support_avx512bf16_for_cpu:
         with pytest.raises(MechclaError, match="packed anew by a pass on this CPU"):
             mechcla.wrap_model(used)
+    else:  # bitsandbytes packs nothing on this CPU, so a pass leaves the weights as they were
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert torch.equal(logits(mechcla.wrap_model(used)), logits(loaded))
 
 
 def test_an_adapter_goes_with_plain_weights(plain, folders, tmp_path):
