@@ -33,10 +33,9 @@ def converted(folder: str, what: str, make: Callable[[Path], None]) -> Path:
         return target
     with _writing(target.parent, what):
         target.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(
-            dir=target.parent
-        ).close()  # without rights a lock on Windows waits for ever
-    with _alone(target, what):
+        # Without rights to write a lock waits for ever on Windows.
+        tempfile.TemporaryFile(dir=target.parent).close()
+    with _one_process(target, what):
         if target.is_dir():  # by another process, meanwhile
             return target
         with _writing(target.parent, what):
@@ -65,7 +64,7 @@ def _writing(folder: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(target: Path, what: str) -> Iterator[None]:
+def _one_process(target: Path, what: str) -> Iterator[None]:
     """Let one process at a time convert into a folder: two would take the memory twice.
 
     The lock's file is removed when the lock is given back, and left by a killed process, whose lock
@@ -77,10 +76,10 @@ def _alone(target: Path, what: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"mechcla: waiting for another process that converts {what}", file=sys.stderr)
-        with suppress(OSError, NotImplementedError):
+        with suppress(OSError, NotImplementedError):  # as below, if its folder went away meanwhile
             lock.acquire()
     except (OSError, NotImplementedError):
-        pass  # a file system without locks
+        pass  # a file system without locks: both convert, and one rename is first
     try:
         yield
     finally:
