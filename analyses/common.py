@@ -164,3 +164,11 @@ def say_made(out: Path, name: str, decides: Mapping[str, Any], files: Iterable[s
 
 def _decided(decides: Mapping[str, Any]) -> str:
     return digest({**decides, "code": code_digest(), "versions": versions()})
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> str:
+    """Write what was measured as JSON, its folder made; returns the text."""
+    text = json.dumps(record, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+    return text

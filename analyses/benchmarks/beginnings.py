@@ -16,7 +16,6 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library looks
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -27,10 +26,10 @@ import torch
 
 import mechcla
 from analyses.benchmarks.price import clock_of, commit
-from analyses.benchmarks.random_models import NAMES, checked, wrapped
+from analyses.benchmarks.random_models import NAMES, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.benchmarks.workload import evenly, largest_difference
-from analyses.common import one_message
+from analyses.common import one_message, write_record
 from mechcla import scoring
 from mechcla.engine.intervention import Intervention
 from mechcla.models.hooked_model import HookedModel
@@ -128,9 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         "commit": commit(),
         **measured(model, args.items, args.layers, args.repeats),
     }
-    text = json.dumps(record, indent=1)
-    checked(args.out).write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_record(args.out, record))
     return 0
 
 

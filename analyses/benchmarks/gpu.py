@@ -34,10 +34,10 @@ import torch
 import mechcla
 from analyses.benchmarks import beginnings, paths
 from analyses.benchmarks.counting import count
-from analyses.benchmarks.random_models import NAMES, checked, wrapped
+from analyses.benchmarks.random_models import NAMES, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.benchmarks.workload import Result, Workload, evenly, largest_difference
-from analyses.common import one_message
+from analyses.common import one_message, write_record
 from mechcla import scoring
 from mechcla.engine.batch_size import batch_tokens
 from mechcla.models.hooked_model import HookedModel
@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     def keep(section: str, part: dict[str, Any]) -> None:
         record.setdefault(section, {}).update(part)
         record["seconds"] = round(time.perf_counter() - begun, 1)
-        checked(args.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(args.out, record)
         print(json.dumps({section: part}), flush=True)
 
     if args.small == "demo":

@@ -16,7 +16,6 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library looks
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -31,10 +30,10 @@ import mechcla
 from analyses.benchmarks.counting import Kernels
 from analyses.benchmarks.gpu import engine, with_compiled, workload
 from analyses.benchmarks.price import clock_of, commit
-from analyses.benchmarks.random_models import NAMES, checked, wrapped
+from analyses.benchmarks.random_models import NAMES, wrapped
 from analyses.benchmarks.train_cost import machine
 from analyses.benchmarks.workload import Result, Workload, largest_difference
-from analyses.common import one_message
+from analyses.common import one_message, write_record
 from mechcla.engine import state
 from mechcla.engine.packing import collate, pack
 from mechcla.models.load import DTYPES
@@ -176,9 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
         **measured(work, args.max_tokens, args.repeats, args.compile),
     }
     record["rows"] = rows(record["ways"])
-    text = json.dumps(record, indent=1)
-    checked(args.out).write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(write_record(args.out, record))
     return 0
 
 

@@ -30,8 +30,9 @@ from matplotlib.figure import Figure
 
 from analyses.benchmarks.peaks import Peak, watched
 from analyses.benchmarks.price import commit
-from analyses.benchmarks.random_models import checked, wrapped
+from analyses.benchmarks.random_models import wrapped
 from analyses.benchmarks.train_cost import machine
+from analyses.common import write_record
 from analyses.many_languages import made_up
 from mechcla import ItemSet, plots, run_sweep
 from mechcla.geometry import convergence
@@ -164,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
         "max_tokens": MAX_TOKENS,
         "rows": [row for size in sizes() for row in measured(size)],
     }
-    checked(chosen.out).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_record(chosen.out, record)
     print(plots.save(figure_of(record["rows"]), chosen.out.with_suffix("")), file=sys.stderr)
     print(json.dumps(record, indent=1))
     return 0

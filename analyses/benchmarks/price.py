@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 import mechcla
+from analyses.common import write_record
 from mechcla.models.hooked_model import HookedModel
 from mechcla.runs.run import read_run
 from mechcla.sweep import rates
@@ -113,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(price)
     print(json.dumps(record, indent=1))
     if chosen.out:
-        chosen.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(chosen.out, record)
     return 0
 
 

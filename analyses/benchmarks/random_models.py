@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,9 +96,3 @@ def chat_tokenizer(size: int) -> Any:
         additional_special_tokens=TURNS,
         chat_template=CHATML,
     )
-
-
-def checked(path: Path) -> Path:
-    """The path, its folder made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from analyses.common import one_message
+from analyses.common import one_message, write_record
 from mechcla.errors import MechclaError
 
 Row = dict[str, Any]
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     made = reference(json.loads(args.record.read_text("utf-8")))
-    args.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    write_record(args.out, made)
     print(f"wrote {args.out}")
     return 0
 

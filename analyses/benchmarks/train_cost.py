@@ -29,7 +29,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from analyses.benchmarks.peaks import peak_bytes
-from analyses.common import one_message
+from analyses.common import one_message, write_record
 from mechcla.align.config import AlignConfig, make
 from mechcla.align.data import TrainingData
 from mechcla.align.loaders import load_data
@@ -328,8 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
                 one |= {"out_of_memory": str(error).partition(".")[0]}
             record["trainings"].append(one)
             print(json.dumps({k: v for k, v in one.items() if k != "steps"}), flush=True)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            write_record(args.out, record)
     return 0
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mechcla.models.hooked_model import HookedModel
 
 Blocks = tuple[NativeBlock | None, ...]
-# Numbers that are compared in 16 bits. The first batch's alone, and as many near them, took Cohere's
-# blocks for the same, which round otherwise; streams of other sizes, as steering makes them, tell.
+# Numbers that are compared in 16 bits. By the first batch's alone, and by as many near them,
+# Cohere's blocks seemed the same and round otherwise; streams of other sizes, as of steering, tell.
 DRAWS = 2**18
 _known: weakref.WeakKeyDictionary[HookedModel, dict[tuple[Any, ...], Blocks]] = (
     weakref.WeakKeyDictionary()
